@@ -1,0 +1,106 @@
+"""Typed records in a database.
+
+A table's keys begin with its name, length first (`u8 length || name`), so that no table's keys
+can lie inside another's. A value is one version byte and the record as MessagePack. A field may
+have a type of its own if that has `to_wire()` and a class method `from_wire(value)`.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from storage.database import Database
+from storage.errors import CorruptRecord, UnknownVersion
+from storage.store import Batch
+
+MAX_NAME_BYTES = 255
+MAX_VERSION = 255
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Table(Generic[T]):
+    """Records of one frozen struct under byte keys.
+
+    `version` (1 to 255) counts the incompatible changes of `record`; a field added with a default
+    is compatible and needs no new one.
+    """
+
+    def __init__(self, db: Database, name: str, record: type[T], *, version: int = 1) -> None:
+        if not 1 <= version <= MAX_VERSION:
+            raise ValueError(f"a table version is 1 to {MAX_VERSION}, not {version}")
+        self._db = db
+        self._name = name
+        self._prefix, self._end = _key_range(name)
+        self._version = version
+        self._header = version.to_bytes(1, "big")
+        self._encoder = msgspec.msgpack.Encoder(enc_hook=_to_wire)
+        self._decoder = msgspec.msgpack.Decoder(record, dec_hook=_from_wire)
+
+    def get(self, key: bytes) -> T | None:
+        """The record of a key, staged changes included, or None.
+
+        Raises:
+            UnknownVersion: another release stored it.
+            CorruptRecord: the stored bytes do not decode.
+        """
+        value = self._db.get(self._prefix + key)
+        return None if value is None else self._decoded(key, value)
+
+    def put(self, batch: Batch, key: bytes, value: T) -> None:
+        """Add a record to a batch; it is stored, and seen, once the batch is staged."""
+        batch.put(self._prefix + key, self._header + self._encoder.encode(value))
+
+    def delete(self, batch: Batch, key: bytes) -> None:
+        """Add the deletion of a record, which need not exist, to a batch."""
+        batch.delete(self._prefix + key)
+
+    def items(
+        self, start: bytes = b"", stop: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, T]]:
+        """The records with start <= key < stop (None: to the end), as of this call, in key order.
+
+        Raises:
+            UnknownVersion, CorruptRecord: while iterating, as in `get`.
+        """
+        end = self._end if stop is None else self._prefix + stop
+        pairs = self._db.scan(self._prefix + start, end, reverse=reverse)
+        return self._records(pairs)
+
+    def _records(self, pairs: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, T]]:
+        skip = len(self._prefix)
+        for full_key, value in pairs:
+            key = full_key[skip:]
+            yield key, self._decoded(key, value)
+
+    def _decoded(self, key: bytes, value: bytes) -> T:
+        if not value:
+            raise CorruptRecord(self._name, key, "no version byte")
+        if value[0] != self._version:
+            raise UnknownVersion(self._name, key, value[0], self._version)
+        try:
+            return self._decoder.decode(memoryview(value)[1:])
+        except msgspec.DecodeError as error:
+            raise CorruptRecord(self._name, key, str(error)) from error
+
+
+def _to_wire(value: Any) -> Any:
+    if not hasattr(value, "to_wire"):
+        raise NotImplementedError(f"{type(value).__name__} has no form to be stored in")
+    return value.to_wire()
+
+
+def _from_wire(kind: Any, value: Any) -> Any:
+    if not hasattr(kind, "from_wire"):
+        raise NotImplementedError(f"{kind} cannot be read from what is stored")
+    return kind.from_wire(value)
+
+
+def _key_range(name: str) -> tuple[bytes, bytes]:
+    """The prefix of a table's keys and the first key after them all."""
+    encoded = name.encode()
+    if not 1 <= len(encoded) <= MAX_NAME_BYTES:
+        raise ValueError(f"a table name has 1 to {MAX_NAME_BYTES} bytes, not {len(encoded)}")
+    prefix = len(encoded).to_bytes(1, "big") + encoded
+    return prefix, prefix[:-1] + bytes([prefix[-1] + 1])  # UTF-8 has no byte 0xff: no carry

@@ -1,0 +1,71 @@
+// The product of chain241 in portable C++: every entry of the result is one plain sum over the
+// inner dimension. The oracle of the other instruction sets.
+//
+// A strip of right columns is centred and laid out column by column first, so that both operands
+// of a sum are contiguous and a compiler can vectorise it.
+#include "../chain241.h"
+
+namespace {
+
+constexpr int64_t kStrip = 32;
+
+// scaled[k] = centred(left[i, k] * scale[k] mod 241)
+void scale_row(const tmk_product &p, int64_t i, int16_t *scaled) {
+  const uint8_t *left = p.left + i * p.left_stride;
+  for (int64_t k = 0; k < p.inner; k++)
+    scaled[k] = static_cast<int16_t>(centred(left[k] * (p.scale ? p.scale[k] : 1) % kModulus));
+}
+
+// strip[j][k] = centred(right[k, first + j])
+void lay_out_strip(const tmk_product &p, int64_t first, int64_t width, int16_t *strip) {
+  for (int64_t k = 0; k < p.inner; k++)
+    for (int64_t j = 0; j < width; j++)
+      strip[j * p.inner + k] =
+          static_cast<int16_t>(centred(p.right[k * p.right_stride + first + j]));
+}
+
+int32_t dot(const int16_t *left, const int16_t *right, int64_t size) {
+  int32_t sum = 0;
+  for (int64_t k = 0; k < size; k++) sum += left[k] * right[k];
+  return sum;
+}
+
+void multiply_strip(const tmk_product &p, int64_t first, int64_t width, const int16_t *strip,
+                    int16_t *scaled) {
+  for (int64_t i = 0; i < p.rows; i++) {
+    scale_row(p, i, scaled);
+    for (int64_t j = 0; j < width; j++) {
+      const int32_t outer = p.column ? p.column[i] * p.row[first + j] : 0;
+      p.out[i * p.out_stride + first + j] =
+          static_cast<uint8_t>(modulo(dot(scaled, strip + j * p.inner, p.inner) + outer));
+    }
+  }
+}
+
+struct Parts {
+  int16_t *scaled, *strip;
+  Parts(const tmk_product &p, Workspace &space)
+      : scaled(space.part<int16_t>(p.inner)), strip(space.part<int16_t>(kStrip * p.inner)) {}
+};
+
+}  // namespace
+
+uint64_t tmk_baseline_chain241_product_workspace(const tmk_product *arguments) {
+  Workspace space;
+  Parts(*arguments, space);
+  return space.needed();
+}
+
+int tmk_baseline_chain241_product(const tmk_product *arguments) {
+  const tmk_product &p = *arguments;
+  if (!valid(p)) return TMK_BAD_ARGUMENT;
+  Workspace space(p);
+  const Parts parts(p, space);
+  if (!space.held()) return TMK_SMALL_WORKSPACE;
+  for (int64_t first = 0; first < p.columns; first += kStrip) {
+    const int64_t width = p.columns - first < kStrip ? p.columns - first : kStrip;
+    lay_out_strip(p, first, width, parts.strip);
+    multiply_strip(p, first, width, parts.strip, parts.scaled);
+  }
+  return TMK_OK;
+}

@@ -1,0 +1,1 @@
+"""Proofs of computation: the envelope that a `ComputeResult` carries in its `proof` field."""

@@ -1,0 +1,87 @@
+"""The synthetic workload: a chain of matrix products over F_241, exact on every device.
+
+`parameters` reads the payload, `key` binds the chain to its job, `chain` grows it, `run` writes it
+down and `freivalds` checks it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gpu.backend import Backend
+from gpu.workloads.base import Finding, JobContext, Limits, Progress, RunReport
+from gpu.workloads.synthetic import freivalds, parameters, run
+from gpu.workloads.synthetic.parameters import SyntheticParameters
+
+__all__ = ["Synthetic", "SyntheticParameters"]
+
+
+class Synthetic:
+    """The Workload of kind `synthetic`; what each method means is said there."""
+
+    kind = "synthetic"
+
+    def parse(self, payload: Mapping[str, object], limits: Limits) -> SyntheticParameters:
+        """Refuses unknown fields, and anything but small text and plain integers."""
+        return parameters.parse(payload, limits)
+
+    def canonical(self, p: SyntheticParameters) -> bytes:
+        """Length-prefixed fields behind a tag."""
+        return parameters.canonical(p)
+
+    def from_canonical(self, data: bytes) -> SyntheticParameters:
+        """The inverse; limits of a network are not looked at."""
+        return parameters.from_canonical(data)
+
+    def check_limits(self, p: SyntheticParameters, limits: Limits) -> None:
+        """Size, iterations, and the bytes of all iterates."""
+        parameters.check_limits(p, limits)
+
+    def plan(self, _p: SyntheticParameters) -> int:
+        """One: no step can begin before the last has ended."""
+        return 1
+
+    def work_units(self, p: SyntheticParameters) -> int:
+        """n^3 a step."""
+        return run.work_units(p)
+
+    def check_units(self, p: SyntheticParameters) -> int:
+        """32 n^2 a step, and 16 n^2."""
+        return freivalds.check_units(p)
+
+    def trace_bytes(self, p: SyntheticParameters) -> int:
+        """n^2 a step."""
+        return parameters.trace_bytes(p)
+
+    def step_bytes(self, p: SyntheticParameters) -> int:
+        """n^2: one iterate."""
+        return p.matrix_size**2
+
+    def memory_bytes(self, p: SyntheticParameters) -> int:
+        """Two iterates, and what the kernels pack at a time."""
+        return 2 * p.matrix_size**2 + 1024 * p.matrix_size + 4 * 1024 * 1024
+
+    def run(
+        self,
+        job: JobContext,
+        p: SyntheticParameters,
+        backend: Backend[Any],
+        scratch: Path,
+        progress: Progress,
+    ) -> RunReport:
+        """Leaves `trace.bin` and `matrix`; trace digests are BLAKE3-256 of X_1 … X_T."""
+        return run.run(job, p, backend, scratch, progress)
+
+    def check(
+        self,
+        job: JobContext,
+        p: SyntheticParameters,
+        seed: bytes,
+        report_trace: Sequence[bytes],
+        digest: bytes,
+        output_sha256: bytes,
+        iterates: Iterator[bytes],
+        backend: Backend[Any],
+    ) -> Finding:
+        """Freivalds' check of every step."""
+        return freivalds.check(job, p, seed, report_trace, digest, output_sha256, iterates, backend)

@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+
+from gpu.errors import KernelFailed
+
+RAGGED = (*range(1, 41), 63, 64, 65, 100, 127, 130)
+
+
+def matrix(random, rows, columns, *, largest=240):
+    return random.integers(0, largest + 1, (rows, columns), dtype=np.uint8)
+
+
+def multiplied(backend, left, right, **options):
+    out = backend.empty(left.shape[0], right.shape[1])
+    backend.product(left, right, out, **options)
+    return out
+
+
+def exact(left, right, scale=None, column=None, row=None):
+    """The same in 64-bit integers."""
+    factors = 1 if scale is None else scale.astype(np.int64)
+    result = left.astype(np.int64) * factors @ right.astype(np.int64)
+    if column is not None:
+        result += np.outer(column.astype(np.int64), row.astype(np.int64))
+    return (result % 241).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", RAGGED)
+def test_square_matrices_of_every_raggedness(backend, size):
+    random = np.random.default_rng(size)
+    x = matrix(random, size, size)
+    scale, column, row = (matrix(random, 1, size) for _ in range(3))
+    result = multiplied(backend, x, x, scale=scale, column=column, row=row)
+    assert np.array_equal(result, exact(x, x, scale, column, row))
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"),
+    [(1, 1, 1), (1, 300, 16), (7, 1, 33), (385, 17, 5), (5, 257, 513), (391, 530, 47), (2, 3, 600)],
+)
+def test_shapes_around_the_block_sizes(backend, rows, inner, columns):
+    random = np.random.default_rng(rows * inner * columns)
+    left, right = matrix(random, rows, inner), matrix(random, inner, columns)
+    vectors = {
+        "scale": matrix(random, 1, inner),
+        "column": matrix(random, 1, rows),
+        "row": matrix(random, 1, columns),
+    }
+    assert np.array_equal(multiplied(backend, left, right), exact(left, right))
+    result = multiplied(backend, left, right, **vectors)
+    assert np.array_equal(result, exact(left, right, *vectors.values()))
+
+
+@pytest.mark.parametrize("value", [120, 121])
+@pytest.mark.parametrize("other", [120, 121])
+def test_largest_sums_do_not_overflow(backend, value, other):
+    """120 is 120 and 121 is -120: |sum| = 120 · 120 · 65,536 + 240 · 240, the limit itself."""
+    left, right = np.full((7, 65536), value, np.uint8), np.full((65536, 17), other, np.uint8)
+    column, row = np.full((1, 7), 240, np.uint8), np.full((1, 17), 240, np.uint8)
+    result = multiplied(backend, left, right, column=column, row=row)
+    assert set(result.flat) == {(value * other * 65536 + 240 * 240) % 241}
+
+
+def test_every_residue_times_every_residue(backend):
+    """One sum each, through every operand: the reduction after scaling, centring, and u v^T."""
+    every = np.arange(241, dtype=np.uint8)
+    table = np.outer(every.astype(np.int64), every) % 241
+    one = np.ones((1, 1), np.uint8)
+    assert np.array_equal(multiplied(backend, every[:, None], every[None]), table)
+    for factor in range(241):
+        scale = np.full((1, 1), factor, np.uint8)
+        result = multiplied(backend, every[:, None], one, scale=scale)
+        assert np.array_equal(result[:, 0], table[factor])
+    zero = np.zeros((241, 1), np.uint8)
+    result = multiplied(backend, zero, zero.T, column=every[None], row=every[None])
+    assert np.array_equal(result, table)
+
+
+def test_bytes_over_240_count_mod_241(backend):
+    random = np.random.default_rng(255)
+    left, right = matrix(random, 20, 30, largest=255), matrix(random, 30, 40, largest=255)
+    vectors = [matrix(random, 1, size, largest=255) for size in (30, 20, 40)]
+    names = ("scale", "column", "row")
+    assert np.array_equal(multiplied(backend, left, right), exact(left, right))
+    result = multiplied(backend, left, right, **dict(zip(names, vectors, strict=True)))
+    assert np.array_equal(result, exact(left, right, *vectors))
+
+
+def test_tiles_read_and_write_inside_larger_matrices_only(backend):
+    random = np.random.default_rng(5)
+    left, right = matrix(random, 30, 50), matrix(random, 50, 60)
+    out = np.full((40, 70), 255, np.uint8)
+    backend.product(left[3:29], right[:, 7:50], out[5:31, 11:54])
+    assert np.array_equal(out[5:31, 11:54], exact(left[3:29], right[:, 7:50]))
+    out[5:31, 11:54] = 255
+    assert (out == 255).all()
+
+
+def test_vector_times_matrix(backend, reference):
+    random = np.random.default_rng(6)
+    vector, right = matrix(random, 1, 99), matrix(random, 99, 16)
+    assert multiplied(backend, vector, right).tolist() == reference.product(
+        vector.tolist(), right.tolist()
+    )
+
+
+def test_scale_rows(backend):
+    random = np.random.default_rng(7)
+    array, factors = matrix(random, 45, 16), matrix(random, 1, 45)
+    expected = array.astype(np.int64) * factors.T % 241
+    backend.scale_rows(array, factors)
+    assert np.array_equal(array, expected)
+
+
+def test_canonical_is_at_most_240(backend):
+    for size in (1, 31, 32, 33, 1000):
+        data = np.full((1, size), 240, np.uint8)
+        assert backend.is_canonical(data)
+        for place in {0, size // 2, size - 1}:
+            for wrong in (241, 255):
+                data[0, place] = wrong
+                assert not backend.is_canonical(data)
+            data[0, place] = 0
+    assert not backend.is_canonical(np.full((4, 8), 241, np.uint8)[:, 2:5])
+
+
+def test_equal_compares_shapes_and_bytes(backend):
+    x = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert backend.equal(x, x.copy())
+    assert not backend.equal(x, x.reshape(4, 3))
+    assert not backend.equal(x, x[::-1])
+
+
+def test_bytes_survive_upload_and_download(backend):
+    data = bytes(range(240))
+    assert bytes(backend.download(backend.upload(data, 12, 20))) == data
+    with pytest.raises(KernelFailed, match="240 bytes for a 12 x 21 matrix"):
+        backend.upload(data, 12, 21)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"left": np.zeros((4, 9), np.uint8)}, "right is not 9 gapless rows"),
+        ({"left": np.zeros((4, 5), np.int16)}, "left"),
+        ({"left": np.zeros((5, 4), np.uint8).T}, "left is not 4 gapless rows of 5"),
+        ({"right": np.zeros((5, 12), np.uint8)[:, ::2]}, "right"),
+        ({"out": np.zeros((4, 7), np.uint8)}, "out"),
+        ({"out": np.frombuffer(bytes(24), np.uint8).reshape(4, 6)}, "writable"),
+        ({"scale": np.zeros((5, 1), np.uint8)}, "scale"),
+        ({"column": np.zeros((1, 4), np.uint8)}, "bad argument"),
+        ({"column": np.zeros((1, 4), np.uint8), "row": np.zeros((1, 5), np.uint8)}, "row"),
+        ({"left": np.zeros((4, 0), np.uint8), "right": np.zeros((0, 6), np.uint8)}, "right"),
+    ],
+)
+def test_refuses_operands_that_do_not_fit(backend, change, match):
+    operands = {
+        "left": np.zeros((4, 5), np.uint8),
+        "right": np.zeros((5, 6), np.uint8),
+        "out": np.zeros((4, 6), np.uint8),
+    }
+    with pytest.raises(KernelFailed, match=match):
+        backend.product(**(operands | change))
+
+
+def test_refuses_to_overwrite_an_operand(backend):
+    x = np.zeros((8, 8), np.uint8)
+    with pytest.raises(KernelFailed, match="of its own"):
+        backend.product(x, np.zeros((8, 8), np.uint8), x)
+    with pytest.raises(KernelFailed, match="of its own"):
+        backend.scale_rows(x, x[:1])
+
+
+def test_refuses_sizes_over_the_limit(backend):
+    vector = np.zeros((1, 65537), np.uint8)
+    with pytest.raises(KernelFailed, match="bad argument"):
+        backend.product(vector, np.zeros((65537, 1), np.uint8), backend.empty(1, 1))

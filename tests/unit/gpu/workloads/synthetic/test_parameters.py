@@ -1,0 +1,186 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpu.errors import PayloadError
+from gpu.workloads.base import Limits
+from gpu.workloads.synthetic import SyntheticParameters
+from gpu.workloads.synthetic.encoding import decoded, encoded
+from gpu.workloads.synthetic.parameters import canonical, from_canonical, parse, trace_bytes
+
+PAYLOAD = {"seed": "abc", "matrix_size": 64, "iterations": 3}
+LIMITS = Limits()
+
+LETTERS = "aZ0 ü✓𝔸\n\0"
+seeds = st.text(LETTERS, min_size=1, max_size=64)
+junk = (
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.text(LETTERS + "\ud800")
+    | st.binary()
+    | st.lists(st.integers())
+    | st.dictionaries(st.text(LETTERS), st.integers())
+)
+
+
+def refused(payload, limits=LIMITS):
+    with pytest.raises(PayloadError) as caught:
+        parse(payload, limits)
+    return caught.value
+
+
+def test_a_good_payload():
+    assert parse(PAYLOAD, LIMITS) == SyntheticParameters("abc", 64, 3)
+
+
+@pytest.mark.parametrize("seed", [0, -5, 7, 10**255, -(10**254)])
+def test_integer_seeds_become_decimal_text(seed):
+    assert parse(PAYLOAD | {"seed": seed}, LIMITS).seed == str(seed)
+
+
+@pytest.mark.parametrize("field", PAYLOAD)
+def test_missing_field(field):
+    error = refused({name: value for name, value in PAYLOAD.items() if name != field})
+    assert (error.field, error.problem) == (field, "is missing")
+    assert "seed, matrix_size, iterations" in error.remedy
+
+
+def test_unknown_field():
+    error = refused(PAYLOAD | {"size\udcff" * 100: 1})
+    assert error.problem == "is unknown"
+    assert error.field.isascii()
+    assert len(error.field) < 100
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, False, 1.0, 64.5, math.nan, math.inf, None, "64", b"64", [64], {}, 0, -1, 65_537],
+)
+@pytest.mark.parametrize("field", ["matrix_size", "iterations"])
+def test_sizes_that_are_no_positive_integers_in_range(field, value):
+    error = refused(PAYLOAD | {field: value})
+    assert error.field == field
+    assert error.code == "invalid_input"
+    assert error.remedy == "send an integer from 1 to 65536"
+
+
+@pytest.mark.parametrize("field", PAYLOAD)
+def test_huge_integers_are_not_printed(field):
+    error = refused(PAYLOAD | {field: 10**5000})
+    assert error.field == field
+    assert len(str(error)) < 200
+
+
+@pytest.mark.parametrize(
+    "seed", ["", "x" * 257, "ü" * 129, "\ud800", "a\udfff", True, 1.5, math.nan, None, b"abc", []]
+)
+def test_seeds_that_are_no_short_text(seed):
+    error = refused(PAYLOAD | {"seed": seed})
+    assert error.field == "seed"
+    assert error.remedy == "send a text of 1 to 256 bytes in UTF-8, or an integer"
+
+
+def test_seeds_of_the_largest_size():
+    for seed in ("x" * 256, "ü" * 128):
+        assert parse(PAYLOAD | {"seed": seed}, LIMITS).seed == seed
+
+
+def test_limits_of_the_network():
+    limits = Limits(max_matrix_size=100, max_iterations=10)
+    assert parse(PAYLOAD | {"matrix_size": 100, "iterations": 10}, limits)
+    assert refused(PAYLOAD | {"matrix_size": 101}, limits).remedy == "send an integer from 1 to 100"
+    assert refused(PAYLOAD | {"iterations": 11}, limits).remedy == "send an integer from 1 to 10"
+
+
+def test_no_limit_of_a_network_goes_beyond_the_kernels():
+    limits = Limits(max_matrix_size=10**9, max_iterations=10**12, max_trace_bytes=10**30)
+    assert refused(PAYLOAD | {"matrix_size": 65_537}, limits).field == "matrix_size"
+    assert refused(PAYLOAD | {"iterations": 2**32}, limits).field == "iterations"
+
+
+def test_a_trace_over_the_limit_is_too_large_a_task():
+    assert trace_bytes(parse(PAYLOAD | {"matrix_size": 1024, "iterations": 128}, LIMITS)) == 2**27
+    error = refused(PAYLOAD | {"matrix_size": 1024, "iterations": 129})
+    assert (error.field, error.code) == ("iterations", "task_too_large")
+    assert "at most 128 iterations" in error.remedy
+    error = refused(PAYLOAD | {"matrix_size": 20_000})
+    assert (error.field, error.code) == ("matrix_size", "task_too_large")
+    assert error.remedy == "send a matrix_size of at most 11585"
+
+
+@given(st.sampled_from([*PAYLOAD]), junk)
+def test_junk_is_refused_or_parsed_but_nothing_else(field, value):
+    payload = PAYLOAD | {field: value}
+    if well_formed(field, value) and payload["matrix_size"] ** 2 * payload["iterations"] <= 2**27:
+        parameters = parse(payload, LIMITS)
+        assert parameters.seed == str(payload["seed"])
+        assert from_canonical(canonical(parameters)) == parameters
+    else:
+        error = refused(payload)
+        assert error.field == field or error.code == "task_too_large"
+        assert str(error).isprintable()
+
+
+def well_formed(field, value):
+    if field == "seed":
+        short_text = isinstance(value, str) and value and "\ud800" not in value
+        return short_text or type(value) is int
+    return type(value) is int and 1 <= value <= 65_536
+
+
+@given(seeds, st.integers(1, 65_536), st.integers(1, 2**32 - 1))
+def test_canonical_bytes_round_trip(seed, matrix_size, iterations):
+    parameters = SyntheticParameters(seed, matrix_size, iterations)
+    assert from_canonical(canonical(parameters)) == parameters
+
+
+def test_canonical_bytes_are_pinned():
+    assert canonical(SyntheticParameters("grün", 258, 3)) == (
+        b"\x1e\0\0\0tmnode/synthetic/v1/parameters"
+        b"\x05\0\0\0gr\xc3\xbcn"
+        b"\x04\0\0\0\x02\x01\0\0"
+        b"\x04\0\0\0\x03\0\0\0"
+    )
+
+
+@given(st.binary(max_size=80))
+def test_random_bytes_are_no_parameters(data):
+    with pytest.raises(PayloadError):
+        from_canonical(data)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (b"tmnode/synthetic/v2/parameters", b"s", 1, 1),
+        (b"tmnode/synthetic/v1/parameters", b"", 1, 1),
+        (b"tmnode/synthetic/v1/parameters", b"\xff", 1, 1),
+        (b"tmnode/synthetic/v1/parameters", b"s", 0, 1),
+        (b"tmnode/synthetic/v1/parameters", b"s", 65_537, 1),
+        (b"tmnode/synthetic/v1/parameters", b"s", 1, 0),
+        (b"tmnode/synthetic/v1/parameters", b"s", b"\1", 1),
+        (b"tmnode/synthetic/v1/parameters", b"s", 1, 1, b""),
+        (b"tmnode/synthetic/v1/parameters", b"s", 1),
+    ],
+)
+def test_other_fields_are_no_parameters(fields):
+    with pytest.raises(PayloadError):
+        from_canonical(encoded(*fields))
+
+
+def test_every_changed_length_of_canonical_bytes_is_refused():
+    data = canonical(SyntheticParameters("abc", 64, 3))
+    for end in range(len(data)):
+        with pytest.raises(PayloadError):
+            from_canonical(data[:end])
+    with pytest.raises(PayloadError):
+        from_canonical(data + b"\0")
+
+
+@given(st.lists(st.binary(max_size=20), max_size=5))
+def test_encoding_round_trips(fields):
+    assert decoded(encoded(*fields), len(fields)) == fields

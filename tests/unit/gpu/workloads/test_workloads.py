@@ -1,0 +1,40 @@
+import pytest
+
+from gpu.workloads import KINDS, WORKLOADS
+from gpu.workloads.base import JobContext, Limits
+
+PAYLOAD = {"seed": 1, "matrix_size": 100, "iterations": 3}
+
+
+def test_every_workload_is_of_a_known_kind():
+    assert set(WORKLOADS) <= set(KINDS)
+    assert all(workload.kind == kind for kind, workload in WORKLOADS.items())
+
+
+def test_the_table_cannot_be_changed():
+    with pytest.raises(TypeError):
+        WORKLOADS["mining"] = None
+
+
+def test_costs_of_a_synthetic_task():
+    synthetic = WORKLOADS["synthetic"]
+    parameters = synthetic.parse(PAYLOAD, Limits())
+    assert synthetic.plan(parameters) == 1
+    assert synthetic.work_units(parameters) == 3_000_000
+    assert synthetic.check_units(parameters) == 1_120_000
+    assert synthetic.trace_bytes(parameters) == 30_000
+    assert 2 * 100**2 < synthetic.memory_bytes(parameters) < 5_000_000
+
+
+def test_a_run_is_found_valid(tmp_path, backend):
+    synthetic = WORKLOADS["synthetic"]
+    parameters = synthetic.from_canonical(synthetic.canonical(synthetic.parse(PAYLOAD, Limits())))
+    job = JobContext("cpc-test", "task-1", "cpc1worker", 0)
+    report = synthetic.run(job, parameters, backend, tmp_path, lambda _part: None)
+    data = (tmp_path / "trace.bin").read_bytes()
+    iterates = (data[start : start + 10_000] for start in range(0, len(data), 10_000))
+    (output,) = report.outputs
+    finding = synthetic.check(
+        job, parameters, bytes(32), report.trace, report.digest, output.sha256, iterates, backend
+    )
+    assert finding.valid

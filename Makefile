@@ -1,0 +1,44 @@
+# Two commands are enough for a newcomer: `make demo` and `make test`. Both set everything up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.tmnode-installed
+SOURCES := setup.py pyproject.toml $(shell find gpu/csrc -type f)
+
+.PHONY: demo test test-full lint bench build clean
+
+demo: $(STAMP)
+	$(BIN)/tmnode demo
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/tmnode bench tasks
+	$(BIN)/tmnode bench api
+
+build: $(STAMP)
+
+# The environment, the native kernels and the package, made again when what they come from changes.
+$(STAMP): $(SOURCES)
+	@./.ci/check-machine $(PYTHON)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	@rm -rf $(VENV)/lib/python3*/site-packages/trio-stubs  # of trio-typing, which libp2p pulls in: older than trio's own types, and hides them
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info gpu/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,17 @@
+"""The HTTP doors of a node: REST and JSON-RPC over one table of commands.
+
+Read the modules in this order:
+
+`commands`     the table: every command with its parameters, route, method name and function.
+`params`       what the commands take; `answers` what they give back.
+`service`      what the commands work on: the node, its market, who may spend.
+`errors`       the only place where an error becomes an HTTP status or a JSON-RPC code.
+`body`         hostile bytes: media type, size, time, strict JSON.
+`callers`      whose money a request may spend; `accounts` API keys and `spending` their limits.
+`rest`, `rpc`  the two doors; `downloads` byte ranges of artifacts; `openapi`, `docs_page` texts.
+`connections`  one HTTP/1.1 connection with its time limits; `gate` how many requests at once;
+`server`       the port, and the graceful stop.
+
+`commands`, `params`, `answers` and `errors` import neither FastAPI nor Hypercorn, so that the
+command line can use them; import the rest where a server is started.
+"""

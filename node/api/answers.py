@@ -1,0 +1,212 @@
+"""What the commands give back, as JSON: amounts as decimal strings of CPC, times in Unix seconds.
+
+A member is added to an answer or kept, never silently removed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from node.amounts import format_cpc
+from node.market.views import (
+    AccountView,
+    NodeStatus,
+    Problem,
+    Quote,
+    ResultView,
+    TaskPage,
+    TaskView,
+    WorkerShare,
+    WorkerView,
+)
+
+MILLISECONDS = 1000
+
+
+class QuoteAnswer(msgspec.Struct, frozen=True):
+    """The price of a piece of work."""
+
+    challenge_type: str
+    price_cpc: str
+    work_units: int
+    check_units: int
+    max_deadline_s: int
+
+
+class SubmitAnswer(msgspec.Struct, frozen=True):
+    """A task that was taken."""
+
+    task_id: str
+    status: str
+    created_at: int
+
+
+class OutputAnswer(msgspec.Struct, frozen=True):
+    """One output: its digest, its bytes, and where they are."""
+
+    sha256: str
+    size: int
+    url: str
+
+
+class ArtifactAnswer(msgspec.Struct, frozen=True):
+    """One file of a result."""
+
+    name: str
+    sha256: str
+    size: int
+    url: str
+
+
+class ResultAnswer(msgspec.Struct, frozen=True):
+    """The checked result of a completed task."""
+
+    result_hash: str
+    worker_address: str
+    completed_at: int
+    output: dict[str, OutputAnswer]
+    artifacts: tuple[ArtifactAnswer, ...]
+    workers: tuple[WorkerShare, ...]
+    validators: tuple[str, ...]
+
+
+class TaskAnswer(msgspec.Struct, frozen=True):
+    """A task; `result` is null until it is completed, `error` is there once it failed."""
+
+    task_id: str
+    challenge_type: str
+    status: str
+    phase: str
+    reward: str
+    created_at: int
+    deadline: int
+    payload: Mapping[str, Any]
+    error: Problem | msgspec.UnsetType = msgspec.UNSET
+    result: ResultAnswer | None = None
+
+
+class ListAnswer(msgspec.Struct, frozen=True):
+    """A page of tasks, newest first."""
+
+    tasks: tuple[TaskAnswer, ...]
+    total: int
+    limit: int
+    offset: int
+
+
+class AccountAnswer(msgspec.Struct, frozen=True):
+    """An account at this market."""
+
+    address: str
+    available_cpc: str
+    reserved_cpc: str
+    deposit_address: str
+
+
+class ChallengeAnswer(msgspec.Struct, frozen=True):
+    """What to sign, and until when."""
+
+    challenge: str
+    expires_at: int
+
+
+class KeyAnswer(msgspec.Struct, frozen=True):
+    """An API key, shown this once."""
+
+    key: str
+    address: str
+    spend_limit: str | None
+
+
+class PeersAnswer(msgspec.Struct, frozen=True):
+    """The nodes this one knows."""
+
+    peers: tuple[WorkerView, ...]
+
+
+class WorkersAnswer(msgspec.Struct, frozen=True):
+    """The workers this node knows."""
+
+    workers: tuple[WorkerView, ...]
+
+
+class HealthAnswer(msgspec.Struct, frozen=True):
+    """Whether the node answers, and whether it can do its work."""
+
+    status: str
+    ready: bool
+    waiting: tuple[str, ...]
+
+
+Receipt = msgspec.Raw
+"""A receipt's canonical JSON, passed on byte for byte."""
+
+
+def quote_answer(quote: Quote) -> QuoteAnswer:
+    """A quote as JSON."""
+    return QuoteAnswer(
+        challenge_type=quote.challenge_type,
+        price_cpc=format_cpc(quote.price),
+        work_units=quote.work_units,
+        check_units=quote.check_units,
+        max_deadline_s=quote.max_deadline_s,
+    )
+
+
+def submit_answer(task: TaskView) -> SubmitAnswer:
+    """What a customer needs to find the task again."""
+    return SubmitAnswer(task.task_id, task.status, task.created_at_ms // MILLISECONDS)
+
+
+def task_answer(task: TaskView) -> TaskAnswer:
+    """A task as JSON."""
+    return TaskAnswer(
+        task_id=task.task_id,
+        challenge_type=task.challenge_type,
+        status=task.status,
+        phase=task.phase,
+        reward=format_cpc(task.reward),
+        created_at=task.created_at_ms // MILLISECONDS,
+        deadline=task.deadline_ms // MILLISECONDS,
+        payload=task.payload,
+        error=msgspec.UNSET if task.error is None else task.error,
+        result=None if task.result is None else _result_answer(task.result),
+    )
+
+
+def _result_answer(result: ResultView) -> ResultAnswer:
+    files = tuple(
+        ArtifactAnswer(output.name, output.sha256, output.size, f"/artifacts/{output.sha256}")
+        for output in result.outputs
+    )
+    return ResultAnswer(
+        result_hash=f"0x{result.result_hash}",
+        worker_address=result.worker_address,
+        completed_at=result.completed_at_ms // MILLISECONDS,
+        output={file.name: OutputAnswer(file.sha256, file.size, file.url) for file in files},
+        artifacts=files,
+        workers=result.workers,
+        validators=result.validators,
+    )
+
+
+def list_answer(page: TaskPage) -> ListAnswer:
+    """A page of tasks as JSON."""
+    tasks = tuple(map(task_answer, page.tasks))
+    return ListAnswer(tasks, page.total, page.limit, page.offset)
+
+
+def account_answer(account: AccountView) -> AccountAnswer:
+    """An account as JSON."""
+    return AccountAnswer(
+        address=account.address,
+        available_cpc=format_cpc(account.available),
+        reserved_cpc=format_cpc(account.reserved),
+        deposit_address=account.deposit_address,
+    )
+
+
+def health_answer(status: NodeStatus) -> HealthAnswer:
+    """A node is ready once the chain has answered it."""
+    return HealthAnswer("ok", status.l1_height is not None, status.waiting)

@@ -1,0 +1,254 @@
+"""The command table: one row feeds a REST route, a JSON-RPC method, OpenAPI and the CLI."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import trio
+
+from node.api import answers, operations, params
+from node.api.callers import Caller
+from node.api.params import Params, bind
+from node.api.service import Service
+from node.errors import Unavailable
+from node.market.views import NodeStatus
+
+P = TypeVar("P", bound=Params)
+
+LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Generic[P]):
+    """One thing a node can be asked."""
+
+    name: str
+    """Name on the command line and in the docs."""
+    method: str | None
+    """JSON-RPC method; None: only REST."""
+    verb: str
+    path: str
+    """REST route; `{…}` are parameters."""
+    params: type[P]
+    answer: Any
+    """Type of the answer; `Path` is a file to send."""
+    call: Callable[[Service, Caller, P], Awaitable[Any]]
+    summary: str
+    needs_market: bool = True
+    needs_account: bool = False
+    """Only for the owner of an account: it spends, or cancels."""
+    status: int = 200
+    """HTTP status of success."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Parameter -> HTTP header that REST takes it from."""
+    limit_s: float = LIMIT_S
+
+    @property
+    def path_fields(self) -> tuple[str, ...]:
+        """Parameters that are part of the path."""
+        return tuple(name for name in self.params.__struct_fields__ if f"{{{name}}}" in self.path)
+
+    @property
+    def free_fields(self) -> tuple[str, ...]:
+        """Parameters that REST takes from the body or the query."""
+        taken = {*self.path_fields, *self.headers}
+        return tuple(name for name in self.params.__struct_fields__ if name not in taken)
+
+    @property
+    def in_body(self) -> bool:
+        """Whether the free fields are a JSON body, not a query."""
+        return self.verb == "POST"
+
+
+COMMANDS: tuple[Command[Any], ...] = (
+    Command(
+        name="quote",
+        method="tm_quote",
+        verb="POST",
+        path="/quote",
+        params=params.QuoteParams,
+        answer=answers.QuoteAnswer,
+        call=operations.quote_work,
+        summary="Price a piece of work without buying it.",
+    ),
+    Command(
+        name="submit",
+        method="tm_submitTask",
+        verb="POST",
+        path="/tasks",
+        params=params.SubmitParams,
+        answer=answers.SubmitAnswer,
+        call=operations.submit_task,
+        summary="Buy a piece of work: the reward is reserved and the task taken durably.",
+        needs_account=True,
+        status=201,
+        headers={"idempotency_key": "Idempotency-Key"},
+    ),
+    Command(
+        name="list",
+        method="tm_listTasks",
+        verb="GET",
+        path="/tasks",
+        params=params.ListParams,
+        answer=answers.ListAnswer,
+        call=operations.list_tasks,
+        summary="List tasks, newest first.",
+    ),
+    Command(
+        name="task",
+        method="tm_getTask",
+        verb="GET",
+        path="/tasks/{task_id}",
+        params=params.TaskParams,
+        answer=answers.TaskAnswer,
+        call=operations.show_task,
+        summary="Show a task and, once it is completed, its result.",
+    ),
+    Command(
+        name="wait",
+        method="tm_waitTask",
+        verb="GET",
+        path="/tasks/{task_id}/wait",
+        params=params.WaitParams,
+        answer=answers.TaskAnswer,
+        call=operations.wait_for_task,
+        summary="Show a task as soon as its phase changes, or at the timeout.",
+        limit_s=params.MAX_WAIT_S + LIMIT_S,
+    ),
+    Command(
+        name="cancel",
+        method="tm_cancelTask",
+        verb="POST",
+        path="/tasks/{task_id}/cancel",
+        params=params.TaskParams,
+        answer=answers.TaskAnswer,
+        call=operations.cancel_task,
+        summary="Cancel your task while it is not finished; the reward comes back.",
+        needs_account=True,
+    ),
+    Command(
+        name="receipt",
+        method="tm_getReceipt",
+        verb="GET",
+        path="/tasks/{task_id}/receipt",
+        params=params.TaskParams,
+        answer=answers.Receipt,
+        call=operations.show_receipt,
+        summary="The receipt anybody can verify, once the result is anchored on the chain.",
+    ),
+    Command(
+        name="artifact",
+        method=None,
+        verb="GET",
+        path="/artifacts/{sha256}",
+        params=params.ArtifactParams,
+        answer=Path,
+        call=operations.find_artifact,
+        summary="Download an output; a byte range may be asked for.",
+    ),
+    Command(
+        name="account",
+        method="tm_getAccount",
+        verb="GET",
+        path="/account",
+        params=params.AccountParams,
+        answer=answers.AccountAnswer,
+        call=operations.show_account,
+        summary="Show what an account has, and where it pays in.",
+    ),
+    Command(
+        name="account-challenge",
+        method="tm_accountChallenge",
+        verb="POST",
+        path="/account/challenge",
+        params=params.ChallengeParams,
+        answer=answers.ChallengeAnswer,
+        call=operations.make_challenge,
+        summary="Get a challenge to sign with the account's key.",
+    ),
+    Command(
+        name="account-key",
+        method="tm_createKey",
+        verb="POST",
+        path="/account/keys",
+        params=params.CreateKeyParams,
+        answer=answers.KeyAnswer,
+        call=operations.make_key,
+        summary="Make an API key with a signed challenge; it is shown this once.",
+        status=201,
+    ),
+    Command(
+        name="status",
+        method="tm_status",
+        verb="GET",
+        path="/status",
+        params=Params,
+        answer=NodeStatus,
+        call=operations.show_status,
+        summary="What the node is doing.",
+        needs_market=False,
+    ),
+    Command(
+        name="peers",
+        method="tm_peers",
+        verb="GET",
+        path="/peers",
+        params=Params,
+        answer=answers.PeersAnswer,
+        call=operations.list_peers,
+        summary="The nodes this one knows.",
+        needs_market=False,
+    ),
+    Command(
+        name="workers",
+        method="tm_workers",
+        verb="GET",
+        path="/workers",
+        params=Params,
+        answer=answers.WorkersAnswer,
+        call=operations.list_workers,
+        summary="The workers this node knows.",
+        needs_market=False,
+    ),
+    Command(
+        name="health",
+        method=None,
+        verb="GET",
+        path="/healthz",
+        params=Params,
+        answer=answers.HealthAnswer,
+        call=operations.check_health,
+        summary="Answers as long as the process does.",
+        needs_market=False,
+    ),
+    Command(
+        name="readiness",
+        method=None,
+        verb="GET",
+        path="/readyz",
+        params=Params,
+        answer=answers.HealthAnswer,
+        call=operations.check_readiness,
+        summary="Answers 200 once the node can do its work, 503 before.",
+        needs_market=False,
+    ),
+)
+
+BY_METHOD: Mapping[str, Command[Any]] = {
+    command.method: command for command in COMMANDS if command.method is not None
+}
+BY_NAME: Mapping[str, Command[Any]] = {command.name: command for command in COMMANDS}
+
+
+async def perform(
+    command: Command[Any], service: Service, caller: Caller, values: object, *, strict: bool = True
+) -> Any:
+    """Run a command on unchecked parameters; every error of a request is a NodeError."""
+    bound = bind(command.params, values, strict=strict)
+    with trio.move_on_after(command.limit_s):
+        return await command.call(service, caller, bound)
+    raise Unavailable(
+        f"{command.name} was not done after {command.limit_s:g} s; it may still happen",
+        remedy="look at its state, or repeat it with the same idempotency key",
+    )

@@ -1,0 +1,57 @@
+"""What the commands work on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from node.api.body import MAX_BODY_BYTES, MAX_BODY_S
+from node.api.errors import NotAMarket
+from node.errors import Unavailable
+from node.market.views import Market, Node
+
+if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
+    from node.api.accounts import Accounts
+
+DAY_S = 86400
+MAX_WAITS = 192
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A node behind its doors; everything that a role lacks is None."""
+
+    node: Node
+    market_role: Market | None = None
+    key_ring: "Accounts | None" = None
+    """API keys; without them only the local account can spend."""
+    local_account: str | None = None
+    """Address that unauthenticated requests from this machine spend from (devnet only)."""
+    max_deadline_s: int = 7 * DAY_S
+    """Seconds from now: the latest deadline of a task."""
+    max_body_bytes: int = MAX_BODY_BYTES
+    max_body_s: float = MAX_BODY_S
+    """Seconds that a client may take to send a body."""
+    now: Callable[[], float] = time.time
+    """Unix seconds."""
+    waits: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(MAX_WAITS))
+    """How many clients may wait for a task at once."""
+
+    @property
+    def market(self) -> Market:
+        """The market; raises NotAMarket if this node has none."""
+        if self.market_role is None:
+            raise NotAMarket(
+                "this node has no market role",
+                remedy="ask a node that was started with `tmnode run --role market`",
+            )
+        return self.market_role
+
+    @property
+    def accounts(self) -> "Accounts":
+        """The API keys; raises Unavailable if this node makes none."""
+        if self.key_ring is None:
+            raise Unavailable("this node has no API keys", remedy="ask its operator")
+        return self.key_ring

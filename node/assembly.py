@@ -1,0 +1,279 @@
+"""Building a node's objects from opened parts: the same for a real node and a simulated one."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from gpu.cpu import CpuBackend
+from gpu.workloads import WORKLOADS
+from node.chainwatch import ChainWatch
+from node.config import Config
+from node.directory import Directory
+from node.info import NodeInfo
+from node.keys import NodeKeys, bind
+from node.l1.client import L1Client
+from node.l1.follower import Follower
+from node.l1.sender import OutboundRecord, Sender
+from node.market.board import TaskBoard
+from node.market.lifecycle import Lifecycle
+from node.market.service import MarketService
+from node.market.views import Market
+from node.offload import Offload
+from node.roles.checker import Checker
+from node.roles.market import MarketRole
+from node.roles.orchestrator import Orchestrator
+from node.roles.outputs import OutputShelf
+from node.roles.presence import PresenceRole
+from node.roles.submitter import Submitter
+from node.roles.worker import Compute, Worker
+from node.settlement.network import settlement_parameters
+from node.settlement.outbox import Outbox
+from node.settlement.transfer import TransferSettlement
+from node.verification.anchors import AnchorBook
+from node.verification.author import Author
+from node.wire.presence import Presence
+from p2p.network import Network
+from storage.artifacts import ArtifactStore
+from storage.database import Database
+from storage.store import Batch
+
+
+class SenderOwner(Protocol):
+    """Whoever sends transactions from the node's account."""
+
+    def on_confirmed(self, batch: Batch, record: OutboundRecord) -> None:
+        """A block holds the transaction."""
+
+    def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
+        """No block ever will."""
+
+
+Run = Callable[..., Awaitable[Any]]
+"""A long task that reports `started`, for `nursery.start`."""
+
+PRESENCE_LIVES = 3.5
+"""Presence intervals after which a silent peer is not drawn or leased to any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What has to be opened before anything can be built."""
+
+    config: Config
+    keys: NodeKeys
+    db: Database
+    network: Network
+    l1: L1Client
+    places: Sequence[Compute]
+    """Where jobs run, one for each slot; empty without the worker role."""
+    scratch: Path
+    artifacts: ArtifactStore
+    offload: Offload
+    now_ms: Callable[[], int]
+
+
+@dataclass
+class Assembly:
+    """A built node: what to run, in order, and what the API serves."""
+
+    info: NodeInfo
+    directory: Directory
+    runs: list[Run] = field(default_factory=list)
+    market: Market | None = None
+
+
+def assemble(parts: Parts) -> Assembly:
+    """Build the objects of all roles in `parts.config`."""
+    config, protocol = parts.config, parts.config.network.protocol
+    author = _author(parts)
+    chain = ChainWatch(parts.l1)
+    lifetime_s = protocol.presence_interval_s * PRESENCE_LIVES
+    directory = Directory(author.chain_id, parts.now_ms, lifetime_s)
+    info = NodeInfo(author, config.node.roles, directory, chain, parts.now_ms)
+    assembly = Assembly(info=info, directory=directory, runs=[chain.run])
+    shelf = OutputShelf(parts.network, parts.artifacts, parts.offload)
+    shelf.serve()
+    presence = PresenceRole(
+        parts.network, directory, _presence(parts, author), protocol.presence_interval_s
+    )
+    if "worker" in config.node.roles:
+        _add_worker(parts, assembly, author)
+    sender = Sender(parts.keys.account, parts.db, parts.l1, confirmations=protocol.l1_confirmations)
+    settled = Settled()
+    if "validator" in config.node.roles:
+        settled.add(_add_validator(parts, assembly, author, shelf, sender))
+    if "market" in config.node.roles:
+        settled.add(_add_market(parts, assembly, chain, shelf, sender))
+    sender.on_confirmed, sender.on_lost = settled.confirmed, settled.lost
+    if settled.owners:
+        assembly.info.add(dict, lambda: (sender.blocked,) if sender.blocked else ())
+        assembly.runs.append(sender.run)
+    assembly.runs.append(presence.run)
+    return assembly
+
+
+def _author(parts: Parts) -> Author:
+    keys, chain_id = parts.keys, parts.config.network.network.chain_id
+    return Author(
+        identity=keys.identity,
+        binding=bind(keys.identity, keys.account, chain_id),
+        address=keys.account.address,
+        chain_id=chain_id,
+    )
+
+
+def _presence(parts: Parts, author: Author) -> Presence:
+    return Presence(
+        binding=author.binding,
+        roles=parts.config.node.roles,
+        kinds=tuple(WORKLOADS),
+        addresses=parts.network.addresses,
+        slots=len(parts.places),
+    )
+
+
+def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
+    worker = Worker(
+        network=parts.network,
+        db=parts.db,
+        author=author,
+        protocol=parts.config.network.protocol,
+        markets=parts.config.network.network.market_keys,
+        places=parts.places,
+        scratch=parts.scratch,
+        offload=parts.offload,
+    )
+    assembly.info.add(lambda: {"jobs_busy": worker.busy, "results_committed": worker.committed})
+    assembly.runs.append(worker.run)
+
+
+def _add_validator(
+    parts: Parts, assembly: Assembly, author: Author, shelf: OutputShelf, sender: Sender
+) -> Submitter:
+    protocol = parts.config.network.protocol
+    checker = Checker(
+        network=parts.network,
+        db=parts.db,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        protocol=protocol,
+        markets=parts.config.network.network.market_keys,
+        backend=CpuBackend(),
+        scratch=parts.scratch,
+        offload=parts.offload,
+    )
+    submitter = Submitter(
+        network=parts.network,
+        db=parts.db,
+        author=author,
+        protocol=protocol,
+        sender=sender,
+        gas_price=parts.config.network.economics.gas_price,
+    )
+    orchestrator = Orchestrator(
+        network=parts.network,
+        db=parts.db,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        protocol=protocol,
+        markets=parts.config.network.network.market_keys,
+        directory=assembly.directory,
+        shelf=shelf,
+        now_ms=parts.now_ms,
+        on_verified=submitter.add,
+    )
+    assembly.info.add(
+        lambda: {
+            "verdicts_signed": checker.verdicts,
+            "leases_held": orchestrator.leases,
+            "results_pending": submitter.pending,
+        }
+    )
+    assembly.runs += [submitter.run, orchestrator.run]
+    return submitter
+
+
+def _add_market(
+    parts: Parts, assembly: Assembly, chain: ChainWatch, shelf: OutputShelf, sender: Sender
+) -> Outbox:
+    config, identity, address = parts.config, parts.keys.identity, parts.keys.account.address
+    network = config.network.network
+    proposer_keys = tuple(bytes.fromhex(key) for key in network.proposer_keys)
+    board = TaskBoard(parts.db)
+    anchors = AnchorBook(parts.db, network.chain_id)
+    settlement = TransferSettlement(
+        parts.db,
+        sender,
+        settlement_parameters(config.network),
+        chain_id=network.chain_id,
+        address=address,
+        clock_ms=parts.now_ms,
+    )
+    deposits = Follower(
+        parts.l1,
+        parts.db,
+        settlement.deposits.handle,
+        name="deposits",
+        confirmations=settlement.parameters.confirmations,
+        proposer_keys=proposer_keys,
+    )
+    service = MarketService(
+        db=parts.db,
+        board=board,
+        settlement=settlement,
+        deposit_address=address,
+        anchors=anchors,
+        artifacts=parts.artifacts,
+        network=config.network,
+        max_open_tasks=config.market.max_open_tasks,
+        now_ms=parts.now_ms,
+        epoch_hash=lambda: chain.last_hash,
+    )
+    lifecycle = Lifecycle(
+        db=parts.db,
+        board=board,
+        service=service,
+        settlement=settlement,
+        network=config.network,
+        identity=identity,
+        now_ms=parts.now_ms,
+    )
+    role = MarketRole(
+        network=parts.network,
+        db=parts.db,
+        board=board,
+        lifecycle=lifecycle,
+        directory=assembly.directory,
+        shelf=shelf,
+        anchors=anchors,
+        l1=parts.l1,
+        proposer_keys=proposer_keys,
+    )
+    assembly.market = service
+    assembly.info.add(
+        lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()}, role.waits
+    )
+    assembly.runs += [deposits.run, settlement.run, role.run]
+    return settlement.outbox
+
+
+class Settled:
+    """Passes what the one sender of this node's account finds out to all who send with it."""
+
+    def __init__(self) -> None:
+        self.owners: list[SenderOwner] = []
+
+    def add(self, owner: SenderOwner) -> None:
+        """Let an owner of transactions know; each ignores the causes of others."""
+        self.owners.append(owner)
+
+    def confirmed(self, batch: Batch, record: OutboundRecord) -> None:
+        """A block holds the transaction."""
+        for owner in self.owners:
+            owner.on_confirmed(batch, record)
+
+    def lost(self, batch: Batch, record: OutboundRecord) -> None:
+        """No block ever will."""
+        for owner in self.owners:
+            owner.on_lost(batch, record)

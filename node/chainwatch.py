@@ -1,0 +1,38 @@
+"""The tip of the L1, as this node last saw it."""
+
+import logging
+
+import trio
+
+from node.l1.client import L1Client
+from node.l1.errors import L1Error
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+
+
+class ChainWatch:
+    """Polls the chain's status: for `tmnode status`, and for the hash that salts task ids."""
+
+    def __init__(self, client: L1Client) -> None:
+        self._client = client
+        self.height: int | None = None
+        """Height of the tip; None while the L1 has never answered."""
+        self.last_hash = bytes(32)
+        self.reachable = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Poll until cancelled."""
+        task_status.started()
+        while True:
+            try:
+                status = await self._client.status()
+            except L1Error as error:
+                if self.reachable:
+                    log.warning("the L1 does not answer: %s", error)
+                self.reachable = False
+            else:
+                self.height, self.reachable = status.height, True
+                self.last_hash = bytes.fromhex(status.last_hash)
+            await trio.sleep(POLL_S)

@@ -1,0 +1,56 @@
+"""`tmnode bench`: figures of this machine."""
+
+import click
+import trio
+
+from node.cli.options import json_option
+from node.cli.output import print_answer
+
+
+@click.group()
+def bench() -> None:
+    """Measure the product on this machine; nothing here is a test."""
+
+
+@bench.command()
+@click.option(
+    "--tasks",
+    "count",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Tasks posted together, for the throughput.",
+)
+@click.option(
+    "--singles",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Tasks posted one after the other, for the latency.",
+)
+@json_option
+def tasks(count: int, singles: int, as_json: bool) -> None:
+    """Latency and throughput of tiny tasks over a network of real processes."""
+    from node.bench.report import lines
+    from node.bench.tasks import bench_tasks
+
+    result = trio.run(bench_tasks, count, singles)
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--requests",
+    type=click.IntRange(1),
+    default=3000,
+    show_default=True,
+    help="Tasks posted.",
+)
+@json_option
+def api(requests: int, as_json: bool) -> None:
+    """Durable `POST /tasks` at a real market."""
+    from node.bench.api import bench_api
+    from node.bench.report import lines
+
+    result = trio.run(bench_api, requests)
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)

@@ -1,0 +1,53 @@
+"""`tmnode devchain`."""
+
+from pathlib import Path
+
+import click
+
+from node.cli.arguments import DURATION
+from node.cli.launch import run_devchain
+from node.cli.options import PATH
+from node.config.values import HostPort
+from node.errors import InvalidInput
+
+
+class ListenValue(click.ParamType[HostPort]):
+    """`host:port`."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> HostPort:
+        """Read an address to listen on."""
+        try:
+            place = HostPort.parse(value)
+        except InvalidInput as error:
+            self.fail(str(error), param, ctx)
+        if not place:
+            self.fail("is empty", param, ctx)
+        return place
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=PATH,
+    default=".devchain",
+    show_default=True,
+    help="Folder for the chain's state.",
+)
+@click.option(
+    "--listen",
+    type=ListenValue(),
+    default="127.0.0.1:8000",
+    show_default=True,
+    help="Where its HTTP API answers.",
+)
+@click.option(
+    "--block-time", type=DURATION, default="5s", show_default=True, help="Time between blocks."
+)
+def devchain(directory: Path, listen: HostPort, block_time: float) -> None:
+    """Run an L1 with one proposer, for development and tests; its money is worth nothing."""
+    run_devchain(directory, listen, block_time)

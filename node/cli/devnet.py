@@ -1,0 +1,49 @@
+"""`tmnode devnet`, and the demo behind `make demo`."""
+
+from pathlib import Path
+
+import click
+
+from node.cli.launch import run_demo, run_devnet
+from node.cli.options import PATH
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=PATH,
+    default=".devnet",
+    show_default=True,
+    help="Folder for keys and state; kept between runs.",
+)
+@click.option(
+    "--validators",
+    type=click.IntRange(1, 31),
+    default=3,
+    show_default=True,
+    help="Nodes that check work.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=3,
+    show_default=True,
+    help="Nodes that compute.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8080,
+    show_default=True,
+    help="The market's API port on 127.0.0.1; 0 takes any free one.",
+)
+def devnet(directory: Path, validators: int, workers: int, port: int) -> None:
+    """Run a whole network on this machine: a chain, a market, validators, workers."""
+    run_devnet(directory, validators=validators, workers=workers, port=port)
+
+
+@click.command()
+def demo() -> None:
+    """Run a network, buy one task, check it, pay it, and stop."""
+    run_demo()

@@ -1,0 +1,64 @@
+"""`tmnode status`, `peers` and `account`: a running node, over its HTTP API."""
+
+import click
+
+from node.cli.options import api_option, json_option
+from node.cli.output import pairs, print_answer, table
+from node.client import Client
+from node.market.views import NodeStatus
+
+
+@click.command()
+@api_option
+@json_option
+def status(api: str | None, as_json: bool) -> None:
+    """Show what a running node is doing."""
+    with Client(api) as client:
+        answer = client.status()
+    print_answer(answer, _status_text(answer), as_json=as_json)
+
+
+@click.command()
+@api_option
+@json_option
+def peers(api: str | None, as_json: bool) -> None:
+    """List the nodes that a running node knows."""
+    with Client(api) as client:
+        answer = client.peers()
+    head = ("peer", "address", "roles", "connected", "kinds")
+    rows = ((p.peer_id, p.address, p.roles, p.connected, p.kinds) for p in answer.peers)
+    print_answer(answer, table(head, rows), as_json=as_json)
+
+
+@click.command()
+@click.argument("address", required=False)
+@api_option
+@json_option
+def account(address: str | None, api: str | None, as_json: bool) -> None:
+    """Show an account at a market, by default your own."""
+    with Client(api) as client:
+        answer = client.account(address)
+    text = pairs(
+        {
+            "account": answer.address,
+            "available": f"{answer.available_cpc} CPC",
+            "reserved": f"{answer.reserved_cpc} CPC",
+            "deposit to": answer.deposit_address,
+        }
+    )
+    print_answer(answer, text, as_json=as_json)
+
+
+def _status_text(status: NodeStatus) -> str:
+    about: dict[str, object] = {
+        "version": status.version,
+        "chain": status.chain_id,
+        "peer id": status.peer_id,
+        "address": status.address,
+        "roles": list(status.roles),
+        "uptime": f"{status.uptime_s:.0f} s",
+        "peers": status.peers,
+        "l1 height": "no answer yet" if status.l1_height is None else status.l1_height,
+        **{name.replace("_", " "): number for name, number in sorted(status.counts.items())},
+    }
+    return "\n".join((pairs(about), *(f"waiting: {what}" for what in status.waiting)))

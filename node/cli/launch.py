@@ -1,0 +1,70 @@
+"""The seam to the parts above the command line: each is one import and one call.
+
+They are imported when they are called, so that no command pays for another's.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from node.config import Config, NetworkConfig
+from node.config.values import HostPort
+
+
+class CheckedReceipt(NamedTuple):
+    """What a receipt that holds is worth, and what it says."""
+
+    anchored: bool
+    standing: str
+    facts: Mapping[str, object]
+
+
+def run_node(config: Config) -> None:
+    """Run a node until it is told to stop."""
+    from node.app import run
+
+    _run(run, config)
+
+
+def run_devnet(directory: Path, *, validators: int, workers: int, port: int) -> None:
+    """Run a network of nodes and a chain on this machine until it is told to stop."""
+    from node.devnet import run_devnet
+
+    _run(run_devnet, directory, validators, workers, port)
+
+
+def run_demo() -> None:
+    """Run a network, buy one task on it, check its receipt, stop."""
+    from node.devnet import run_demo
+
+    _run(run_demo)
+
+
+def run_devchain(directory: Path, listen: HostPort, block_time_s: float) -> None:
+    """Run a development chain until it is told to stop."""
+    from node.devnet.chain import run_devchain
+
+    _run(run_devchain, directory, listen.host, listen.port, block_time_s)
+
+
+def verify_receipt(data: bytes, network: NetworkConfig) -> CheckedReceipt:
+    """Verify a receipt; raises ReceiptInvalid, a NodeError, if it does not hold."""
+    from node.verification.receipt import Standing, verify_receipt
+
+    receipt, standing = verify_receipt(data, network)
+    facts = {
+        "task": receipt.result.task_id,
+        "chain": receipt.chain_id,
+        "block": receipt.anchor.header.height,
+        "worker": receipt.result.worker_address,
+        "result_hash": receipt.result.result_hash,
+        "outputs": [f"{output.name} {output.sha256.hex()}" for output in receipt.manifest.outputs],
+        "verdicts": f"{len(receipt.verdicts)} of {receipt.draw.needed} needed",
+    }
+    return CheckedReceipt(standing is Standing.ANCHORED, standing.value, facts)
+
+
+def _run(main: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    import trio
+
+    trio.run(main, *arguments)

@@ -1,0 +1,36 @@
+"""`tmnode receipt verify`: check a receipt without asking anybody."""
+
+from pathlib import Path
+
+import click
+
+from node.cli.launch import verify_receipt
+from node.cli.options import PATH, json_option
+from node.cli.output import pairs, print_answer
+from node.config import load_network
+
+NOT_ANCHORED = 2
+
+
+@click.group()
+def receipt() -> None:
+    """Check a task's receipt down to the block."""
+
+
+@receipt.command()
+@click.argument("file", type=PATH)
+@click.option("--network", type=PATH, help="Network file with the pinned proposer keys.")
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, file: Path, network: Path | None, as_json: bool) -> None:
+    """Verify the receipt in FILE, with nothing but the network file's pinned keys.
+
+    \b
+    Exit code 0: valid, and anchored in a block of a pinned proposer.
+    Exit code 1: invalid; the error says what does not hold.
+    Exit code 2: consistent, not anchored: no pinned proposer signed the block.
+    """
+    checked = verify_receipt(file.read_bytes(), load_network(network))
+    about = {"standing": checked.standing, **checked.facts}
+    print_answer({"anchored": checked.anchored, **about}, pairs(about), as_json=as_json)
+    ctx.exit(0 if checked.anchored else NOT_ANCHORED)

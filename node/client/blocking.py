@@ -1,0 +1,124 @@
+"""The client for programs that wait: one call at a time."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from node.api import answers
+from node.client import calls
+from node.client.calls import Call
+from node.client.following import Goal
+from node.client.http import client_settings, explained, request_of
+from node.client.replies import read_reply
+from node.market.views import NodeStatus
+
+_T = TypeVar("_T")
+
+
+class Client:
+    """A node's HTTP API; a context manager.
+
+    `url` and `api_key` default to TMNODE_API (http://127.0.0.1:8080) and TMNODE_API_KEY. Every
+    method raises the NodeError that the node answered with, or Unavailable if none answered.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(**client_settings(url, api_key), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def ask(self, call: Call[_T]) -> _T:
+        """Make one call."""
+        url = str(self._http.base_url)
+        try:
+            reply = self._http.request(**request_of(call))
+        except httpx.HTTPError as error:
+            raise explained(error, url) from error
+        return read_reply(call, url, reply.status_code, reply.content)
+
+    def submit(
+        self,
+        challenge_type: str,
+        payload: Mapping[str, Any],
+        reward: str,
+        *,
+        deadline: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> answers.SubmitAnswer:
+        """Buy a piece of work for `reward` CPC; the deadline is in Unix seconds."""
+        call = calls.submit(
+            challenge_type, payload, reward, deadline=deadline, idempotency_key=idempotency_key
+        )
+        return self.ask(call)
+
+    def quote(self, challenge_type: str, payload: Mapping[str, Any]) -> answers.QuoteAnswer:
+        """Ask for the price of a piece of work."""
+        return self.ask(calls.quote(challenge_type, payload))
+
+    def task(self, task_id: str) -> answers.TaskAnswer:
+        """Show one task."""
+        return self.ask(calls.task(task_id))
+
+    def tasks(
+        self,
+        *,
+        status: str | None = None,
+        challenge_type: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> answers.ListAnswer:
+        """List tasks, newest first."""
+        call = calls.tasks(status=status, challenge_type=challenge_type, limit=limit, offset=offset)
+        return self.ask(call)
+
+    def wait(
+        self, task_id: str, *, phase: str | None = None, timeout_s: float = 30.0
+    ) -> answers.TaskAnswer:
+        """Show a task as soon as its phase is not `phase`, or after `timeout_s` as it is."""
+        return self.ask(calls.wait(task_id, phase=phase, timeout_s=timeout_s))
+
+    def cancel(self, task_id: str) -> answers.TaskAnswer:
+        """Cancel a task that is not finished."""
+        return self.ask(calls.cancel(task_id))
+
+    def receipt(self, task_id: str) -> bytes:
+        """The receipt, byte for byte."""
+        return self.ask(calls.receipt(task_id))
+
+    def account(self, address: str | None = None) -> answers.AccountAnswer:
+        """Show an account, by default the caller's own."""
+        return self.ask(calls.account(address))
+
+    def status(self) -> NodeStatus:
+        """What the node is doing."""
+        return self.ask(calls.status())
+
+    def peers(self) -> answers.PeersAnswer:
+        """The nodes this one knows."""
+        return self.ask(calls.peers())
+
+    def follow(
+        self, task_id: str, *, until: str = "completed", timeout_s: float = 3_600.0
+    ) -> Iterator[answers.TaskAnswer]:
+        """Show a task now and at every change, until it has come as far as `until`.
+
+        `until` is one of `node.client.GOALS`. Raises TaskFailed, or Unavailable at the timeout.
+        """
+        goal = Goal(until, time.monotonic() + timeout_s)
+        call: Call[answers.TaskAnswer] | None = calls.task(task_id)
+        while call is not None:
+            task = self.ask(call)
+            yield task
+            call = goal.next_call(task, time.monotonic())

@@ -1,0 +1,118 @@
+"""Every question to a node's HTTP API, as data: what to send, and what the answer must look like.
+
+The door's own `node.api.answers` are the types of the answers, so that both sides agree.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote as escape
+
+import msgspec
+
+from node.api import answers
+from node.market.views import NodeStatus
+
+ANSWER_S = 40.0
+"""Seconds: a little more than the node gives itself."""
+WAIT_MARGIN_S = 10.0
+
+_T = TypeVar("_T")
+
+
+class Call(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
+    """One HTTP request."""
+
+    verb: str
+    path: str
+    answer: type[_T]
+    query: Mapping[str, str | int | float] = {}
+    body: Mapping[str, Any] | None = None
+    """Sent as JSON. A POST always has one: the node spends nothing for a request without."""
+    headers: Mapping[str, str] = {}
+    timeout_s: float = ANSWER_S
+
+
+def submit(
+    challenge_type: str,
+    payload: Mapping[str, Any],
+    reward: str,
+    *,
+    deadline: int | None = None,
+    idempotency_key: str | None = None,
+) -> Call[answers.SubmitAnswer]:
+    """Buy a piece of work for `reward` CPC; the deadline is in Unix seconds."""
+    body = {"challenge_type": challenge_type, "payload": payload, "reward": reward}
+    return Call(
+        verb="POST",
+        path="/tasks",
+        answer=answers.SubmitAnswer,
+        body=body if deadline is None else {**body, "deadline": deadline},
+        headers={"Idempotency-Key": idempotency_key} if idempotency_key is not None else {},
+    )
+
+
+def quote(challenge_type: str, payload: Mapping[str, Any]) -> Call[answers.QuoteAnswer]:
+    """Ask for the price of a piece of work."""
+    body = {"challenge_type": challenge_type, "payload": payload}
+    return Call(verb="POST", path="/quote", answer=answers.QuoteAnswer, body=body)
+
+
+def task(task_id: str) -> Call[answers.TaskAnswer]:
+    """Show one task."""
+    return Call(verb="GET", path=_task_path(task_id), answer=answers.TaskAnswer)
+
+
+def tasks(
+    *,
+    status: str | None = None,
+    challenge_type: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> Call[answers.ListAnswer]:
+    """List tasks, newest first."""
+    wanted = {"status": status, "challenge_type": challenge_type, "limit": limit, "offset": offset}
+    query = {name: value for name, value in wanted.items() if value is not None}
+    return Call(verb="GET", path="/tasks", answer=answers.ListAnswer, query=query)
+
+
+def wait(task_id: str, *, phase: str | None, timeout_s: float) -> Call[answers.TaskAnswer]:
+    """Show a task as soon as it is in another phase, or after `timeout_s` seconds as it is."""
+    return Call(
+        verb="GET",
+        path=f"{_task_path(task_id)}/wait",
+        answer=answers.TaskAnswer,
+        query={"timeout": timeout_s} if phase is None else {"phase": phase, "timeout": timeout_s},
+        timeout_s=timeout_s + WAIT_MARGIN_S,
+    )
+
+
+def cancel(task_id: str) -> Call[answers.TaskAnswer]:
+    """Cancel a task that is not finished."""
+    return Call(
+        verb="POST", path=f"{_task_path(task_id)}/cancel", answer=answers.TaskAnswer, body={}
+    )
+
+
+def receipt(task_id: str) -> Call[bytes]:
+    """The receipt, byte for byte."""
+    return Call(verb="GET", path=f"{_task_path(task_id)}/receipt", answer=bytes)
+
+
+def account(address: str | None = None) -> Call[answers.AccountAnswer]:
+    """Show an account, by default the caller's own."""
+    query = {"address": address} if address is not None else {}
+    return Call(verb="GET", path="/account", answer=answers.AccountAnswer, query=query)
+
+
+def status() -> Call[NodeStatus]:
+    """What the node is doing."""
+    return Call(verb="GET", path="/status", answer=NodeStatus)
+
+
+def peers() -> Call[answers.PeersAnswer]:
+    """The nodes this one knows."""
+    return Call(verb="GET", path="/peers", answer=answers.PeersAnswer)
+
+
+def _task_path(task_id: str) -> str:
+    return f"/tasks/{escape(task_id, safe='')}"

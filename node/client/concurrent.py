@@ -1,0 +1,120 @@
+"""The client for trio tasks: the same calls as `node.client.blocking`."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self, TypeVar
+
+import httpx
+import trio
+
+from node.api import answers
+from node.client import calls
+from node.client.calls import Call
+from node.client.following import Goal
+from node.client.http import client_settings, explained, request_of
+from node.client.replies import read_reply
+from node.market.views import NodeStatus
+
+_T = TypeVar("_T")
+
+
+class AsyncClient:
+    """A node's HTTP API; an async context manager. Otherwise like `node.client.Client`."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.AsyncClient(**client_settings(url, api_key), transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def ask(self, call: Call[_T]) -> _T:
+        """Make one call."""
+        url = str(self._http.base_url)
+        try:
+            reply = await self._http.request(**request_of(call))
+        except httpx.HTTPError as error:
+            raise explained(error, url) from error
+        return read_reply(call, url, reply.status_code, reply.content)
+
+    async def submit(
+        self,
+        challenge_type: str,
+        payload: Mapping[str, Any],
+        reward: str,
+        *,
+        deadline: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> answers.SubmitAnswer:
+        """Buy a piece of work for `reward` CPC; the deadline is in Unix seconds."""
+        call = calls.submit(
+            challenge_type, payload, reward, deadline=deadline, idempotency_key=idempotency_key
+        )
+        return await self.ask(call)
+
+    async def quote(self, challenge_type: str, payload: Mapping[str, Any]) -> answers.QuoteAnswer:
+        """Ask for the price of a piece of work."""
+        return await self.ask(calls.quote(challenge_type, payload))
+
+    async def task(self, task_id: str) -> answers.TaskAnswer:
+        """Show one task."""
+        return await self.ask(calls.task(task_id))
+
+    async def tasks(
+        self,
+        *,
+        status: str | None = None,
+        challenge_type: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> answers.ListAnswer:
+        """List tasks, newest first."""
+        call = calls.tasks(status=status, challenge_type=challenge_type, limit=limit, offset=offset)
+        return await self.ask(call)
+
+    async def wait(
+        self, task_id: str, *, phase: str | None = None, timeout_s: float = 30.0
+    ) -> answers.TaskAnswer:
+        """Show a task as soon as its phase is not `phase`, or after `timeout_s` as it is."""
+        return await self.ask(calls.wait(task_id, phase=phase, timeout_s=timeout_s))
+
+    async def cancel(self, task_id: str) -> answers.TaskAnswer:
+        """Cancel a task that is not finished."""
+        return await self.ask(calls.cancel(task_id))
+
+    async def receipt(self, task_id: str) -> bytes:
+        """The receipt, byte for byte."""
+        return await self.ask(calls.receipt(task_id))
+
+    async def account(self, address: str | None = None) -> answers.AccountAnswer:
+        """Show an account, by default the caller's own."""
+        return await self.ask(calls.account(address))
+
+    async def status(self) -> NodeStatus:
+        """What the node is doing."""
+        return await self.ask(calls.status())
+
+    async def peers(self) -> answers.PeersAnswer:
+        """The nodes this one knows."""
+        return await self.ask(calls.peers())
+
+    async def follow(
+        self, task_id: str, *, until: str = "completed", timeout_s: float = 3_600.0
+    ) -> AsyncIterator[answers.TaskAnswer]:
+        """Show a task now and at every change, until it has come as far as `until`.
+
+        `until` is one of `node.client.GOALS`. Raises TaskFailed, or Unavailable at the timeout.
+        """
+        goal = Goal(until, trio.current_time() + timeout_s)
+        call: Call[answers.TaskAnswer] | None = calls.task(task_id)
+        while call is not None:
+            task = await self.ask(call)
+            yield task
+            call = goal.next_call(task, trio.current_time())

@@ -1,0 +1,51 @@
+"""Following a task until it has come far enough: when to ask again, and when to give up."""
+
+import msgspec
+
+from node.api import answers
+from node.client import calls
+from node.client.calls import Call
+from node.client.errors import TaskFailed
+from node.errors import Unavailable
+
+AFTER_COMPLETION = ("verified", "submitted", "anchored", "settled")
+"""Phases of a completed task, in their order."""
+GOALS = ("completed", *AFTER_COMPLETION)
+
+LONGEST_WAIT_S = 30.0
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """How far a task must have come, and the moment after which nobody waits for it any more."""
+
+    until: str
+    deadline_s: float
+    """On the clock that `next_call` is asked with."""
+
+    def next_call(self, task: answers.TaskAnswer, now_s: float) -> Call[answers.TaskAnswer] | None:
+        """What to ask next; None when the goal is reached.
+
+        Raises TaskFailed, or Unavailable when time is up.
+        """
+        if self._is_reached(task):
+            return None
+        if task.status == "failed":
+            raise TaskFailed(_reason(task), field=task.task_id)
+        left_s = self.deadline_s - now_s
+        if left_s <= 0:
+            message = f"is {task.status}, phase {task.phase}, and time is up"
+            raise Unavailable(message, field=task.task_id, remedy="wait again, or cancel it")
+        return calls.wait(task.task_id, phase=task.phase, timeout_s=min(left_s, LONGEST_WAIT_S))
+
+    def _is_reached(self, task: answers.TaskAnswer) -> bool:
+        if task.status != "completed" or self.until == "completed":
+            return task.status == "completed"
+        reached = AFTER_COMPLETION[AFTER_COMPLETION.index(self.until) :]
+        return task.phase in reached
+
+
+def _reason(task: answers.TaskAnswer) -> str:
+    problem = task.error
+    if isinstance(problem, msgspec.UnsetType):
+        return "failed"
+    return f"failed, {problem.code}: {problem.message}"

@@ -1,0 +1,43 @@
+"""`tmnode devchain`: the development L1 over a directory with its key, genesis and state."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from node.amounts import UNITS_PER_CPC
+from node.keys import load_or_make_keys
+from node.l1.devchain.config import DevChainConfig, Genesis
+from node.logs import configure_logging
+
+CHAIN_ID = "cpc-devnet-1"
+PREMINE_CPC = 1_000_000_000
+"""What the proposer's account has on a chain that was not given a genesis."""
+
+
+def write_genesis(directory: Path, alloc: Mapping[str, int]) -> None:
+    """Write the genesis of a new chain; one that exists is left as it is."""
+    path = directory / "genesis.json"
+    if not path.exists():
+        genesis = Genesis(alloc=dict(alloc), genesis_time=int(time.time()))
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(genesis)))
+
+
+async def run_devchain(directory: Path, host: str, port: int, block_time_s: float) -> None:
+    """Serve the chain until SIGINT or SIGTERM; prints `ready …` once it answers."""
+    from node.l1.devchain.run import run
+
+    configure_logging("info", "l1")
+    proposer = load_or_make_keys(directory).account
+    write_genesis(directory, {proposer.address: PREMINE_CPC * UNITS_PER_CPC})
+    config = DevChainConfig(
+        proposer=proposer,
+        genesis=msgspec.json.decode((directory / "genesis.json").read_bytes(), type=Genesis),
+        data_dir=directory,
+        host=host,
+        port=port,
+        chain_id=CHAIN_ID,
+        block_time_s=block_time_s,
+    )
+    await run(config, lambda url: print(f"ready l1 {url}", flush=True))

@@ -1,0 +1,122 @@
+"""The nodes that this one knows: who they are, what they do, whether they are connected.
+
+A presence counts only with a sound key binding, by the key it came from; the account in it is
+therefore the account of that peer.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+import trio
+
+from node.keys import BindingInvalid, verify_binding
+from node.market.draw import Candidate
+from node.market.views import WorkerView
+from node.wire.presence import Presence
+from p2p.identity import public_key_of
+
+MAX_KNOWN = 4096
+"""Peers remembered; the one that was silent longest goes first."""
+
+Role = Literal["market", "validator", "worker"]
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A peer with a sound presence."""
+
+    peer_id: str
+    key: bytes
+    address: str
+    presence: Presence
+    seen_ms: int
+
+
+class Directory:
+    """Presences by peer id, and the set of connected peers."""
+
+    def __init__(self, chain_id: str, now_ms: Callable[[], int], lifetime_s: float) -> None:
+        self._chain_id = chain_id
+        self._now_ms = now_ms
+        self._lifetime_ms = lifetime_s * 1000
+        self._known: dict[str, Known] = {}
+        self._connected: set[str] = set()
+        self.changed = trio.Event()
+        """Set, and replaced, whenever a peer appears, changes its presence, comes or goes."""
+
+    def learn(self, peer_id: str, presence: Presence) -> bool:
+        """Take a presence; False if its binding is not sound or not this peer's."""
+        known = self._known.pop(peer_id, None)
+        if known is None or known.presence.binding != presence.binding:
+            address = self._address_of(peer_id, presence)
+            if address is None:
+                return False
+        else:
+            address = known.address
+        key = public_key_of(peer_id)
+        self._known[peer_id] = Known(peer_id, key, address, presence, self._now_ms())
+        while len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+        if known is None or known.presence != presence:
+            self._announce()
+        return True
+
+    def connection(self, peer_id: str, connected: bool) -> None:
+        """Note that a peer came or went."""
+        (self._connected.add if connected else self._connected.discard)(peer_id)
+        self._announce()
+
+    def is_connected(self, peer_id: str) -> bool:
+        """Whether messages can reach the peer now."""
+        return peer_id in self._connected
+
+    def find(self, peer_id: str) -> Known | None:
+        """The peer's last sound presence."""
+        return self._known.get(peer_id)
+
+    def by_key(self, key: bytes) -> Known | None:
+        """The peer with this Ed25519 key."""
+        return next((one for one in self._known.values() if one.key == key), None)
+
+    def active(self, role: Role, kind: str | None = None) -> list[Known]:
+        """Connected peers with the role, heard of lately, that take the kind."""
+        oldest = self._now_ms() - self._lifetime_ms
+        return [
+            one
+            for one in self._known.values()
+            if role in one.presence.roles
+            and one.peer_id in self._connected
+            and one.seen_ms >= oldest
+            and (kind is None or kind in one.presence.kinds)
+        ]
+
+    def candidates(self, kind: str) -> list[Candidate]:
+        """Validators that can be drawn for a task of this kind."""
+        return [
+            Candidate(one.peer_id, one.key, one.address) for one in self.active("validator", kind)
+        ]
+
+    def views(self) -> tuple[WorkerView, ...]:
+        """All known peers, to show."""
+        return tuple(
+            WorkerView(
+                peer_id=one.peer_id,
+                address=one.address,
+                roles=one.presence.roles,
+                connected=one.peer_id in self._connected,
+                kinds=one.presence.kinds,
+            )
+            for one in self._known.values()
+        )
+
+    def _address_of(self, peer_id: str, presence: Presence) -> str | None:
+        if presence.binding.ed25519_public != public_key_of(peer_id):
+            return None
+        try:
+            return verify_binding(presence.binding, self._chain_id)
+        except BindingInvalid:
+            return None
+
+    def _announce(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()

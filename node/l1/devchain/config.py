@@ -1,0 +1,122 @@
+"""What makes a development chain."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from node.l1.errors import BadGenesis
+from node.l1.keys import AccountKey, address_of
+from node.l1.transactions import MIN_GAS_PRICE
+
+Network = Literal["devnet", "testnet", "mainnet"]
+
+SHORTEST_BLOCK_TIME_S = 0.05
+DEFAULT_POWER = 2_000 * 10**18
+"""Units staked by the proposer if the genesis names no validators."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What differs between the chain's networks."""
+
+    block_gas_limit: int
+    max_block_txs: int
+    min_gas_price: int
+
+
+RULES: dict[Network, Rules] = {
+    "devnet": Rules(50_000_000, 500, MIN_GAS_PRICE),
+    "testnet": Rules(15_000_000, 1_000, 5_000),
+    "mainnet": Rules(30_000_000, 5_000, 10**9),
+}
+
+
+class GenesisValidator(msgspec.Struct, frozen=True):
+    """A validator of the first block."""
+
+    address: str
+    """`cpcvalcons1…`"""
+    pub_key: str
+    power: int
+    is_active: bool = True
+
+
+class Genesis(msgspec.Struct, frozen=True, kw_only=True):
+    """The genesis file, which is this struct as JSON."""
+
+    alloc: dict[str, int]
+    """Units of 10^-18 CPC by address."""
+    validators: tuple[GenesisValidator, ...] = ()
+    """Empty: the proposer alone."""
+    genesis_time: int
+    """Seconds since 1970: the slot of block 0."""
+
+
+class Faults(msgspec.Struct, frozen=True):
+    """Ways in which the existing chain misbehaves, off unless a test asks for them."""
+
+    stuck_receipts: bool = False
+    """Receipts stay pending although the transaction is in a block."""
+    late_events: bool = False
+    """The event stream is looked after every 15 s only."""
+
+
+class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `open_devchain` needs."""
+
+    proposer: AccountKey
+    """Signs all blocks; the account of the same key gets the rewards."""
+    genesis: Genesis
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 for any free port."""
+    chain_id: str = "cpc-devnet-1"
+    network: Network = "devnet"
+    block_time_s: float = 5.0
+    tx_ttl_s: float = 3_600.0
+    profile: Literal["upstream"] = "upstream"
+    """Whose rules: the existing chain's."""
+    faults: Faults = Faults()
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of its network."""
+        return RULES[self.network]
+
+    @property
+    def block_time_ms(self) -> int:
+        """Milliseconds, so that slots add up exactly."""
+        return round(self.block_time_s * 1000)
+
+    @property
+    def validators(self) -> tuple[GenesisValidator, ...]:
+        """The genesis' validators, or the proposer alone."""
+        key = self.proposer
+        alone = GenesisValidator(key.validator_address, key.public_key.hex(), DEFAULT_POWER)
+        return self.genesis.validators or (alone,)
+
+
+def check_config(config: DevChainConfig) -> None:
+    """Raises BadGenesis for what makes no chain."""
+    genesis = config.genesis
+    if genesis.genesis_time <= 0:
+        raise BadGenesis("genesis_time", "must be a time in seconds since 1970")
+    if config.block_time_s < SHORTEST_BLOCK_TIME_S:
+        raise BadGenesis("block_time_s", f"must be at least {SHORTEST_BLOCK_TIME_S}")
+    if any(amount < 0 for amount in genesis.alloc.values()):
+        raise BadGenesis("alloc", "amounts may not be negative")
+    for validator in config.validators:
+        _check_validator(validator)
+    active = [validator.address for validator in config.validators if validator.is_active]
+    if config.proposer.validator_address not in active:
+        raise BadGenesis("validators", "the proposer must be one of them, and active")
+
+
+def _check_validator(validator: GenesisValidator) -> None:
+    try:
+        derived = address_of(bytes.fromhex(validator.pub_key), "cpcvalcons")
+    except ValueError:
+        derived = ""
+    if derived != validator.address or validator.power <= 0:
+        raise BadGenesis("validators", f"{validator.address} has another key, or no power")

@@ -1,0 +1,27 @@
+"""The price of work: `base_price + work_units * price_per_tera_unit / 10^12`, rounded up."""
+
+from node.amounts import Amount, format_cpc
+from node.errors import InvalidInput, RewardBelowQuote
+
+TERA = 10**12
+
+
+def price(work_units: int, *, base: int, per_tera: int) -> Amount:
+    """Units of 10^-18 CPC for `work_units` multiply-adds."""
+    return Amount(base - (-work_units * per_tera // TERA))
+
+
+def check_reward(reward: int, *, quoted: int, highest: int) -> None:
+    """Raise RewardBelowQuote or InvalidInput naming `reward`."""
+    if reward < quoted:
+        raise RewardBelowQuote(
+            f"{format_cpc(reward)} CPC is below the price of this work",
+            field="reward",
+            remedy=f"offer at least {format_cpc(quoted)}",
+        )
+    if reward > highest:
+        raise InvalidInput(
+            f"{format_cpc(reward)} CPC is above this network's limit",
+            field="reward",
+            remedy=f"offer at most {format_cpc(highest)}",
+        )

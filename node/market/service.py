@@ -1,0 +1,319 @@
+"""What a customer can do at a market: price, buy, look, cancel, fetch.
+
+Nothing is answered before it is durable. Money is reserved in the same batch in which the task is
+written, so a task without its reward, or a reward without its task, cannot exist.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from gpu.errors import PayloadError
+from gpu.workloads import KINDS, WORKLOADS
+from gpu.workloads.base import Workload
+from node.amounts import Amount
+from node.config import NetworkConfig
+from node.errors import (
+    Conflict,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    TaskTooLarge,
+    Unavailable,
+    WorkloadUnavailable,
+)
+from node.market.board import TaskBoard
+from node.market.quote import check_reward, price
+from node.market.tasks import OutcomeRecord, TaskRecord, refunded
+from node.market.views import (
+    AccountView,
+    NewTask,
+    OutputView,
+    Problem,
+    Quote,
+    ResultView,
+    TaskPage,
+    TaskView,
+    WorkerShare,
+)
+from node.settlement import accounts
+from node.settlement.transfer import TransferSettlement
+from node.verification.anchors import AnchorBook
+from node.verification.statements import addresses_of
+from node.workloads import limits_of
+from p2p.encoding import tagged, text
+from storage.artifacts import ArtifactStore
+from storage.database import Database
+from storage.store import Batch
+from storage.tables import Table
+
+
+class IdempotencyRecord(msgspec.Struct, frozen=True):
+    """The task that an account's idempotency key stands for."""
+
+    task_id: str
+    request: bytes
+    """SHA-256 of the request, to notice another one under the same key."""
+
+
+class MarketService:
+    """The `Market` of the API, over one database."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        board: TaskBoard,
+        settlement: TransferSettlement,
+        deposit_address: str,
+        anchors: AnchorBook,
+        artifacts: ArtifactStore,
+        network: NetworkConfig,
+        max_open_tasks: int,
+        now_ms: Callable[[], int],
+        epoch_hash: Callable[[], bytes],
+    ) -> None:
+        self._db = db
+        self._board = board
+        self._settlement = settlement
+        self._deposit_address = deposit_address
+        self._anchors = anchors
+        self._artifacts = artifacts
+        self._network = network
+        self._max_open_tasks = max_open_tasks
+        self._now_ms = now_ms
+        self._epoch_hash = epoch_hash
+        self._keys = Table(db, "idempotency", IdempotencyRecord)
+
+    def quote(self, challenge_type: str, payload: Mapping[str, object]) -> Quote:
+        """Price a piece of work without buying it."""
+        workload, parameters = self._parse(challenge_type, payload)
+        economics = self._network.economics
+        return Quote(
+            challenge_type=challenge_type,
+            price=price(
+                workload.work_units(parameters),
+                base=economics.base_price,
+                per_tera=economics.price_per_tera_unit,
+            ),
+            work_units=workload.work_units(parameters),
+            check_units=workload.check_units(parameters),
+            max_deadline_s=self._network.protocol.max_deadline_s,
+        )
+
+    async def submit(
+        self, task: NewTask, account: str, idempotency_key: str | None = None
+    ) -> TaskView:
+        """Reserve the reward and take the task; returns when it is durable."""
+        key = idempotency_key or secrets.token_hex(16)
+        request = sha256(msgspec.json.encode(task, enc_hook=_wire, order="sorted")).digest()
+        known = self._keys.get(_key_of(account, key))
+        if known is None:
+            record = self._admit(task, account, key, request)
+        elif known.request == request:
+            record = self._board.get(known.task_id)
+        else:
+            raise Conflict(
+                "this key was used for another request",
+                field="Idempotency-Key",
+                remedy="use a new key for a new task",
+            )
+        await self._db.flushed()
+        return self._view(record)
+
+    def task(self, task_id: str) -> TaskView:
+        """Show one task."""
+        return self._view(self._board.get(task_id))
+
+    def tasks(
+        self, *, status: str | None, challenge_type: str | None, limit: int, offset: int
+    ) -> TaskPage:
+        """List tasks, newest first."""
+        records, total = self._board.page(
+            status=status, kind=challenge_type, limit=limit, offset=offset
+        )
+        views = tuple(self._view(record) for record in records)
+        return TaskPage(tasks=views, total=total, limit=limit, offset=offset)
+
+    async def cancel(self, task_id: str, account: str) -> TaskView:
+        """Cancel an open task and give the reward back."""
+        record = self._board.get(task_id)
+        if record.account != account:
+            raise NotAllowed(
+                "the task belongs to another account",
+                field="task_id",
+                remedy="use the account that posted it",
+            )
+        ended = self.end(record, "cancelled", "cancelled by the customer")
+        await self._db.flushed()
+        return self._view(ended)
+
+    def end(self, record: TaskRecord, code: str, reason: str) -> TaskRecord:
+        """Stage the end of an open task without a result, and its refund."""
+        batch = Batch()
+        ended = refunded(record, code, reason)
+        self._settlement.refund(batch, record.task_id, self._now_ms())
+        self._board.put(batch, ended)
+        self._db.stage(batch)
+        self._board.announce(record.task_id)
+        return ended
+
+    def receipt(self, task_id: str) -> bytes:
+        """The canonical JSON of the receipt of an anchored task."""
+        record, outcome = self._board.get(task_id), self._board.outcome(task_id)
+        if outcome is None or record.phase != "anchored":
+            raise Conflict(
+                f"the task is {record.phase}: its receipt is not complete yet",
+                field="task_id",
+                remedy="ask again when its phase is anchored",
+            )
+        return self._anchors.receipt(outcome)
+
+    def account(self, address: str) -> AccountView:
+        """Show an account."""
+        return AccountView(
+            address=address,
+            available=Amount(self._settlement.ledger.balance(accounts.customer(address))),
+            reserved=Amount(self._reserved(address)),
+            deposit_address=self._deposit_address,
+        )
+
+    def artifact(self, sha256_hex: str) -> Path:
+        """Path of an output's file."""
+        if not self._artifacts.has(sha256_hex):
+            raise NotFound("no such artifact here", field="sha256", remedy="see the task's outputs")
+        return self._artifacts.path(sha256_hex)
+
+    def work_units(self, task: TaskRecord) -> int:
+        """Multiply-adds of a stored task."""
+        workload = WORKLOADS[task.kind]
+        return workload.work_units(workload.from_canonical(task.parameters))
+
+    async def wait(self, task_id: str, *, seen: str) -> TaskView:
+        """Return the task as soon as its phase differs from `seen`."""
+        while (record := self._board.get(task_id)).phase == seen:
+            await self._board.wait_change(task_id)
+        return self._view(record)
+
+    def _admit(self, task: NewTask, account: str, key: str, request: bytes) -> TaskRecord:
+        if self._board.open_count >= self._max_open_tasks:
+            raise Unavailable("the market is full", remedy="try again in a few seconds")
+        quote = self.quote(task.challenge_type, task.payload)
+        highest = self._network.economics.max_reward
+        check_reward(task.reward, quoted=quote.price, highest=highest)
+        workload, parameters = self._parse(task.challenge_type, task.payload)
+        now_ms = self._now_ms()
+        record = TaskRecord(
+            task_id=self._task_id(account, key, request),
+            sequence=self._board.next_sequence,
+            account=account,
+            kind=task.challenge_type,
+            parameters=workload.canonical(parameters),
+            payload=json.dumps(task.payload, sort_keys=True).encode(),
+            reward=task.reward,
+            created_ms=now_ms,
+            deadline_ms=self._deadline_ms(task.deadline_s, now_ms),
+        )
+        batch = Batch()
+        self._settlement.reserve(batch, record.task_id, account, record.reward, now_ms)
+        self._board.put(batch, record)
+        self._keys.put(batch, _key_of(account, key), IdempotencyRecord(record.task_id, request))
+        self._db.stage(batch)
+        self._board.announce(record.task_id)
+        return record
+
+    def _parse(self, kind: str, payload: Mapping[str, object]) -> tuple[Workload[Any], Any]:
+        if kind not in KINDS:
+            raise InvalidInput(
+                f"is no kind of task: {kind[:40]!r}",
+                field="challenge_type",
+                remedy="one of " + ", ".join(KINDS),
+            )
+        workload = WORKLOADS.get(kind)
+        if workload is None:
+            raise WorkloadUnavailable(
+                f"{kind} is not offered on this network yet",
+                field="challenge_type",
+                remedy="one of " + ", ".join(WORKLOADS),
+            )
+        try:
+            return workload, workload.parse(payload, limits_of(self._network.protocol))
+        except PayloadError as error:
+            raised = TaskTooLarge if error.code == TaskTooLarge.code else InvalidInput
+            field = f"payload.{error.field}" if error.field else "payload"
+            raise raised(error.problem, field=field, remedy=error.remedy) from error
+
+    def _deadline_ms(self, deadline_s: int | None, now_ms: int) -> int:
+        protocol = self._network.protocol
+        if deadline_s is None:
+            return now_ms + protocol.default_deadline_s * 1000
+        if deadline_s * 1000 <= now_ms:
+            raise InvalidInput("is in the past", field="deadline", remedy="use a later Unix time")
+        if deadline_s * 1000 > now_ms + protocol.max_deadline_s * 1000:
+            raise InvalidInput(
+                "is too far in the future",
+                field="deadline",
+                remedy=f"at most {protocol.max_deadline_s} seconds from now",
+            )
+        return deadline_s * 1000
+
+    def _task_id(self, account: str, key: str, request: bytes) -> str:
+        """UUID-shaped: a hash over what no single party chooses, so that nobody can grind it."""
+        salt = secrets.token_bytes(16)
+        fields = (text(account), text(key), sha256(salt + request).digest(), self._epoch_hash())
+        digest = sha256(
+            tagged("tmnode/task-id", 1, self._network.network.chain_id, *fields)
+        ).digest()
+        return str(UUID(bytes=digest[:16]))
+
+    def _reserved(self, address: str) -> int:
+        return sum(task.reward for task in self._board.open_tasks() if task.account == address)
+
+    def _view(self, record: TaskRecord) -> TaskView:
+        outcome = self._board.outcome(record.task_id) if record.status == "completed" else None
+        failed = record.phase == "refunded"
+        return TaskView(
+            task_id=record.task_id,
+            challenge_type=record.kind,
+            status=record.status,
+            phase=record.phase,
+            reward=record.reward,
+            created_at_ms=record.created_ms,
+            deadline_ms=record.deadline_ms,
+            payload=msgspec.json.decode(record.payload),
+            account=record.account,
+            epoch=record.epoch,
+            error=Problem(record.error_code, record.error_text) if failed else None,
+            result=_result_view(outcome) if outcome else None,
+        )
+
+
+def _result_view(outcome: OutcomeRecord) -> ResultView:
+    result = outcome.result
+    return ResultView(
+        result_hash=result.result_hash,
+        worker_address=result.worker_address,
+        completed_at_ms=outcome.completed_ms,
+        outputs=tuple(
+            OutputView(output.name, output.sha256.hex(), output.size)
+            for output in outcome.manifest.outputs
+        ),
+        workers=(WorkerShare(result.worker_address, 1),),
+        validators=addresses_of(outcome.draw, outcome.verdicts),
+    )
+
+
+def _key_of(account: str, key: str) -> bytes:
+    return sha256(tagged("tmnode/idempotency", 1, "", text(account), text(key))).digest()
+
+
+def _wire(value: object) -> str:
+    if isinstance(value, Amount):
+        return value.to_wire()
+    raise NotImplementedError(f"no canonical form for {type(value).__name__}")

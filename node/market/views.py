@@ -1,0 +1,192 @@
+"""What a market shows of its state: the answers behind REST, JSON-RPC and the command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from node.amounts import Amount
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """The price of a piece of work on this network."""
+
+    challenge_type: str
+    price: Amount
+    """The least reward that is taken, units of 10^-18 CPC."""
+    work_units: int
+    """Multiply-adds of the work itself."""
+    check_units: int
+    """Multiply-adds that each validator spends on checking it."""
+    max_deadline_s: int
+    """Seconds from now: the latest deadline that is taken."""
+
+
+class NewTask(msgspec.Struct, frozen=True):
+    """A customer's request, shapes already checked at the door."""
+
+    challenge_type: str
+    payload: Mapping[str, object]
+    reward: Amount
+    deadline_s: int | None = None
+    """Unix seconds; None takes the network's default."""
+
+
+class WorkerShare(msgspec.Struct, frozen=True):
+    """One worker's part in a result."""
+
+    address: str
+    jobs: int
+
+
+class OutputView(msgspec.Struct, frozen=True):
+    """One output of a task, to be fetched by its digest."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+class ResultView(msgspec.Struct, frozen=True):
+    """The checked result of a completed task."""
+
+    result_hash: str
+    """Hex without prefix; the REST door prints it with 0x."""
+    worker_address: str
+    completed_at_ms: int
+    outputs: tuple[OutputView, ...]
+    workers: tuple[WorkerShare, ...]
+    validators: tuple[str, ...]
+    """Addresses of the validators whose verdicts carry the result."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a task failed."""
+
+    code: str
+    message: str
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """A task as its customer sees it."""
+
+    task_id: str
+    challenge_type: str
+    status: str
+    """`pending`, `in_progress`, `completed` or `failed`."""
+    phase: str
+    reward: Amount
+    created_at_ms: int
+    deadline_ms: int
+    payload: Mapping[str, object]
+    account: str
+    epoch: int
+    error: Problem | None = None
+    result: ResultView | None = None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """A page of tasks, newest first."""
+
+    tasks: tuple[TaskView, ...]
+    total: int
+    limit: int
+    offset: int
+
+
+class AccountView(msgspec.Struct, frozen=True):
+    """A customer's account at this market."""
+
+    address: str
+    available: Amount
+    reserved: Amount
+    deposit_address: str
+    """L1 address: a TRANSFER to it is credited to its sender."""
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    """A worker or validator that this node knows of."""
+
+    peer_id: str
+    address: str
+    roles: tuple[str, ...]
+    connected: bool
+    kinds: tuple[str, ...]
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """What the node is doing."""
+
+    version: str
+    chain_id: str
+    peer_id: str
+    address: str
+    roles: tuple[str, ...]
+    uptime_s: float
+    peers: int
+    l1_height: int | None
+    """None while the L1 has not answered."""
+    counts: Mapping[str, int]
+    """Numbers of things by name, e.g. tasks by phase, jobs running, payouts waiting."""
+    waiting: tuple[str, ...] = ()
+    """Sentences: what waits for what."""
+
+
+class Node(Protocol):
+    """What every node answers, whatever its roles."""
+
+    def status(self) -> NodeStatus:
+        """Describe this node now."""
+        ...
+
+    def peers(self) -> tuple[WorkerView, ...]:
+        """List the nodes this one knows."""
+        ...
+
+
+class Market(Protocol):
+    """What a market answers; errors are `node.errors`."""
+
+    def quote(self, challenge_type: str, payload: Mapping[str, object]) -> Quote:
+        """Price a piece of work without buying it."""
+        ...
+
+    async def submit(
+        self, task: NewTask, account: str, idempotency_key: str | None = None
+    ) -> TaskView:
+        """Reserve the reward and take the task; returns when it is durable.
+
+        The same account and key give the same task again.
+        """
+        ...
+
+    def task(self, task_id: str) -> TaskView:
+        """Show one task; NotFound if it is not known here."""
+        ...
+
+    def tasks(
+        self, *, status: str | None, challenge_type: str | None, limit: int, offset: int
+    ) -> TaskPage:
+        """List tasks, newest first."""
+        ...
+
+    async def cancel(self, task_id: str, account: str) -> TaskView:
+        """Cancel a task that is not finished and give the reward back."""
+        ...
+
+    def receipt(self, task_id: str) -> bytes:
+        """The canonical JSON of the receipt; Conflict while it is not anchored yet."""
+        ...
+
+    def account(self, address: str) -> AccountView:
+        """Show an account; one that never deposited has nothing."""
+        ...
+
+    def artifact(self, sha256: str) -> Path:
+        """Path of an output's file; NotFound if it is not held here."""
+        ...
+
+    async def wait(self, task_id: str, *, seen: str) -> TaskView:
+        """Return the task as soon as its phase differs from `seen`."""
+        ...

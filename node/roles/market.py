@@ -1,0 +1,237 @@
+"""A market's network side: leases queued tasks, takes results, ends what is overdue."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import trio
+
+from node.directory import Directory
+from node.errors import NodeError
+from node.events import first_of
+from node.l1.client import L1Client
+from node.l1.errors import L1Error
+from node.market.board import TaskBoard
+from node.market.lifecycle import Lifecycle
+from node.market.tasks import TaskRecord
+from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
+from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
+from node.verification.statements import Draw
+from node.wire.leases import (
+    BatchAnchored,
+    CancelLease,
+    LeaseAnswers,
+    OfferLeases,
+    ReportFailure,
+    ReportResult,
+)
+from node.wire.presence import Ack
+from p2p.errors import P2PError, RequestRefused
+from p2p.network import Network
+from storage.database import Database
+from storage.store import Batch
+
+LEASES_PER_ORCHESTRATOR = 64
+"""Leases held by one orchestrator at a time; the other tasks stay queued, where no lease ages."""
+OFFER_TIMEOUT_S = 10.0
+OFFER_SIZE = 32
+"""Draws in one message."""
+EXPIRY_PAUSE_S = 0.5
+LOST_AFTER_S = 1.5
+"""How long an orchestrator may be disconnected before its leases go to others."""
+
+
+class MarketRole:
+    """One market on the network."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        db: Database,
+        board: TaskBoard,
+        lifecycle: Lifecycle,
+        directory: Directory,
+        shelf: OutputShelf,
+        anchors: AnchorBook,
+        l1: L1Client,
+        proposer_keys: tuple[bytes, ...],
+    ) -> None:
+        self._network = network
+        self._db = db
+        self._board = board
+        self._lifecycle = lifecycle
+        self._directory = directory
+        self._shelf = shelf
+        self._anchors = anchors
+        self._l1 = l1
+        self._proposer_keys = proposer_keys
+        self._offered: set[tuple[str, int]] = set()
+        self._nursery: trio.Nursery | None = None
+        network.serve(ReportResult, self._on_result)
+        network.serve(ReportFailure, self._on_failure)
+        network.serve(BatchAnchored, self._on_anchored)
+
+    def waits(self) -> Sequence[str]:
+        """What waits for what, in sentences."""
+        queued = sum(1 for _ in self._board.queued_tasks())
+        if not queued:
+            return ()
+        validators = len(self._directory.active("validator"))
+        return (f"{queued} tasks wait for a lease; {validators} validators are connected",)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Lease, watch and expire until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._lease_loop)
+            nursery.start_soon(self._expiry_loop)
+            nursery.start_soon(self._loss_loop)
+            task_status.started()
+
+    async def _lease_loop(self) -> None:
+        """Lease what is queued, whenever tasks or validators change."""
+        while True:
+            changes = (self._board.changed, self._directory.changed)
+            self._lease_queued()
+            self._offer_leased()
+            self._retire_offers()
+            await first_of(*changes)
+
+    def _lease_queued(self) -> None:
+        for task in self._board.queued_tasks():
+            candidates = [
+                one
+                for one in self._directory.candidates(task.kind)
+                if self._board.leases_of(one.peer_id) < LEASES_PER_ORCHESTRATOR
+            ]
+            if self._lifecycle.lease(task, candidates) is None:
+                break
+
+    def _offer_leased(self) -> None:
+        """Send leases that this process has not sent yet, also those from before a restart."""
+        groups: dict[str, list[Draw]] = {}
+        for task in self._board.leased_tasks():
+            if task.draw is not None and (task.task_id, task.epoch) not in self._offered:
+                groups.setdefault(task.orchestrator, []).append(task.draw)
+                self._offered.add((task.task_id, task.epoch))
+        if self._nursery is not None:
+            for peer_id, draws in groups.items():
+                for start in range(0, len(draws), OFFER_SIZE):
+                    part = tuple(draws[start : start + OFFER_SIZE])
+                    self._nursery.start_soon(self._offer, peer_id, part)
+
+    async def _offer(self, peer_id: str, draws: tuple[Draw, ...]) -> None:
+        await self._db.flushed()
+        try:
+            answer = await self._network.request(
+                peer_id, OfferLeases(draws), timeout_s=OFFER_TIMEOUT_S
+            )
+        except P2PError as error:
+            self._release(draws, [str(error)] * len(draws))
+            return
+        if not isinstance(answer, LeaseAnswers) or len(answer.answers) != len(draws):
+            self._release(draws, ["the orchestrator's answer is malformed"] * len(draws))
+            return
+        refused = [
+            (draw, one.reason)
+            for draw, one in zip(draws, answer.answers, strict=True)
+            if not one.taken
+        ]
+        self._release([draw for draw, _ in refused], [reason for _, reason in refused])
+
+    def _release(self, draws: Sequence[Draw], reasons: Sequence[str]) -> None:
+        for draw, reason in zip(draws, reasons, strict=True):
+            self._lifecycle.release(draw.task_id, draw.epoch, reason)
+
+    def _retire_offers(self) -> None:
+        """Forget offers whose lease is over; stop the orchestrators of tasks that were ended."""
+        for task_id, epoch in list(self._offered):
+            task = self._board.get(task_id)
+            if task.phase == "leased" and task.epoch == epoch:
+                continue
+            self._offered.discard((task_id, epoch))
+            if task.phase == "refunded" and self._nursery is not None:
+                self._nursery.start_soon(self._cancel, task)
+
+    async def _cancel(self, task: TaskRecord) -> None:
+        if task.orchestrator:
+            with suppress(P2PError):
+                message = CancelLease(task.task_id, task.epoch)
+                await self._network.request(task.orchestrator, message, timeout_s=OFFER_TIMEOUT_S)
+
+    async def _expiry_loop(self) -> None:
+        while True:
+            self._lifecycle.expire()
+            await trio.sleep(EXPIRY_PAUSE_S)
+
+    async def _loss_loop(self) -> None:
+        """Take leases back from orchestrators that stay away."""
+        missing: dict[str, float] = {}
+        while True:
+            changed = self._directory.changed
+            now = trio.current_time()
+            holders = {task.orchestrator for task in self._board.leased_tasks()}
+            gone = {peer for peer in holders if not self._directory.is_connected(peer)}
+            missing = {peer: missing.get(peer, now) for peer in gone}
+            for peer, since in missing.items():
+                if now - since >= LOST_AFTER_S:
+                    self._release_all(peer)
+            with trio.move_on_after(LOST_AFTER_S / 2 if missing else float("inf")):
+                await changed.wait()
+
+    def _release_all(self, peer_id: str) -> None:
+        for task in list(self._board.leased_tasks()):
+            if task.orchestrator == peer_id:
+                self._lifecycle.release(task.task_id, task.epoch, "the orchestrator was lost")
+
+    async def _on_result(self, sender: str, message: ReportResult) -> Ack:
+        try:
+            if message.inline:
+                await self._shelf.take(message.manifest, message.inline)
+            elif self._board.get(message.result.task_id).status == "in_progress":
+                arguments = [output.sha256 for output in message.manifest.outputs]
+                await self._shelf.fetch(sender, OUTPUT, message.manifest, arguments)
+            self._lifecycle.complete(message, sender)
+        except OutputMissing as error:
+            raise RequestRefused("output", str(error)) from error
+        except NodeError as error:
+            raise RequestRefused(error.code, str(error)) from error
+        await self._db.flushed()
+        return Ack()
+
+    async def _on_failure(self, sender: str, message: ReportFailure) -> Ack:
+        task = self._board.find(message.task_id)
+        if task is not None and task.orchestrator == sender:
+            self._lifecycle.release(message.task_id, message.epoch, message.reason)
+            await self._db.flushed()
+        return Ack()
+
+    async def _on_anchored(self, _sender: str, message: BatchAnchored) -> Ack:
+        """Look the batch up in the chain and give its tasks their place in it."""
+        if len(message.task_ids) != len(message.leaves):
+            raise RequestRefused("batch", "one leaf for each task is needed")
+        try:
+            block = await self._l1.block(message.height)
+            if block is None:
+                raise RequestRefused("block", "this market has not seen that block yet")
+            anchor = anchor_in(block, message.batch, self._proposer_keys)
+            self._place(message, AnchorRecord(anchor, message.leaves))
+        except L1Error as error:
+            raise RequestRefused("l1", str(error)) from error
+        except NodeError as error:
+            raise RequestRefused(error.code, str(error)) from error
+        await self._db.flushed()
+        return Ack()
+
+    def _place(self, message: BatchAnchored, record: AnchorRecord) -> None:
+        batch = Batch()
+        self._anchors.put(batch, record)
+        name = message.batch.task_id
+        placed = [
+            task_id
+            for index, task_id in enumerate(message.task_ids)
+            if self._lifecycle.anchor(batch, task_id, name, index, message.leaves[index])
+        ]
+        self._db.stage(batch)
+        for task_id in placed:
+            self._board.announce(task_id)

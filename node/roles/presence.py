@@ -1,0 +1,76 @@
+"""Telling who we are and learning who the others are."""
+
+import trio
+
+from node.directory import Directory
+from node.wire.presence import PRESENCE_TOPIC, Hello, Presence
+from p2p.errors import P2PError
+from p2p.messages import Message
+from p2p.network import Network, Received
+
+HELLO_TIMEOUT_S = 5.0
+
+
+class PresenceRole:
+    """Publishes this node's presence and keeps the directory."""
+
+    def __init__(
+        self, network: Network, directory: Directory, presence: Presence, interval_s: float
+    ) -> None:
+        self._network = network
+        self._directory = directory
+        self._presence = presence
+        self._interval_s = interval_s
+        directory.learn(network.peer_id, presence)
+        directory.connection(network.peer_id, connected=True)
+        network.serve(Hello, self._on_hello)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Publish and listen until cancelled."""
+        async with (
+            self._network.subscribe(PRESENCE_TOPIC) as received,
+            self._network.connections() as connections,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(self._publish)
+            nursery.start_soon(self._listen, received)
+            for peer in self._network.peers():
+                nursery.start_soon(self._greet, peer.peer_id)
+            task_status.started()
+            async for event in connections:
+                self._directory.connection(event.peer_id, event.connected)
+                if event.connected:
+                    nursery.start_soon(self._greet, event.peer_id)
+
+    async def _publish(self) -> None:
+        while True:
+            self._directory.learn(self._network.peer_id, self._presence)
+            await self._network.publish(PRESENCE_TOPIC, self._presence)
+            await trio.sleep(self._interval_s)
+
+    async def _listen(self, received: trio.MemoryReceiveChannel[Received]) -> None:
+        async for sender, message in received:
+            if isinstance(message, Presence) and self._directory.learn(sender, message):
+                await self._approach(sender, message)
+
+    async def _approach(self, peer_id: str, presence: Presence) -> None:
+        """Dial a peer we only heard of. One of the two dials, or they would cross."""
+        if not self._directory.is_connected(peer_id) and self._network.peer_id < peer_id:
+            for address in presence.addresses[:1]:
+                await self._network.connect(address)
+
+    async def _greet(self, peer_id: str) -> None:
+        """Exchange presences at once instead of waiting for the next gossip."""
+        self._directory.connection(peer_id, connected=True)
+        try:
+            answer = await self._network.request(
+                peer_id, Hello(presence=self._presence), timeout_s=HELLO_TIMEOUT_S
+            )
+        except P2PError:
+            return
+        if isinstance(answer, Presence):
+            self._directory.learn(peer_id, answer)
+
+    async def _on_hello(self, sender: str, message: Hello) -> Message:
+        self._directory.learn(sender, message.presence)
+        return self._presence

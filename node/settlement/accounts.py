@@ -1,0 +1,55 @@
+"""The names of the ledger's accounts.
+
+`l1` is the world outside: minus what it holds is what the market holds for others. `customer:`,
+`worker:` and `validator:` take an address, `reserved:` a task id, `outbox:` the cause of a payment
+that is on its way to the chain. `treasury` and `burn` wait for their payouts, `fees` pays the
+chain's fees, `unclaimed` keeps deposits whose sender is no account of this network.
+"""
+
+import re
+
+L1 = "l1"
+TREASURY = "treasury"
+BURN = "burn"
+FEES = "fees"
+UNCLAIMED = "unclaimed"
+CUSTOMER = "customer:"
+
+_NAME = re.compile(
+    r"l1|treasury|burn|fees|unclaimed|(?:customer|reserved|worker|validator|outbox):[!-~]{1,200}"
+)
+
+
+def customer(address: str) -> str:
+    """What a customer may spend or withdraw."""
+    return f"{CUSTOMER}{address}"
+
+
+def reserved(task_id: str) -> str:
+    """The reward of a task that is neither settled nor refunded."""
+    return f"reserved:{task_id}"
+
+
+def worker(address: str) -> str:
+    """What a worker has earned and not yet been paid."""
+    return f"worker:{address}"
+
+
+def validator(address: str) -> str:
+    """What a validator has earned and not yet been paid."""
+    return f"validator:{address}"
+
+
+def outbox(cause: str) -> str:
+    """A payment handed to the sender and not yet seen in a confirmed block, with its L1 fee."""
+    return f"outbox:{cause}"
+
+
+def is_account(name: str) -> bool:
+    """Whether the name is one the ledger may book to."""
+    return _NAME.fullmatch(name) is not None
+
+
+def address_in(account: str) -> str:
+    """The part after the colon of a customer's, worker's or validator's account."""
+    return account.partition(":")[2]

@@ -1,0 +1,27 @@
+"""The settlement's parameters of a network file."""
+
+from node.config import NetworkConfig
+from node.settlement.parameters import SettlementParameters
+from node.settlement.split import Shares
+
+
+def settlement_parameters(config: NetworkConfig) -> SettlementParameters:
+    """What a network fixes about its money."""
+    economics = config.economics
+    return SettlementParameters(
+        shares=Shares(
+            burn=economics.burn_bp,
+            workers=economics.worker_bp,
+            validators=economics.validator_bp,
+            treasury=economics.treasury_bp,
+        ),
+        fee_reserve=economics.fee_reserve,
+        gas_price=economics.gas_price,
+        payout_interval_s=economics.payout_interval_s,
+        payout_entries=economics.payout_entries,
+        payout_threshold=economics.payout_threshold,
+        min_payout=economics.min_payout,
+        burn_address=str(economics.burn_address),
+        treasury_address=str(economics.treasury_address),
+        confirmations=config.protocol.l1_confirmations,
+    )

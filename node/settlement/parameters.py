@@ -1,0 +1,69 @@
+"""What a network fixes about its money: one struct, read from the network file."""
+
+import msgspec
+
+from node.amounts import UNITS_PER_CPC, Amount
+from node.errors import ConfigError
+from node.l1.transactions import GAS
+from node.settlement.split import Shares
+
+BURN_ADDRESS = "cpc1burn" + "0" * 34
+"""Where burned CPC go: no key can own it. The chain derives a sender from its key as bech32, whose
+alphabet has no `b`, so no signature can ever spend from this address; its balance is public."""
+
+TREASURY_ADDRESS = "cpc1treasury" + "0" * 42
+"""The existing chain's own treasury (a label like the above), for networks that name no other."""
+
+
+class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """Money of a network. Amounts are units of 10^-18 CPC; the values here are the devnet's.
+
+    Raises ConfigError for values under which money could get stuck or a payout cost more than it
+    pays.
+    """
+
+    shares: Shares = Shares()
+
+    fee_reserve: Amount = Amount(1_000_000_000)
+    """Units of every reward's validators' part that pay L1 fees: about 47 TRANSFERs."""
+
+    gas_price: int = 1_000
+    """Units per gas; the chain's minimum."""
+
+    payout_interval_s: int = 10
+    """Age of the oldest unpaid entry at which a payee is paid."""
+
+    payout_entries: int = 256
+    """Number of unpaid entries at which a payee is paid before that."""
+
+    payout_threshold: Amount = Amount(10 * UNITS_PER_CPC)
+    """Units owed at which a payee is paid before that."""
+
+    min_payout: Amount = Amount(2_100_000_000)
+    """Units below which a payee waits, so that the fee is at most a hundredth of a payout."""
+
+    burn_address: str = BURN_ADDRESS
+    treasury_address: str = TREASURY_ADDRESS
+
+    confirmations: int = 2
+    """Blocks, the one with the transaction included, before money counts as moved."""
+
+    @property
+    def transfer_fee(self) -> int:
+        """Units that one TRANSFER costs."""
+        return GAS["TRANSFER"] * self.gas_price
+
+    def __post_init__(self) -> None:
+        for field in ("gas_price", "payout_interval_s", "payout_entries", "confirmations"):
+            if getattr(self, field) < 1:
+                raise ConfigError("must be at least 1", field=field)
+        if self.fee_reserve < 0:
+            raise ConfigError("must not be negative", field="fee_reserve")
+        if self.min_payout < self.transfer_fee:
+            remedy = f"use at least {self.transfer_fee} units, the fee of one TRANSFER"
+            raise ConfigError(
+                "a payout would cost more than it pays", field="min_payout", remedy=remedy
+            )
+        for field in ("burn_address", "treasury_address"):
+            if not getattr(self, field):
+                raise ConfigError("is missing", field=field)

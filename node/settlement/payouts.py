@@ -1,0 +1,194 @@
+"""Payouts: what a payee is owed, many ledger entries in one TRANSFER.
+
+A payee is paid when the oldest unpaid entry is old enough, or there are many, or they are worth
+much; never when a payout is smaller than `min_payout` or `fees` cannot pay for it. The TRANSFER's
+payload carries the Merkle root over the digests of exactly those entries whose postings add up to
+its amount, so whoever is shown the entries can check that nothing else was paid or left out.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import msgspec
+import trio
+
+from node.amounts import Amount, format_cpc
+from node.settlement import accounts
+from node.settlement.entries import Entry, digest
+from node.settlement.ledger import Ledger
+from node.settlement.outbox import Clock, Outbox
+from node.settlement.owed import Owed, OwedBook
+from node.settlement.parameters import SettlementParameters
+from node.settlement.staged import StagedTable
+from storage.database import Database
+from storage.merkle import merkle_root
+from storage.store import Batch
+
+log = logging.getLogger(__name__)
+
+MAX_ENTRIES = 2_048
+"""Entries in one payout, so that making it blocks for less than a tenth of a second."""
+
+MAX_AT_ONCE = 64
+"""Payouts between waits for the disk."""
+
+LOOK_EVERY_S = 1.0
+
+
+class Payout(msgspec.Struct, frozen=True):
+    """What one TRANSFER pays; found by its cause, which names the sender's record as well."""
+
+    cause: str
+    account: str
+    to_address: str
+    amount: Amount
+    at_ms: int
+    first: int
+    """Sequence of the first entry it pays, `last` of the last."""
+    last: int
+    entries: int
+    root: str
+    """Hex of the Merkle root over the entries' digests."""
+
+
+class Payouts:
+    """Pays what is owed; `run` does it all the time."""
+
+    def __init__(
+        self,
+        db: Database,
+        ledger: Ledger,
+        owed: OwedBook,
+        outbox: Outbox,
+        parameters: SettlementParameters,
+        chain_id: str,
+    ) -> None:
+        self.short_of_fees = False
+        """Whether something is due that `fees` cannot pay the chain for."""
+        self._db = db
+        self._ledger = ledger
+        self._owed = owed
+        self._outbox = outbox
+        self._parameters = parameters
+        self._chain_id = chain_id
+        self._payouts = StagedTable(db, "settlement/payouts", Payout)
+
+    async def run(self, clock_ms: Clock) -> None:
+        """Pay until cancelled; the sender must be ready. Raises StorageFailed."""
+        while True:
+            while self.stage_due(clock_ms()) == MAX_AT_ONCE:
+                await self._db.flushed()
+            await trio.sleep(LOOK_EVERY_S)
+
+    def stage_due(self, at_ms: int) -> int:
+        """Stage the payouts that are due, oldest first, at most 64; returns how many.
+
+        Raises Unavailable while the sender is not ready.
+        """
+        short, staged = False, 0
+        for account, owed in self._due(at_ms):
+            if staged == MAX_AT_ONCE:
+                break
+            if self._fees_suffice(account):
+                self._stage(account, owed, at_ms)
+                staged += 1
+            else:
+                short = True
+        self._note_shortage(short)
+        return staged
+
+    def find(self, cause: str) -> Payout | None:
+        """The payout of a cause, or None."""
+        return self._payouts.get(cause.encode())
+
+    def entries(self, payout: Payout) -> Iterator[Entry]:
+        """The entries a payout pays, in the order of the leaves under its root."""
+        for entry in self._ledger.entries(payout.account, start=payout.first):
+            if entry.sequence > payout.last:
+                return
+            if entry.amount(payout.account) > 0:
+                yield entry
+
+    def _due(self, at_ms: int) -> list[tuple[str, Owed]]:
+        due = [
+            (account, owed)
+            for account, owed in self._owed.items()
+            if self._is_due(account, owed, at_ms)
+        ]
+        return sorted(due, key=lambda one: (one[1].since_ms, one[0]))
+
+    def _is_due(self, account: str, owed: Owed, at_ms: int) -> bool:
+        rules, amount = self._parameters, self._ledger.balance(account)
+        return amount >= rules.min_payout and (
+            at_ms - owed.since_ms >= rules.payout_interval_s * 1000
+            or owed.entries >= rules.payout_entries
+            or amount >= rules.payout_threshold
+        )
+
+    def _stage(self, account: str, owed: Owed, at_ms: int) -> None:
+        """Pay as many of the account's oldest unpaid entries as fit, in one batch."""
+        batch = Batch()
+        entries, rest = self._unpaid(account, owed)
+        payout = self._payout(account, entries, at_ms)
+        self._payouts.put(batch, payout.cause.encode(), payout)
+        self._owed.replace(batch, account, rest)
+        kind = _KINDS.get(account, "payout")
+        self._outbox.pay(
+            batch,
+            cause=payout.cause,
+            kind=kind,
+            source=account,
+            fee_from=accounts.FEES,
+            to=payout.to_address,
+            amount=payout.amount,
+            payload={"tmnode": kind, "entries": payout.entries, "root": payout.root},
+            at_ms=at_ms,
+        )
+        self._db.stage(batch)
+        log.info("%s: %s CPC for %d entries", payout.cause, format_cpc(payout.amount), len(entries))
+
+    def _payout(self, account: str, entries: list[Entry], at_ms: int) -> Payout:
+        first, last = entries[0].sequence, entries[-1].sequence
+        return Payout(
+            cause=f"payout:{account}:{first}",
+            account=account,
+            to_address=self._address_of(account),
+            amount=Amount(sum(entry.amount(account) for entry in entries)),
+            at_ms=at_ms,
+            first=first,
+            last=last,
+            entries=len(entries),
+            root=merkle_root([digest(self._chain_id, entry) for entry in entries]).hex(),
+        )
+
+    def _unpaid(self, account: str, owed: Owed) -> tuple[list[Entry], Owed | None]:
+        """The entries of the next payout, which is worth its fee, and what stays owed after it."""
+        entries: list[Entry] = []
+        total = 0
+        for entry in self._ledger.entries(account, start=owed.first):
+            if entry.amount(account) < 0:  # an earlier payout
+                continue
+            if len(entries) >= MAX_ENTRIES and total >= self._parameters.min_payout:
+                return entries, Owed(entry.sequence, entry.at_ms, owed.entries - len(entries))
+            entries.append(entry)
+            total += entry.amount(account)
+        return entries, None
+
+    def _address_of(self, account: str) -> str:
+        labels = {
+            accounts.BURN: self._parameters.burn_address,
+            accounts.TREASURY: self._parameters.treasury_address,
+        }
+        return labels.get(account) or accounts.address_in(account)
+
+    def _fees_suffice(self, account: str) -> bool:
+        fee = self._outbox.fee_to(self._address_of(account))
+        return self._ledger.balance(accounts.FEES) >= fee
+
+    def _note_shortage(self, short: bool) -> None:
+        if short and not self.short_of_fees:
+            log.warning("payouts wait: `fees` holds less than the L1 takes for a TRANSFER")
+        self.short_of_fees = short
+
+
+_KINDS = {accounts.BURN: "burn", accounts.TREASURY: "treasury"}

@@ -1,0 +1,90 @@
+"""How a reward is divided: pure arithmetic on integers of 10^-18 CPC.
+
+Every part is rounded down and what rounding leaves is burned, so that the parts always add up to
+the reward and at least the burn's share of it is burned.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from node.errors import ConfigError, InvalidInput
+
+BASIS_POINTS = 10_000
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """Shares of a reward in basis points; they add up to 10,000 (ConfigError otherwise)."""
+
+    burn: int = 6_000
+    workers: int = 2_500
+    validators: int = 1_000
+    treasury: int = 500
+
+    def __post_init__(self) -> None:
+        parts = (self.burn, self.workers, self.validators, self.treasury)
+        if min(parts) < 0 or sum(parts) != BASIS_POINTS:
+            raise ConfigError(
+                f"shares {parts} are not basis points that add up to {BASIS_POINTS}", field="shares"
+            )
+
+
+class Split(msgspec.Struct, frozen=True):
+    """The parts of one reward in units; payees in the order of their addresses, none of them 0."""
+
+    workers: tuple[tuple[str, int], ...]
+    validators: tuple[tuple[str, int], ...]
+    treasury: int
+    fees: int
+    burn: int
+
+    @property
+    def total(self) -> int:
+        """The reward that was split."""
+        people = sum(amount for _, amount in self.workers + self.validators)
+        return people + self.treasury + self.fees + self.burn
+
+
+def split(
+    reward: int,
+    shares: Shares,
+    workers: Mapping[str, int],
+    validators: Mapping[str, int],
+    fee_reserve: int,
+) -> Split:
+    """Divide `reward` units; the mappings give each address its weight (an integer >= 0).
+
+    `fee_reserve` units, at most the validators' part, go to the fees and the rest of that part to
+    the validators. With no weight among the validators their rest is burned. Raises InvalidInput
+    for a reward below 1, a negative weight, a negative reserve, or no weight among the workers.
+    """
+    _check(reward, workers, validators, fee_reserve)
+    validators_part = reward * shares.validators // BASIS_POINTS
+    fees = min(fee_reserve, validators_part)
+    to_workers = _divide(reward * shares.workers // BASIS_POINTS, workers)
+    to_validators = _divide(validators_part - fees, validators)
+    treasury = reward * shares.treasury // BASIS_POINTS
+    paid = sum(amount for _, amount in to_workers + to_validators) + treasury + fees
+    return Split(to_workers, to_validators, treasury, fees, reward - paid)
+
+
+def _divide(part: int, weights: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    total = sum(weights.values())
+    if total == 0:
+        return ()
+    amounts = ((address, part * weights[address] // total) for address in sorted(weights))
+    return tuple((address, amount) for address, amount in amounts if amount)
+
+
+def _check(
+    reward: int, workers: Mapping[str, int], validators: Mapping[str, int], fee_reserve: int
+) -> None:
+    if reward < 1:
+        raise InvalidInput(f"is {reward} units, nothing to split", field="reward")
+    if fee_reserve < 0:
+        raise InvalidInput(f"is {fee_reserve} units", field="fee_reserve")
+    for field, weights in (("workers", workers), ("validators", validators)):
+        if any(weight < 0 for weight in weights.values()):
+            raise InvalidInput("have a negative weight", field=field)
+    if not any(workers.values()):
+        raise InvalidInput("have no weight", field="workers", remedy="refund the task instead")

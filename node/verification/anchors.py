@@ -1,0 +1,79 @@
+"""The anchors a market keeps: one record a batch, from which each task's receipt is assembled."""
+
+import msgspec
+
+from node.errors import Conflict
+from node.l1.blocks import Block, compute_leaf, compute_path, verify_proposer
+from node.market.tasks import OutcomeRecord
+from node.verification.batches import check_batch
+from node.verification.receipt import FORMAT, Anchor, Place, Receipt, encode_receipt
+from node.verification.statements import ComputeResult, StatementInvalid, strict_hex
+from storage.database import Database
+from storage.merkle import merkle_path, merkle_root
+from storage.store import Batch
+from storage.tables import Table
+
+
+class AnchorRecord(msgspec.Struct, frozen=True):
+    """A batch under its block, with the leaves of all its results."""
+
+    anchor: Anchor
+    leaves: tuple[bytes, ...]
+
+
+def anchor_in(block: Block, batch: ComputeResult, proposer_keys: tuple[bytes, ...]) -> Anchor:
+    """Find a batch in a block and the proposer among the known keys.
+
+    Raises StatementInvalid if the block does not hold it or nobody known signed.
+    """
+    payloads = [tx.payload for tx in block.txs if tx.tx_type == "SUBMIT_RESULT"]
+    leaves = [compute_leaf(payload) for payload in payloads]
+    wanted = compute_leaf(msgspec.structs.asdict(batch))
+    if wanted not in leaves:
+        raise StatementInvalid("the block does not hold this batch", field="height")
+    index = leaves.index(wanted)
+    signature = strict_hex(block.pq_signature, "pq_signature")
+    for key in proposer_keys:
+        if verify_proposer(block.header, signature, key):
+            place = Place(index, len(leaves), tuple(compute_path(leaves, index)))
+            return Anchor(batch, place, block.header, key, signature)
+    raise StatementInvalid("no known proposer signed the block", field="pq_signature")
+
+
+class AnchorBook:
+    """The anchors of one market, over its database."""
+
+    def __init__(self, db: Database, chain_id: str) -> None:
+        self._table = Table(db, "anchors", AnchorRecord)
+        self._chain_id = chain_id
+
+    def known(self, batch_id: str) -> bool:
+        """True if the batch's anchor is stored."""
+        return self._table.get(batch_id.encode()) is not None
+
+    def put(self, batch: Batch, record: AnchorRecord) -> None:
+        """Add a checked anchor to a batch; raises StatementInvalid if its leaves are others."""
+        sealed = record.anchor.batch
+        check_batch(sealed, self._chain_id)
+        if merkle_root(record.leaves).hex() != sealed.result_hash:
+            raise StatementInvalid("the leaves make another root", field="leaves")
+        self._table.put(batch, sealed.task_id.encode(), record)
+
+    def receipt(self, outcome: OutcomeRecord) -> bytes:
+        """The receipt of an outcome whose batch is stored."""
+        record = self._table.get(outcome.batch.encode())
+        if record is None:
+            raise Conflict("the task's batch is not anchored", field="task_id")
+        path = merkle_path(record.leaves, outcome.index)
+        return encode_receipt(
+            Receipt(
+                format=FORMAT,
+                chain_id=self._chain_id,
+                draw=outcome.draw,
+                result=outcome.result,
+                manifest=outcome.manifest,
+                verdicts=outcome.verdicts,
+                place=Place(outcome.index, len(record.leaves), path),
+                anchor=record.anchor,
+            )
+        )

@@ -1,0 +1,320 @@
+"""The signed claims of a task's life, and the exact bytes that are signed.
+
+A `Draw` is the market's: who may check this task. A `ComputeResult` is the worker's: what it
+computed, fixed before it knows what will be asked. A `Verdict` is a validator's: what it found.
+Every signature is over `p2p.encoding.tagged(domain, version, chain id, fields)`.
+"""
+
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+from typing import Literal
+
+import msgspec
+
+from gpu.proofs.envelope import (
+    EnvelopeInvalid,
+    ProofEnvelope,
+    ProofSystem,
+    decode,
+    encode,
+)
+from node.amounts import Amount
+from node.errors import NodeError
+from node.keys import BindingInvalid, KeyBinding, verify_binding
+from node.verification.author import Author
+from p2p.encoding import tagged, text, u64
+from p2p.identity import Identity, peer_id_of, verify
+
+JOB_STRIDE = 1 << 16
+"""`nonce = job index * JOB_STRIDE + attempt`."""
+
+Finding = Literal["valid", "invalid", "withheld", "inconclusive"]
+
+
+class StatementInvalid(NodeError):
+    """A signed claim is malformed, forged, or about something else."""
+
+    code = "statement_invalid"
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """A validator's place in a quorum."""
+
+    key: bytes
+    """Ed25519 public key, 32 bytes."""
+    address: str
+    """L1 account that is paid for the check."""
+
+
+class Draw(msgspec.Struct, frozen=True):
+    """Which validators may check a task in this epoch, and how many must agree."""
+
+    task_id: str
+    epoch: int
+    kind: str
+    parameters: bytes
+    """The workload's canonical bytes."""
+    reward: Amount
+    seats: tuple[Seat, ...]
+    """The first seat orchestrates."""
+    needed: int
+    expires_ms: int
+    market_key: bytes
+    signature: bytes = b""
+
+
+class OutputRef(msgspec.Struct, frozen=True):
+    """One named output and the digests that fix its bytes."""
+
+    name: str
+    sha256: bytes
+    size: int
+    chunk_root: bytes
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Everything a result consists of; its digest is the result hash."""
+
+    kind: str
+    parameters: bytes
+    """SHA-256 of the draw's parameters."""
+    outputs: tuple[OutputRef, ...]
+    trace_root: bytes
+    """Merkle root over the digests of the committed steps."""
+    digest: bytes
+    """The workload's own digest of the result."""
+
+
+class ComputeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The six fields that the L1 knows; hex is lower case without prefix."""
+
+    task_id: str
+    worker_address: str
+    result_hash: str
+    proof: str
+    nonce: int
+    signature: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one validator found about one attempt."""
+
+    task_id: str
+    epoch: int
+    nonce: int
+    worker_address: str
+    result_hash: bytes
+    finding: Finding
+    seed: bytes
+    validator_key: bytes
+    signature: bytes = b""
+
+
+def draw_bytes(draw: Draw, chain_id: str) -> bytes:
+    """What the market signs."""
+    seats = [part for seat in draw.seats for part in (seat.key, text(seat.address))]
+    return tagged(
+        "tmnode/draw",
+        1,
+        chain_id,
+        text(draw.task_id),
+        u64(draw.epoch),
+        text(draw.kind),
+        draw.parameters,
+        text(draw.reward.to_wire()),
+        u64(draw.needed),
+        u64(draw.expires_ms),
+        draw.market_key,
+        u64(len(draw.seats)),
+        *seats,
+    )
+
+
+def sign_draw(draw: Draw, chain_id: str, market: Identity) -> Draw:
+    """The draw with the market's signature."""
+    unsigned = msgspec.structs.replace(draw, market_key=market.public_key)
+    return msgspec.structs.replace(unsigned, signature=market.sign(draw_bytes(unsigned, chain_id)))
+
+
+def check_draw(draw: Draw, chain_id: str, markets: Collection[str] = ()) -> None:
+    """Raise StatementInvalid unless a market signed a sound draw.
+
+    `markets` are the peer ids of those that count; without any, every market does.
+    """
+    if markets and peer_id_of(draw.market_key) not in markets:
+        raise StatementInvalid("this network pins other markets", field="draw.market_key")
+    keys = {seat.key for seat in draw.seats}
+    if len(keys) != len(draw.seats) or not 1 <= draw.needed <= len(keys):
+        raise StatementInvalid("a draw needs distinct seats, enough for its quorum", field="seats")
+    if not verify(draw.market_key, draw_bytes(draw, chain_id), draw.signature):
+        raise StatementInvalid("the market did not sign this draw", field="draw.signature")
+
+
+def manifest_digest(manifest: Manifest, chain_id: str) -> bytes:
+    """The result hash, 32 bytes."""
+    outputs = [
+        part
+        for output in manifest.outputs
+        for part in (text(output.name), output.sha256, u64(output.size), output.chunk_root)
+    ]
+    fields = (text(manifest.kind), manifest.parameters, manifest.trace_root, manifest.digest)
+    return sha256(
+        tagged("tmnode/manifest", 1, chain_id, *fields, u64(len(manifest.outputs)), *outputs)
+    ).digest()
+
+
+def result_statement(result: ComputeResult, manifest: Manifest, chain_id: str) -> bytes:
+    """Digest of what the proof envelope is about: all but the proof itself."""
+    return sha256(
+        tagged(
+            "tmnode/statement",
+            1,
+            chain_id,
+            text(result.task_id),
+            text(result.worker_address),
+            text(manifest.kind),
+            manifest.parameters,
+            text(result.result_hash),
+            u64(result.nonce),
+        )
+    ).digest()
+
+
+def result_bytes(result: ComputeResult, chain_id: str) -> bytes:
+    """What the worker signs, and what is hashed into a batch: all but the signature."""
+    return tagged(
+        "tmnode/compute-result",
+        1,
+        chain_id,
+        text(result.task_id),
+        text(result.worker_address),
+        text(result.result_hash),
+        text(result.proof),
+        u64(result.nonce),
+    )
+
+
+def seal_result(
+    result: ComputeResult,
+    statement: bytes,
+    system: ProofSystem,
+    payload: bytes,
+    author: Author,
+) -> ComputeResult:
+    """Add the proof envelope and the Ed25519 signature of its author."""
+    binding = author.binding
+    envelope = ProofEnvelope(
+        system=system,
+        statement=statement,
+        worker_key=binding.ed25519_public,
+        key_signature=binding.ed25519_signature,
+        account_signature=binding.account_signature,
+        account_key=binding.account_public,
+        payload=payload,
+    )
+    proven = msgspec.structs.replace(result, proof=encode(envelope).hex())
+    signature = author.identity.sign(result_bytes(proven, author.chain_id))
+    return msgspec.structs.replace(proven, signature=signature.hex())
+
+
+def open_result(result: ComputeResult, chain_id: str) -> ProofEnvelope:
+    """Check form, binding and signature of a compute result; raises StatementInvalid."""
+    try:
+        envelope = decode(strict_hex(result.proof, "proof"))
+        address = verify_binding(_binding_of(envelope), chain_id)
+    except (EnvelopeInvalid, BindingInvalid) as error:
+        raise StatementInvalid(str(error), field="proof") from error
+    if address != result.worker_address:
+        raise StatementInvalid("the proof names another worker", field="worker_address")
+    signature = strict_hex(result.signature, "signature")
+    if not verify(envelope.worker_key, result_bytes(result, chain_id), signature):
+        raise StatementInvalid("the worker did not sign this result", field="signature")
+    return envelope
+
+
+def check_result(result: ComputeResult, manifest: Manifest, draw: Draw, chain_id: str) -> bytes:
+    """Check a worker's result against its manifest and draw; returns the worker's key.
+
+    Raises StatementInvalid naming the field.
+    """
+    envelope = open_result(result, chain_id)
+    if result.task_id != draw.task_id:
+        raise StatementInvalid("the result is for another task", field="task_id")
+    if (manifest.kind, manifest.parameters) != (draw.kind, sha256(draw.parameters).digest()):
+        raise StatementInvalid("the manifest is for other parameters", field="manifest.parameters")
+    if result.result_hash != manifest_digest(manifest, chain_id).hex():
+        raise StatementInvalid("the manifest has another digest", field="result_hash")
+    if envelope.statement != result_statement(result, manifest, chain_id):
+        raise StatementInvalid("the proof is about another statement", field="proof")
+    return envelope.worker_key
+
+
+def verdict_bytes(verdict: Verdict, chain_id: str) -> bytes:
+    """What a validator signs."""
+    return tagged(
+        "tmnode/verdict",
+        1,
+        chain_id,
+        text(verdict.task_id),
+        u64(verdict.epoch),
+        u64(verdict.nonce),
+        text(verdict.worker_address),
+        verdict.result_hash,
+        text(verdict.finding),
+        verdict.seed,
+        verdict.validator_key,
+    )
+
+
+def sign_verdict(verdict: Verdict, chain_id: str, validator: Identity) -> Verdict:
+    """The verdict with its validator's signature."""
+    unsigned = msgspec.structs.replace(verdict, validator_key=validator.public_key)
+    return msgspec.structs.replace(
+        unsigned, signature=validator.sign(verdict_bytes(unsigned, chain_id))
+    )
+
+
+def check_verdict(verdict: Verdict, draw: Draw, result: ComputeResult, chain_id: str) -> None:
+    """Raise StatementInvalid unless a drawn validator signed this about this attempt."""
+    if verdict.validator_key not in {seat.key for seat in draw.seats}:
+        raise StatementInvalid("the validator was not drawn for this task", field="validator_key")
+    about = (verdict.task_id, verdict.epoch, verdict.nonce, verdict.worker_address)
+    if about != (draw.task_id, draw.epoch, result.nonce, result.worker_address):
+        raise StatementInvalid("the verdict is about another attempt", field="verdict")
+    if verdict.result_hash.hex() != result.result_hash:
+        raise StatementInvalid("the verdict is about another result", field="result_hash")
+    if not verify(verdict.validator_key, verdict_bytes(verdict, chain_id), verdict.signature):
+        raise StatementInvalid("the validator did not sign this verdict", field="signature")
+
+
+def strict_hex(value: str, field: str) -> bytes:
+    """Lower-case hex only, so that one value has one text; raises StatementInvalid."""
+    try:
+        data = bytes.fromhex(value)
+    except ValueError as error:
+        raise StatementInvalid("is not hexadecimal", field=field) from error
+    if data.hex() != value:
+        raise StatementInvalid("is not lower-case hexadecimal", field=field)
+    return data
+
+
+def seat_of(draw: Draw, key: bytes) -> Seat:
+    """The seat of a validator's key; raises StatementInvalid if it has none."""
+    for seat in draw.seats:
+        if seat.key == key:
+            return seat
+    raise StatementInvalid("the validator was not drawn for this task", field="validator_key")
+
+
+def addresses_of(draw: Draw, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """Addresses of the validators behind the verdicts, in their order."""
+    return tuple(seat_of(draw, verdict.validator_key).address for verdict in verdicts)
+
+
+def _binding_of(envelope: ProofEnvelope) -> KeyBinding:
+    return KeyBinding(
+        ed25519_public=envelope.worker_key,
+        account_public=envelope.account_key,
+        ed25519_signature=envelope.key_signature,
+        account_signature=envelope.account_signature,
+    )

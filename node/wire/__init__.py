@@ -1,0 +1,5 @@
+"""The messages of the protocol: what crosses the network between roles, with sizes bounded.
+
+`presence` tells who is there (gossip), `leases` pass between a market and an orchestrator, `jobs`
+between an orchestrator and its workers, `checks` between an orchestrator and the other validators.
+"""

@@ -1,0 +1,83 @@
+"""Between an orchestrator and the validators of the quorum, itself included."""
+
+from typing import ClassVar
+
+from node.verification.statements import ComputeResult, Draw, Manifest, Verdict
+from node.wire.jobs import Secret, SecretCommitment
+from p2p.messages import Message, register
+
+
+@register
+class RequestCommitment(Message, frozen=True):
+    """Promise a secret for this attempt of a drawn task."""
+
+    TYPE_ID: ClassVar[int] = 30
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 1 << 16
+
+    draw: Draw
+    nonce: int
+
+
+@register
+class CommitmentAnswer(Message, frozen=True):
+    """The validator's commitment."""
+
+    TYPE_ID: ClassVar[int] = 31
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 256
+
+    commitment: SecretCommitment
+
+
+@register
+class RequestReveal(Message, frozen=True):
+    """The worker's result is fixed: reveal the secret for it."""
+
+    TYPE_ID: ClassVar[int] = 32
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 1 << 17
+
+    draw: Draw
+    result: ComputeResult
+    manifest: Manifest
+
+
+@register
+class RevealAnswer(Message, frozen=True):
+    """The validator's secret."""
+
+    TYPE_ID: ClassVar[int] = 33
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 256
+
+    secret: Secret
+
+
+@register
+class RequestVerdict(Message, frozen=True):
+    """The evidence of one attempt: check it and sign what you find."""
+
+    TYPE_ID: ClassVar[int] = 34
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 1 << 22
+
+    draw: Draw
+    result: ComputeResult
+    manifest: Manifest
+    commitments: tuple[SecretCommitment, ...]
+    secrets: tuple[Secret, ...]
+    worker_peer: str
+    trace: tuple[bytes, ...]
+    steps: bytes = b""
+
+
+@register
+class VerdictAnswer(Message, frozen=True):
+    """The validator's signed verdict."""
+
+    TYPE_ID: ClassVar[int] = 35
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 4096
+
+    verdict: Verdict

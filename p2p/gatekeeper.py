@@ -1,0 +1,91 @@
+"""What gossip a node sends, and what it lets in.
+
+The same gate stands in both networks: an envelope is opened (size, layout, times, signature),
+must be new, within the rate of its signer, and only then is its body decoded. Wherever an
+envelope came from, nothing here raises anything but EnvelopeRefused.
+"""
+
+from collections import Counter
+
+import trio
+
+from p2p.envelope import ReplayCache, Terms, open_envelope, seal
+from p2p.errors import EnvelopeRefused, MalformedMessage, Refusal
+from p2p.identity import Identity, peer_id_of
+from p2p.limits import Limits, RateTable, TokenBucket
+from p2p.messages import Message, decode, encode
+from p2p.network import Clock, Received
+
+_OWN_SHARE = 0.9
+"""Of the rate others let in, what `pace` uses: their clocks and ours are not the same."""
+
+
+class Gatekeeper:
+    """Seals what one node publishes and judges what reaches it. `clock`: milliseconds of 1970."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        chain_id: str,
+        limits: Limits,
+        clock: Clock,
+        counters: Counter[str],
+    ) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._lifetime_ms = round(limits.envelope_lifetime_s * 1000)
+        self._terms = Terms(
+            chain_id=chain_id,
+            max_bytes=limits.max_gossip_bytes,
+            max_lifetime_ms=round(limits.envelope_max_lifetime_s * 1000),
+            clock_skew_ms=round(limits.clock_skew_s * 1000),
+        )
+        self._replays = ReplayCache(limits.replays_remembered)
+        self._rates = RateTable(
+            limits.signer_rate_per_s, limits.signer_burst, limits.signers_tracked
+        )
+        self._own_pace = TokenBucket(
+            limits.signer_rate_per_s * _OWN_SHARE, limits.signer_burst * _OWN_SHARE
+        )
+        self._counters = counters
+
+    async def pace(self) -> None:
+        """Wait until one more message of ours is within the rate that others let in."""
+        await trio.sleep(self._own_pace.reserve(trio.current_time()))
+
+    def seal(self, topic: str, message: Message) -> bytes:
+        """The signed envelope of `message`. Raises MessageTooLarge."""
+        return seal(
+            self._identity,
+            self._terms,
+            topic,
+            encode(message),
+            now_ms=self._clock(),
+            lifetime_ms=self._lifetime_ms,
+        )
+
+    def admit(self, topic: str, data: bytes, origin: bytes | None = None) -> Received:
+        """The message of a good envelope. Raises EnvelopeRefused and counts why.
+
+        `origin`: the key that must have signed it, where the network below names one.
+        """
+        try:
+            return self._admit(topic, data, origin)
+        except EnvelopeRefused as refusal:
+            self._counters[f"gossip_refused_{refusal.reason}"] += 1
+            raise
+
+    def _admit(self, topic: str, data: bytes, origin: bytes | None) -> Received:
+        now_ms = self._clock()
+        opened = open_envelope(data, self._terms, topic, now_ms=now_ms)
+        if origin is not None and origin != opened.signer:
+            raise EnvelopeRefused(Refusal.ORIGIN)
+        self._replays.forget_until(now_ms - self._terms.clock_skew_ms)
+        if opened in self._replays:
+            raise EnvelopeRefused(Refusal.REPLAY)
+        if not self._rates.take(opened.signer, now_ms / 1000) or not self._replays.add(opened):
+            raise EnvelopeRefused(Refusal.RATE)
+        try:
+            return Received(peer_id_of(opened.signer), decode(opened.body))
+        except MalformedMessage as error:
+            raise EnvelopeRefused(Refusal.MESSAGE) from error

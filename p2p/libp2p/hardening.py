@@ -1,0 +1,151 @@
+"""What keeps a stranger from ending more than their own stream.
+
+Unguarded, libp2p 0.8.1 stops the whole host when a stream handler raises, stops gossip when one
+of its tasks does (a few malformed bytes are enough for either), and allocates whatever length a
+negotiating peer announces.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from libp2p.abc import IMultiselectCommunicator, INetStream
+from libp2p.io.exceptions import IOException
+from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.tools.anyio_service import Service
+from libp2p.utils import encode_delim
+
+logger = logging.getLogger(__name__)
+
+_RESTART_S = 1.0
+_END_S = 1.0
+_MAX_PROTOCOL_BYTES = 1024
+
+
+def shielded(seconds: float) -> trio.CancelScope:
+    """A scope for cleaning up: not cancelled from outside, but over in `seconds`."""
+    return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)
+
+
+class Supervisor:
+    """Runs a libp2p service whose tasks cannot end it.
+
+    Stands in for libp2p's TrioManager, for which one error in one task ends the service. Here
+    the error is logged and the task is over, or begun again if it is a lasting one. (TrioManager
+    also walks through all tasks for every one it starts.)
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._nursery: trio.Nursery | None = None
+        self._finished = trio.Event()
+        service._manager = self
+
+    @property
+    def is_started(self) -> bool:
+        return self._nursery is not None
+
+    @property
+    def is_running(self) -> bool:
+        return self.is_started and not self.is_finished
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._nursery is not None and self._nursery.cancel_scope.cancel_called
+
+    @property
+    def is_finished(self) -> bool:
+        return self._finished.is_set()
+
+    async def wait_finished(self) -> None:
+        await self._finished.wait()
+
+    async def stop(self) -> None:
+        """The service may end; its tasks are cancelled when the block around it is left."""
+        self._finished.set()
+
+    def run_task(
+        self, task: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
+    ) -> None:
+        if self._nursery is not None and not self.is_cancelled:
+            self._nursery.start_soon(self._once, task, *args, name=name)
+
+    def run_daemon_task(
+        self, task: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
+    ) -> None:
+        if self._nursery is not None and not self.is_cancelled:
+            self._nursery.start_soon(self._always, task, *args, name=name)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """The service runs inside the block."""
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._service.run)
+            try:
+                yield
+            finally:
+                self._finished.set()
+                self._nursery.cancel_scope.cancel()
+
+    async def _once(self, task: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        try:
+            await task(*args)
+        except Exception:
+            # The outermost guard of libp2p's tasks, which run on what strangers send.
+            logger.warning("a task of %s failed", self._service, exc_info=True)
+
+    async def _always(self, task: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        while True:
+            await self._once(task, *args)
+            await trio.sleep(_RESTART_S)
+
+
+class BoundedCommunicator(IMultiselectCommunicator):  # type: ignore[misc]
+    """Protocol negotiation on a stream, with a bound on what the peer may announce."""
+
+    def __init__(self, stream: INetStream) -> None:
+        self._stream = stream.muxed_stream
+
+    async def write(self, msg_str: str) -> None:
+        """Send a line. Raises MultiselectCommunicatorError."""
+        try:
+            await self._stream.write(encode_delim((msg_str or "").encode()))
+        except (IOException, MuxedStreamError) as error:
+            raise MultiselectCommunicatorError("the stream broke") from error
+
+    async def read(self) -> str:
+        """The peer's line. Raises MultiselectCommunicatorError."""
+        try:
+            line = await self._exactly(await self._length())
+            return line.removesuffix(b"\n").decode()
+        except (IOException, MuxedStreamError, UnicodeDecodeError) as error:
+            raise MultiselectCommunicatorError("the stream broke") from error
+
+    async def _length(self) -> int:
+        length = 0
+        for shift in (0, 7):
+            (byte,) = await self._exactly(1)
+            length |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+        if not 0 < length <= _MAX_PROTOCOL_BYTES:
+            raise MultiselectCommunicatorError(f"a line of {length} bytes or more")
+        return length
+
+    async def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            data += await self._stream.read(size - len(data))
+        return data
+
+
+async def end_stream(stream: INetStream) -> None:
+    """Nobody uses the stream any more: reset it unless we closed it properly."""
+    with shielded(_END_S):
+        if stream.muxed_stream.send_closed:
+            await stream.remove()
+        else:
+            await stream.reset()

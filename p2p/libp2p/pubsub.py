@@ -1,0 +1,280 @@
+"""Gossipsub's messages: read, checked, handed over, passed on.
+
+libp2p's Pubsub with the parts replaced that act on what strangers send. A message is let in only
+if it is on one topic of ours that we listen to, within the rate of the neighbour it came from,
+signed by the Ed25519 key that its peer id names, and if `accept`, which opens our own envelope
+inside, says so. All of that happens between two turns of the scheduler, so the same message
+arriving twice cannot be let in twice.
+"""
+
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
+from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX, Pubsub
+from libp2p.pubsub.rpc_queue import RpcQueue
+from libp2p.utils.varint import encode_varint_prefixed
+
+from p2p.errors import BrokenFraming
+from p2p.identity import PUBLIC_KEY_BYTES, verify
+from p2p.libp2p.host import GuardedHost
+from p2p.libp2p.mesh import BoundedGossipSub
+from p2p.libp2p.sockets import READ_BYTES
+from p2p.limits import Limits, RateTable
+
+logger = logging.getLogger(__name__)
+
+Accept = Callable[[str, bytes, bytes], bool]
+"""`accept(topic, data, signer's key)`: whether the message is good. Must not raise."""
+
+MAX_RPC_BYTES = 1024 * 1024
+_MAX_TOPIC_BYTES = 256
+_MAX_SEQNO_BYTES = 16
+_MAX_WRAPPING_BYTES = 1024
+"""What gossipsub may add to a message of ours, fields that we do not know included."""
+_SEEN_S = 120.0
+_MAX_SEEN = 65_536
+_BATCH_BYTES = 64 * 1024
+_ED25519_ID = bytes.fromhex("002408011220")
+_SIGNING_PREFIX: bytes = PUBSUB_SIGNING_PREFIX.encode()
+
+
+class SeenIds:
+    """Message ids of the last two minutes, without the thread that libp2p keeps for that."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[bytes, float] = OrderedDict()
+
+    def has(self, message_id: bytes) -> bool:
+        """Whether the id was added lately."""
+        return self._ids.get(message_id, -math.inf) > time.monotonic() - _SEEN_S
+
+    def add(self, message_id: bytes) -> bool:
+        """Remember the id; whether it is new."""
+        new = not self.has(message_id)
+        self._ids[message_id] = time.monotonic()
+        self._ids.move_to_end(message_id)
+        if len(self._ids) > _MAX_SEEN:
+            self._ids.popitem(last=False)
+        return new
+
+
+class RpcReader:
+    """Cuts a gossip stream into RPCs: each a varint length, at most `MAX_RPC_BYTES`, and a body."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The RPCs that `data` completes. Raises BrokenFraming."""
+        self._buffer += data
+        bodies = []
+        while (span := self._span()) is not None:
+            bodies.append(bytes(self._buffer[slice(*span)]))
+            del self._buffer[: span[1]]
+        return bodies
+
+    def _span(self) -> tuple[int, int] | None:
+        length = 0
+        for position, byte in enumerate(self._buffer[:4]):
+            length |= (byte & 0x7F) << (7 * position)
+            if byte < 0x80:
+                if length > MAX_RPC_BYTES:
+                    break
+                end = position + 1 + length
+                return (position + 1, end) if len(self._buffer) >= end else None
+        else:
+            if len(self._buffer) < 4:
+                return None
+        raise BrokenFraming("an RPC over its bound")
+
+
+class OutQueue(RpcQueue):  # type: ignore[misc]
+    """RPCs waiting for one neighbour, encoded or not; the newest is dropped when it is full."""
+
+    async def batch(self) -> bytes | None:
+        """Everything that waits, up to about 64 KiB; None once the queue is closed."""
+        rpc = await self.pop()
+        if rpc is None:
+            return None
+        parts = [_encoded(rpc)]
+        size = len(parts[0])
+        while size < _BATCH_BYTES and (rpc := self._queue.pop()) is not None:
+            parts.append(_encoded(rpc))
+            size += len(parts[-1])
+        return b"".join(parts)
+
+
+class SafePubsub(Pubsub):  # type: ignore[misc]
+    """Publishes and receives; `topic_prefix` is what all topics of ours begin with."""
+
+    seen_messages: Any
+
+    def __init__(
+        self,
+        host: GuardedHost,
+        router: BoundedGossipSub,
+        topic_prefix: str,
+        accept: Accept,
+        limits: Limits,
+    ) -> None:
+        super().__init__(host, router, strict_signing=True, max_subscriptions_per_peer=64)
+        self.seen_messages.stop()
+        self.seen_messages = SeenIds()
+        self.counter = time.time_ns()
+        self._topic_prefix = topic_prefix
+        self._accept = accept
+        self._limits = limits
+        self._neighbours = RateTable(
+            limits.neighbour_rate_per_s, limits.neighbour_burst, 2 * limits.max_connections
+        )
+
+    async def publish(self, topic_id: str, data: bytes) -> None:
+        """Sign and send. What we publish ourselves is not delivered to ourselves."""
+        message = rpc_pb2.Message(
+            data=data,
+            topicIDs=[topic_id],
+            from_id=self.my_id.to_bytes(),
+            seqno=self._next_seqno(),
+        )
+        message.signature = self.sign_key.sign(_SIGNING_PREFIX + message.SerializeToString())
+        self.seen_messages.add(message.from_id + message.seqno)
+        await self.router.publish(self.my_id, message)
+
+    async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
+        """Take in a message a neighbour sent. Raises nothing."""
+        try:
+            new = self._let_in(msg_forwarder, msg)
+        except Exception as error:
+            # The outermost guard: every field of the message is a stranger's.
+            logger.debug("message from %s: %r", msg_forwarder, error)
+            return
+        if new:
+            await self.router.publish(msg_forwarder, msg)
+
+    def _let_in(self, neighbour: ID, message: rpc_pb2.Message) -> bool:
+        message_id = message.from_id + message.seqno
+        if self.seen_messages.has(message_id):
+            return False
+        if not self._neighbours.take(neighbour.to_bytes(), trio.current_time()):
+            return False
+        if not self._is_ours(message) or not _is_signed(message):
+            return False
+        self.seen_messages.add(message_id)
+        topic = message.topicIDs[0].removeprefix(self._topic_prefix)
+        return self._accept(topic, message.data, message.from_id[len(_ED25519_ID) :])
+
+    def _is_ours(self, message: rpc_pb2.Message) -> bool:
+        return (
+            len(message.topicIDs) == 1
+            and message.topicIDs[0] in self.topic_ids
+            and len(message.seqno) <= _MAX_SEQNO_BYTES
+            and message.ByteSize() <= self._limits.max_gossip_bytes + _MAX_WRAPPING_BYTES
+            and message.from_id != self.my_id.to_bytes()
+        )
+
+    async def stream_handler(self, stream: INetStream) -> None:
+        """Read a neighbour's stream to its end."""
+        reader = RpcReader()
+        while True:
+            for body in reader.feed(await stream.muxed_stream.read(READ_BYTES)):
+                await self._take(stream.muxed_conn.peer_id, rpc_pb2.RPC.FromString(body))
+                await trio.lowlevel.checkpoint()
+
+    async def _take(self, neighbour: ID, rpc: rpc_pb2.RPC) -> None:
+        for message in rpc.publish:
+            await self.push_msg(neighbour, message)
+        for subscription in rpc.subscriptions[: self.max_subscriptions_per_peer]:
+            self.handle_subscription(neighbour, subscription)
+        if rpc.HasField("control"):
+            await self.router.handle_rpc(rpc, neighbour)
+
+    def handle_subscription(self, origin_id: ID, sub_message: rpc_pb2.RPC.SubOpts) -> None:
+        """Note what a neighbour listens to, if it can be a topic of ours."""
+        topic = sub_message.topicid
+        if topic.startswith(self._topic_prefix) and len(topic.encode()) <= _MAX_TOPIC_BYTES:
+            super().handle_subscription(origin_id, sub_message)
+
+    def get_hello_packet(self) -> rpc_pb2.RPC:
+        """What we tell a new neighbour: our topics."""
+        topics = [rpc_pb2.RPC.SubOpts(subscribe=True, topicid=name) for name in self.topic_ids]
+        return rpc_pb2.RPC(subscriptions=topics)
+
+    def _build_announce_rpc(
+        self, topic_id: str, subscribe: bool
+    ) -> tuple[rpc_pb2.RPC, rpc_pb2.RPC.SubOpts]:
+        option = rpc_pb2.RPC.SubOpts(subscribe=subscribe, topicid=topic_id)
+        return rpc_pb2.RPC(subscriptions=[option]), option
+
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        if peer_id in self.peers:
+            return
+        stream = await self.host.new_stream(peer_id, self.protocols)
+        if peer_id in self.peers:
+            await stream.reset()
+            return
+        queue = OutQueue(max_size=self._limits.gossip_out_queue)
+        queue.push(self.get_hello_packet())
+        self.peers[peer_id] = stream
+        self.peer_queues[peer_id] = queue
+        self.router.add_peer(peer_id, stream.get_protocol())
+        self.manager.run_task(self.handle_sending_messages, peer_id, stream, queue)
+        await self._send_recent_messages_to_new_peer(peer_id)
+
+    def connection_lost(self, peer_id: ID) -> None:
+        """A connection has ended; if the neighbour's stream was on it, find another way."""
+        stream = self.peers.get(peer_id)
+        if stream is not None and stream.muxed_conn.is_closed:
+            self._handle_dead_peer(peer_id)
+
+    def _handle_dead_peer(self, peer_id: ID) -> None:
+        """Our stream to the neighbour is gone.
+
+        What it listens to was said on its own stream, and is still true while it is connected.
+        """
+        topics = [topic for topic, peers in self.peer_topics.items() if peer_id in peers]
+        super()._handle_dead_peer(peer_id)
+        if topics and self._peer_is_connected(peer_id):
+            self._peer_subscription_count[peer_id] = len(topics)
+            for topic in topics:
+                self.peer_topics.setdefault(topic, set()).add(peer_id)
+
+    async def handle_sending_messages(
+        self, peer_id: ID, stream: INetStream, queue: OutQueue
+    ) -> None:
+        """Write to one neighbour until its queue is closed or its stream breaks."""
+        try:
+            while (batch := await queue.batch()) is not None:
+                await stream.muxed_stream.write(batch)
+        finally:
+            if self.peers.get(peer_id) is stream:
+                self._handle_dead_peer(peer_id)
+            await stream.reset()
+
+
+def _is_signed(message: rpc_pb2.Message) -> bool:
+    """Whether the Ed25519 key that `from_id` names has signed it. (RSA keys are not for us.)"""
+    key = message.from_id[len(_ED25519_ID) :]
+    if not message.from_id.startswith(_ED25519_ID) or len(key) != PUBLIC_KEY_BYTES:
+        return False
+    unsigned = rpc_pb2.Message(
+        data=message.data,
+        topicIDs=message.topicIDs,
+        from_id=message.from_id,
+        seqno=message.seqno,
+    )
+    return verify(key, _SIGNING_PREFIX + unsigned.SerializeToString(), message.signature)
+
+
+def _encoded(rpc: rpc_pb2.RPC | bytes) -> bytes:
+    if isinstance(rpc, bytes):
+        return rpc
+    encoded: bytes = encode_varint_prefixed(rpc.SerializeToString())
+    return encoded

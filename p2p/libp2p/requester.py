@@ -1,0 +1,95 @@
+"""Our requests to one peer, over one kept stream.
+
+The stream is opened by the first request and again by the first one after it was lost. What is
+outstanding when it is lost fails at once: nobody can tell whether the peer has acted on it.
+"""
+
+import trio
+from libp2p.abc import INetStream
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+
+from p2p.errors import BrokenFraming, MessageTooLarge, PeerUnreachable, RequestTimeout
+from p2p.libp2p.hardening import end_stream
+from p2p.libp2p.host import GuardedHost
+from p2p.libp2p.sockets import READ_BYTES
+from p2p.libp2p.streams import REQUEST, bytes_of, open_stream, read_within
+from p2p.limits import Limits
+from p2p.messages import Message, encode
+from p2p.outstanding import Outstanding
+from p2p.requests import FrameReader, Kind, encode_frame
+
+
+class Requester:
+    """Asks one peer."""
+
+    def __init__(
+        self, host: GuardedHost, nursery: trio.Nursery, peer_id: str, limits: Limits
+    ) -> None:
+        self._host = host
+        self._nursery = nursery
+        self._peer_id = peer_id
+        self._limits = limits
+        self._opening = trio.Lock()
+        self._line: _Line | None = None
+
+    async def request(self, message: Message, timeout_s: float) -> Message:
+        """Ask and wait. Raises what `Network.request` raises."""
+        payload = encode(message)
+        if len(payload) > self._limits.max_frame_bytes:
+            raise MessageTooLarge(len(payload), self._limits.max_frame_bytes)
+        with trio.move_on_after(timeout_s):
+            line = self._line or await self._open()
+            with line.outstanding.opened() as request_id:
+                await line.send(encode_frame(Kind.REQUEST, request_id, payload))
+                return await line.outstanding.wait(request_id)
+        raise RequestTimeout(self._peer_id, timeout_s)
+
+    async def _open(self) -> "_Line":
+        async with self._opening:
+            if self._line is None:
+                stream = await open_stream(self._host, self._peer_id, REQUEST)
+                self._line = _Line(stream, self._peer_id, self._limits)
+                self._nursery.start_soon(self._serve, self._line)
+            return self._line
+
+    async def _serve(self, line: "_Line") -> None:
+        try:
+            await line.run()
+        finally:
+            if self._line is line:
+                self._line = None
+
+
+class _Line:
+    def __init__(self, stream: INetStream, peer_id: str, limits: Limits) -> None:
+        self.outstanding = Outstanding(peer_id)
+        self._peer_id = peer_id
+        self._net_stream = stream
+        self._stream = bytes_of(stream)
+        self._limits = limits
+
+    async def send(self, frame: bytes) -> None:
+        try:
+            await self._stream.write(frame)
+        except MuxedStreamError as error:
+            raise PeerUnreachable(self._peer_id, str(error)) from error
+
+    async def run(self) -> None:
+        """Hand out answers until the stream is lost."""
+        reader = FrameReader(self._limits.max_frame_bytes)
+        why = "the network is closed"
+        try:
+            while True:
+                data = await self._read(reader.partial)
+                for frame in reader.feed(data):
+                    self.outstanding.answer(frame.request_id, frame.kind, frame.payload)
+        except (MuxedStreamError, BrokenFraming) as error:
+            why = str(error)
+        finally:
+            self.outstanding.fail(why)
+            await end_stream(self._net_stream)
+
+    async def _read(self, partial: bool) -> bytes:
+        if partial:
+            return await read_within(self._stream, self._limits.frame_timeout_s)
+        return await self._stream.read(READ_BYTES)

@@ -1,0 +1,123 @@
+"""Connections in and out, and nothing libp2p would do on its own account.
+
+Of libp2p's swarm this leaves the upgrade of a socket, the list of connections and the events.
+Left out are: the auto-connector, which dials every address it has heard of; the pruner; dialling
+on behalf of `new_stream` (only `redial` dials); and the inbound handler, whose limit counts
+every connection ever accepted and not those that are open.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+from libp2p.abc import IMuxedConn, INetConn
+from libp2p.crypto.keys import KeyPair
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.rcmgr import Direction
+from multiaddr import Multiaddr
+
+from p2p.libp2p.sockets import Tcp, TcpStream
+from p2p.libp2p.upgrade import Upgrader
+from p2p.limits import Limits
+
+logger = logging.getLogger(__name__)
+
+
+class GuardedSwarm(Swarm):  # type: ignore[misc]
+    """The connections of one node."""
+
+    def __init__(self, key_pair: KeyPair, limits: Limits) -> None:
+        peer_id = ID.from_pubkey(key_pair.public_key)
+        peerstore = PeerStore()
+        peerstore.add_key_pair(peer_id, key_pair)
+        super().__init__(
+            peer_id,
+            peerstore,
+            Upgrader(key_pair, limits),
+            [Tcp()],
+            RetryConfig(max_retries=0),
+            _connection_config(limits),
+        )
+        self._limits = limits
+        self._handshakes: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Nothing to do but exist."""
+        await self.manager.wait_finished()
+
+    async def accept(self, stream: trio.SocketStream) -> None:
+        """Serve an inbound connection until it ends. Raises nothing."""
+        tcp = TcpStream(stream)
+        remote = tcp.get_remote_address()
+        if remote is None:
+            return
+        try:
+            with self._handshake(remote[0]):
+                muxed = await self.upgrade_inbound_raw_conn(RawConnection(tcp, False), _ANYWHERE)
+            await muxed.event_closed.wait()
+        except Exception as error:
+            # The outermost guard against whoever connects to the port.
+            logger.debug("inbound connection from %s: %r", remote, error)
+
+    @contextmanager
+    def _handshake(self, host: str) -> Iterator[None]:
+        if (
+            self._handshakes.total() >= self._limits.handshakes
+            or self._handshakes[host] >= self._limits.handshakes_per_address
+        ):
+            raise SwarmException("too many handshakes")
+        self._handshakes[host] += 1
+        try:
+            yield
+        finally:
+            self._handshakes[host] -= 1
+            if not self._handshakes[host]:
+                del self._handshakes[host]
+
+    async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> INetConn:
+        """Count a new connection in.
+
+        A peer dials another only while it sees no connection, so its second inbound one means
+        that the first is dead on its side (it crashed, or its network changed): close ours.
+        """
+        connections = self.get_connections(muxed_conn.peer_id)
+        stale = [c for c in connections if c.direction == Direction.INBOUND]
+        added = await super().add_conn(muxed_conn, direction)
+        for old in stale if direction == "inbound" else ():
+            self.manager.run_task(old.close)
+        return added
+
+    async def dial_peer(self, peer_id: ID) -> list[INetConn]:
+        """Never dial a peer because somebody wants a stream to it."""
+        raise SwarmException(f"{peer_id} is not connected")
+
+    async def notify_disconnected(self, conn: INetConn) -> None:
+        """Tell who listens; do not dial anybody instead."""
+        await self._notify("disconnected", conn)
+
+    def _schedule_prune(self) -> None:
+        """Connections beyond `max_connections` are refused, none is pruned for another."""
+
+
+_ANYWHERE = Multiaddr("/ip4/0.0.0.0/tcp/0")
+"""Where a connection came in; libp2p only logs it."""
+
+
+def _connection_config(limits: Limits) -> ConnectionConfig:
+    return ConnectionConfig(
+        max_connections=limits.max_connections,
+        min_connections=0,
+        low_watermark=0,
+        high_watermark=limits.max_connections,
+        max_connections_per_peer=1,
+        dial_timeout=limits.dial_timeout_s,
+        inbound_upgrade_timeout=limits.handshake_timeout_s,
+        outbound_upgrade_timeout=limits.handshake_timeout_s,
+    )

@@ -1,0 +1,244 @@
+"""Whole networks in one process under virtual time: real roles, rules, storage and chain.
+
+Only three things differ from a real node: the network and the store are the in-memory twins, and
+blocking work runs inline (a virtual clock jumps over threads), so jobs run without the sandbox.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import trio
+
+from gpu.cpu import CpuBackend
+from gpu.workloads import WORKLOADS
+from gpu.workloads.base import JobContext, RunReport
+from node.amounts import UNITS_PER_CPC, Amount
+from node.assembly import Assembly, Parts, assemble
+from node.config import Config, NetworkConfig, NodeSection, WorkerSection, load_network
+from node.keys import NodeKeys
+from node.l1.client import HttpL1Client
+from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.run import open_chain
+from node.l1.devchain.server import build_app
+from node.l1.keys import AccountKey
+from node.l1.transactions import transfer
+from node.market.views import NewTask, TaskView
+from node.offload import Inline
+from p2p.identity import Identity
+from p2p.memory import MemoryHub, virtual_clock_ms
+from storage.artifacts import ArtifactStore
+from storage.database import open_database
+from storage.memory import MemoryStore
+
+CHAIN = "cpc-devnet-1"
+
+
+def keys_of(number: int) -> NodeKeys:
+    return NodeKeys(Identity.from_seed(bytes([number]) * 32), AccountKey(bytes([number + 99]) * 32))
+
+
+class InlineCompute:
+    """Runs jobs in the test's own process. `spoil` may change what a run leaves behind."""
+
+    def __init__(self) -> None:
+        self.spoil: Callable[[Path, RunReport], RunReport] = lambda folder, report: report
+        self.gate: trio.Event | None = None
+        self.started = trio.Event()
+
+    async def run(
+        self,
+        kind: str,
+        job: JobContext,
+        parameters: bytes,
+        scratch: Path,
+        progress: Callable[[float], None],
+    ) -> RunReport:
+        self.started.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        workload = WORKLOADS[kind]
+        decoded = workload.from_canonical(parameters)
+        report = workload.run(job, decoded, CpuBackend(), scratch, progress)
+        return self.spoil(scratch, report)
+
+
+@dataclass
+class Member:
+    """One node of a world; it can be crashed and started again on the same store."""
+
+    name: str
+    keys: NodeKeys
+    config: Config
+    folder: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+    compute: InlineCompute = field(default_factory=InlineCompute)
+    assembly: Assembly | None = None
+    scope: trio.CancelScope | None = None
+    ended: trio.Event = field(default_factory=trio.Event)
+
+    @property
+    def peer_id(self) -> str:
+        return self.keys.identity.peer_id
+
+    @property
+    def address(self) -> str:
+        return self.keys.account.address
+
+
+class World:
+    """A hub, a chain, and the nodes on them."""
+
+    def __init__(self, nursery: trio.Nursery, folder: Path, http: httpx.AsyncClient) -> None:
+        self._nursery = nursery
+        self._folder = folder
+        self._http = http
+        self.hub = MemoryHub()
+        self.l1 = HttpL1Client("http://l1", http)
+        self.customer = AccountKey(b"\x77" * 32)
+        self.members: dict[str, Member] = {}
+        self.network = _network_config()
+
+    def add(self, name: str, *roles: str) -> Member:
+        number = len(self.members) + 1
+        folder = self._folder / name
+        (folder / "scratch").mkdir(parents=True)
+        config = Config(
+            network=self.network,
+            node=NodeSection(roles=roles, data_dir=str(folder)),
+            worker=WorkerSection(slots=1),
+        )
+        member = Member(name, keys_of(number), config, folder)
+        self.members[name] = member
+        return member
+
+    async def start(self, member: Member) -> None:
+        member.ended = trio.Event()
+        await self._nursery.start(self._run, member)
+
+    async def crash(self, member: Member) -> None:
+        """End the node at once; what it had staged and not flushed is flushed by the twin."""
+        assert member.scope is not None
+        member.scope.cancel()
+        await member.ended.wait()
+
+    async def _run(self, member: Member, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            with trio.CancelScope() as member.scope:
+                async with AsyncExitStack() as stack:
+                    assembly = assemble(await self._parts(member, stack))
+                    member.assembly = assembly
+                    async with trio.open_nursery() as nursery:
+                        for run in assembly.runs:
+                            await nursery.start(run)
+                        task_status.started()
+                        await trio.sleep_forever()
+        finally:
+            member.ended.set()
+
+    async def _parts(self, member: Member, stack: AsyncExitStack) -> Parts:
+        others = [one for one in self.members.values() if one is not member]
+        bootstrap = [f"/memory/{one.peer_id}" for one in others if "market" in one.config.node.roles]
+        db = await stack.enter_async_context(open_database(member.store))
+        network = await stack.enter_async_context(
+            self.hub.open_network(member.keys.identity, CHAIN, bootstrap=bootstrap)
+        )
+        return Parts(
+            config=member.config,
+            keys=member.keys,
+            db=db,
+            network=network,
+            l1=self.l1,
+            places=[member.compute] if "worker" in member.config.node.roles else [],
+            scratch=member.folder / "scratch",
+            artifacts=ArtifactStore(member.folder / "artifacts"),
+            offload=Inline(),
+            now_ms=virtual_clock_ms,
+        )
+
+    async def deposit(self, cpc: int) -> None:
+        market = self.members["market"]
+        nonce = await self.l1.nonce(self.customer.address, pending=True)
+        draft = transfer(market.address, cpc * UNITS_PER_CPC)
+        await self.l1.send(draft.signed(self.customer, nonce))
+        while self.market.account(self.customer.address).available == 0:
+            await trio.sleep(0.1)
+
+    @property
+    def market(self):
+        assembly = self.members["market"].assembly
+        assert assembly is not None
+        assert assembly.market is not None
+        return assembly.market
+
+    async def buy(self, size: int = 16, iterations: int = 2, **changes: object) -> TaskView:
+        task = NewTask(
+            challenge_type="synthetic",
+            payload={"seed": "s", "matrix_size": size, "iterations": iterations},
+            reward=Amount(10 * UNITS_PER_CPC),
+        )
+        return await self.market.submit(
+            msgspec.structs.replace(task, **changes), self.customer.address
+        )
+
+    async def until(self, task_id: str, *phases: str) -> TaskView:
+        """Wait for one of the phases."""
+        view = self.market.task(task_id)
+        while view.phase not in phases:
+            view = await self.market.wait(task_id, seen=view.phase)
+        return view
+
+
+def _network_config() -> NetworkConfig:
+    config = load_network()
+    network = msgspec.structs.replace(
+        config.network,
+        proposer_keys=(AccountKey(b"\x55" * 32).public_key.hex(),),
+        local_account=AccountKey(b"\x77" * 32).address,
+    )
+    return msgspec.structs.replace(config, network=network)
+
+
+@asynccontextmanager
+async def open_world(
+    folder: Path, *, validators: int = 3, workers: int = 2, alloc: int = 10**9
+) -> AsyncIterator[World]:
+    proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
+    funded = {customer.address: alloc * UNITS_PER_CPC}
+    for number in range(2, 2 + validators):
+        funded[keys_of(number).account.address] = 100 * UNITS_PER_CPC
+    config = DevChainConfig(
+        proposer=proposer,
+        genesis=Genesis(alloc=funded, genesis_time=virtual_clock_ms() // 1000),
+        data_dir=folder / "l1",
+        block_time_s=1.0,
+    )
+    async with (
+        open_database(MemoryStore()) as db,
+        trio.open_nursery() as nursery,
+    ):
+        chain = await open_chain(config, db, now=lambda: virtual_clock_ms() / 1000)
+        await nursery.start(chain.run)
+        transport = httpx.ASGITransport(build_app(chain))
+        async with httpx.AsyncClient(transport=transport) as http:
+            world = World(nursery, folder, http)
+            names = ["market"]
+            world.add("market", "market")
+            names += [world.add(f"validator-{n}", "validator").name for n in range(1, 1 + validators)]
+            names += [world.add(f"worker-{n}", "worker").name for n in range(1, 1 + workers)]
+            for name in names:
+                await world.start(world.members[name])
+            await world.deposit(1000)
+            yield world
+            nursery.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
+    with trio.fail_after(3600):
+        async with open_world(tmp_path) as opened:
+            yield opened

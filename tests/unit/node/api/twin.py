@@ -1,0 +1,191 @@
+"""A market and a node in a dictionary: what the doors are tested against."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import trio
+
+from node.amounts import Amount, format_cpc
+from node.errors import (
+    Conflict,
+    InsufficientFunds,
+    NotAllowed,
+    NotFound,
+    RewardBelowQuote,
+    TaskTooLarge,
+    WorkloadUnavailable,
+)
+from node.market.views import (
+    AccountView,
+    NewTask,
+    NodeStatus,
+    OutputView,
+    Quote,
+    ResultView,
+    TaskPage,
+    TaskView,
+    WorkerShare,
+    WorkerView,
+)
+
+CPC = 10**18
+LOCAL = "cpc1local"
+PRICE = Amount(CPC // 1000)
+STARTED_MS = 1_700_000_000_000
+
+
+class TwinMarket:
+    """Takes tasks in memory; a test moves them on with `complete` and `move`."""
+
+    def __init__(self) -> None:
+        self.balances: dict[str, int] = {LOCAL: 1_000_000 * CPC}
+        self.files: dict[str, Path] = {}
+        self.receipts: dict[str, bytes] = {}
+        self.submitted = 0
+        self._tasks: dict[str, TaskView] = {}
+        self._by_key: dict[tuple[str, str], str] = {}
+        self._changed: dict[str, trio.Event] = {}
+
+    def quote(self, challenge_type: str, payload: Mapping[str, object]) -> Quote:
+        if challenge_type != "synthetic":
+            raise WorkloadUnavailable(f"{challenge_type} is not offered", field="challenge_type")
+        if payload.get("matrix_size") == 1 << 20:
+            raise TaskTooLarge("is too large", field="payload.matrix_size", remedy="use 65536")
+        return Quote(challenge_type, PRICE, 10**12, 10**9, 86400)
+
+    async def submit(
+        self, task: NewTask, account: str, idempotency_key: str | None = None
+    ) -> TaskView:
+        known = self._by_key.get((account, idempotency_key or ""))
+        if known is not None:
+            return self._tasks[known]
+        quote = self.quote(task.challenge_type, task.payload)
+        if task.reward < quote.price:
+            raise RewardBelowQuote(
+                "is below the price", field="reward", remedy=f"offer {format_cpc(quote.price)}"
+            )
+        if self.balances.get(account, 0) < task.reward:
+            raise InsufficientFunds(f"{account} has too little", remedy="deposit")
+        self.balances[account] -= task.reward
+        await trio.lowlevel.checkpoint()
+        view = self._new_task(task, account)
+        if idempotency_key is not None:
+            self._by_key[account, idempotency_key] = view.task_id
+        return view
+
+    def _new_task(self, task: NewTask, account: str) -> TaskView:
+        self.submitted += 1
+        deadline_ms = STARTED_MS + 3_600_000 if task.deadline_s is None else task.deadline_s * 1000
+        view = TaskView(
+            task_id=str(UUID(int=self.submitted)),
+            challenge_type=task.challenge_type,
+            status="pending",
+            phase="queued",
+            reward=task.reward,
+            created_at_ms=STARTED_MS + 999,
+            deadline_ms=deadline_ms,
+            payload=task.payload,
+            account=account,
+            epoch=0,
+        )
+        self._tasks[view.task_id] = view
+        return view
+
+    def task(self, task_id: str) -> TaskView:
+        if task_id not in self._tasks:
+            raise NotFound("no such task", field="task_id")
+        return self._tasks[task_id]
+
+    def tasks(
+        self, *, status: str | None, challenge_type: str | None, limit: int, offset: int
+    ) -> TaskPage:
+        found = [
+            task
+            for task in reversed(self._tasks.values())
+            if status in (None, task.status) and challenge_type in (None, task.challenge_type)
+        ]
+        return TaskPage(tuple(found[offset : offset + limit]), len(found), limit, offset)
+
+    async def cancel(self, task_id: str, account: str) -> TaskView:
+        task = self.task(task_id)
+        if task.account != account:
+            raise NotAllowed("is another account's", field="task_id")
+        if task.status in ("completed", "failed"):
+            raise Conflict("is finished", field="task_id")
+        self.balances[account] += task.reward
+        return self.move(task_id, "refunded", status="failed")
+
+    def receipt(self, task_id: str) -> bytes:
+        self.task(task_id)
+        if task_id not in self.receipts:
+            raise Conflict("is not anchored yet", field="task_id", remedy="ask later")
+        return self.receipts[task_id]
+
+    def account(self, address: str) -> AccountView:
+        reserved = sum(
+            task.reward
+            for task in self._tasks.values()
+            if task.account == address and task.status in ("pending", "in_progress")
+        )
+        available = Amount(self.balances.get(address, 0))
+        return AccountView(address, available, Amount(reserved), "cpc1deposit")
+
+    def artifact(self, sha256: str) -> Path:
+        if sha256 not in self.files:
+            raise NotFound("no such artifact", field="sha256")
+        return self.files[sha256]
+
+    async def wait(self, task_id: str, *, seen: str) -> TaskView:
+        while self.task(task_id).phase == seen:
+            await self._changed.setdefault(task_id, trio.Event()).wait()
+        return self.task(task_id)
+
+    def move(self, task_id: str, phase: str, **changes: object) -> TaskView:
+        task = msgspec.structs.replace(self.task(task_id), phase=phase, **changes)
+        self._tasks[task_id] = task
+        self._changed.pop(task_id, trio.Event()).set()
+        return task
+
+    def complete(self, task_id: str) -> TaskView:
+        result = ResultView(
+            result_hash="ab" * 32,
+            worker_address="cpc1worker",
+            completed_at_ms=STARTED_MS + 5_500,
+            outputs=(OutputView("matrix", "cd" * 32, 1 << 20),),
+            workers=(WorkerShare("cpc1worker", 1),),
+            validators=("cpc1one", "cpc1two"),
+        )
+        return self.move(task_id, "verified", status="completed", result=result)
+
+    def waiting_for(self, task_id: str) -> int:
+        event = self._changed.get(task_id)
+        return 0 if event is None else event.statistics().tasks_waiting
+
+
+class TwinNode:
+    """A node that knows one validator and one worker."""
+
+    def __init__(self) -> None:
+        self.l1_height: int | None = 7
+
+    def status(self) -> NodeStatus:
+        return NodeStatus(
+            version="0.1.0",
+            chain_id="cpc-test",
+            peer_id="12D3one",
+            address="cpc1node",
+            roles=("market",),
+            uptime_s=1.5,
+            peers=2,
+            l1_height=self.l1_height,
+            counts={"tasks_queued": 0},
+            waiting=("one task waits for a worker",),
+        )
+
+    def peers(self) -> tuple[WorkerView, ...]:
+        return (
+            WorkerView("12D3two", "cpc1two", ("validator",), True, ()),
+            WorkerView("12D3three", "cpc1three", ("worker",), False, ("synthetic",)),
+        )

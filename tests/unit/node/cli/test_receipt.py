@@ -1,0 +1,153 @@
+"""`tmnode receipt verify` on a receipt made by hand, with and without pinned proposers."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from node.amounts import Amount
+from node.config import BUILT_IN_NETWORK
+from node.keys import bind
+from node.l1.blocks import Header, block_digest, compute_leaf
+from node.l1.keys import AccountKey
+from node.roles.results import signed_result
+from node.verification.author import Author
+from node.verification.batches import leaf_of, seal_batch
+from node.verification.receipt import FORMAT, Anchor, Place, Receipt, encode_receipt
+from node.verification.statements import (
+    Draw,
+    Manifest,
+    Seat,
+    Verdict,
+    manifest_digest,
+    sign_draw,
+    sign_verdict,
+)
+from p2p.identity import Identity
+from storage.merkle import merkle_path
+
+CHAIN = "cpc-devnet-1"
+PARAMETERS = b"parameters"
+MARKET = Identity.from_seed(bytes([1] * 32))
+PROPOSER = AccountKey(bytes([2] * 32))
+HEADER = Header(
+    height=7,
+    prev_hash="0" * 64,
+    timestamp=1_700_000_000,
+    chain_id=CHAIN,
+    proposer_address=PROPOSER.validator_address,
+    round=0,
+    tx_root="0" * 64,
+    state_root="0" * 64,
+    compute_root="",
+    gas_used=0,
+    gas_limit=1,
+)
+
+
+def author(number: int) -> Author:
+    identity, account = Identity.from_seed(bytes([number] * 32)), AccountKey(bytes([number] * 32))
+    return Author(identity, bind(identity, account, CHAIN), account.address, CHAIN)
+
+
+def made_receipt() -> bytes:
+    """One task, one validator that also submits, one block with nothing else in it."""
+    worker, validator = author(3), author(4)
+    draw = Draw(
+        task_id="550e8400-e29b-41d4-a716-446655440000",
+        epoch=1,
+        kind="synthetic",
+        parameters=PARAMETERS,
+        reward=Amount(10**18),
+        seats=(Seat(validator.identity.public_key, validator.address),),
+        needed=1,
+        expires_ms=1_800_000_000_000,
+        market_key=MARKET.public_key,
+    )
+    draw = sign_draw(draw, CHAIN, MARKET)
+    parameters = sha256(PARAMETERS).digest()
+    manifest = Manifest("synthetic", parameters, (), trace_root=bytes(32), digest=bytes(32))
+    result = signed_result(draw, 0, manifest, worker)
+    verdict = Verdict(
+        task_id=draw.task_id,
+        epoch=1,
+        nonce=0,
+        worker_address=worker.address,
+        result_hash=manifest_digest(manifest, CHAIN),
+        finding="valid",
+        seed=bytes(32),
+        validator_key=validator.identity.public_key,
+    )
+    batch = seal_batch([result], validator)
+    root = compute_leaf(msgspec.structs.asdict(batch)).hex()
+    header = msgspec.structs.replace(HEADER, compute_root=root)
+    signature = PROPOSER.sign_digest(block_digest(header))
+    leaves = [leaf_of(result, CHAIN)]
+    return encode_receipt(
+        Receipt(
+            format=FORMAT,
+            chain_id=CHAIN,
+            draw=draw,
+            result=result,
+            manifest=manifest,
+            verdicts=(sign_verdict(verdict, CHAIN, validator.identity),),
+            place=Place(0, 1, merkle_path(leaves, 0)),
+            anchor=Anchor(batch, Place(0, 1, ()), header, PROPOSER.public_key, signature),
+        )
+    )
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "receipt.json"
+    file.write_bytes(made_receipt())
+    return file
+
+
+@pytest.fixture
+def pinned(tmp_path: Path) -> str:
+    network = tmp_path / "network.toml"
+    text = BUILT_IN_NETWORK.read_text()
+    key = PROPOSER.public_key.hex()
+    network.write_text(text.replace("proposer_keys = []", f'proposer_keys = ["{key}"]'))
+    return str(network)
+
+
+def test_a_receipt_under_a_pinned_proposer_is_valid(terminal, file, pinned) -> None:
+    result = terminal.run("receipt", "verify", str(file), "--network", pinned)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("standing     valid and anchored\n")
+    assert "block        7\n" in result.stdout
+    assert terminal.json("receipt", "verify", str(file), "--network", pinned)["anchored"]
+
+
+def test_without_pinned_keys_it_is_consistent_not_anchored(terminal, file) -> None:
+    result = terminal.run("receipt", "verify", str(file), "--json")
+    assert result.exit_code == 2
+    answer = json.loads(result.stdout)
+    assert (answer["anchored"], answer["standing"]) == (False, "consistent, not anchored")
+
+
+def test_a_changed_receipt_is_invalid(terminal, file, pinned) -> None:
+    file.write_bytes(file.read_bytes().replace(b'"height":7', b'"height":8'))
+    result = terminal.run("receipt", "verify", str(file), "--network", pinned)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: anchor.proposer_signature: the proposer did not sign this header\n"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[" * 100_000])
+def test_what_is_no_receipt_is_invalid(terminal, file, content) -> None:
+    file.write_bytes(content)
+    result = terminal.run("receipt", "verify", str(file), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"]["code"] == "receipt_invalid"
+
+
+def test_a_receipt_that_is_not_there(terminal, tmp_path) -> None:
+    result = terminal.run("receipt", "verify", str(tmp_path / "none"))
+    assert result.exit_code == 1
+    assert result.stderr.endswith("No such file or directory\n")

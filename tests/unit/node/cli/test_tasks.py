@@ -1,0 +1,258 @@
+"""A customer's commands against a door on loopback."""
+
+import json
+import os
+
+import pytest
+
+from node.api.errors import problem
+from node.errors import NotFound
+
+ID = "4f1c9a52-7d0e-8b3a-9c61-2e5d7f80a1b4"
+QUOTE = {
+    "challenge_type": "synthetic",
+    "price_cpc": "0.25",
+    "work_units": 1000,
+    "check_units": 10,
+    "max_deadline_s": 60,
+}
+TAKEN = {"task_id": ID, "status": "pending", "created_at": 1_700_000_000}
+RESULT = {
+    "result_hash": "0x" + "ab" * 32,
+    "worker_address": "cpc1worker",
+    "completed_at": 1_700_000_009,
+    "output": {"matrix": {"sha256": "cd" * 32, "size": 64, "url": "/artifacts/x"}},
+    "artifacts": [{"name": "matrix", "sha256": "cd" * 32, "size": 64, "url": "/artifacts/x"}],
+    "workers": [{"address": "cpc1worker", "jobs": 1}],
+    "validators": ["cpc1v1", "cpc1v2"],
+}
+FIELDS = ["seed=hello", "matrix_size=8", "iterations=2"]
+
+
+def task(status: str, phase: str, **more: object) -> dict[str, object]:
+    return {
+        "task_id": ID,
+        "challenge_type": "synthetic",
+        "status": status,
+        "phase": phase,
+        "reward": "0.25",
+        "created_at": 1_700_000_000,
+        "deadline": 1_700_003_600,
+        "payload": {"seed": "hello"},
+        **more,
+    }
+
+
+DONE = task("completed", "verified", result=RESULT)
+
+
+def test_quote(terminal, door) -> None:
+    door.answer("POST /quote", QUOTE)
+    assert terminal.json("task", "quote", "synthetic", *FIELDS) == QUOTE
+    assert door.requests[0][2] == {
+        "challenge_type": "synthetic",
+        "payload": {"seed": "hello", "matrix_size": 8, "iterations": 2},
+    }
+
+
+def test_submit_pays_what_is_said(terminal, door) -> None:
+    door.answer("POST /tasks", TAKEN, 201)
+    arguments = ["--reward", "1.5", "--deadline", "15m", "--idempotency-key", "one"]
+    assert terminal.json("task", "submit", "synthetic", *FIELDS, *arguments) == TAKEN
+    ((route, headers, body),) = door.requests
+    assert (route, headers["Idempotency-Key"], body["reward"]) == ("POST /tasks", "one", "1.5")
+    assert body["deadline"] > 1_700_000_000
+
+
+def test_submit_pays_the_quoted_price_by_default(terminal, door) -> None:
+    door.answer("POST /quote", QUOTE)
+    door.answer("POST /tasks", TAKEN, 201)
+    result = terminal.run("task", "submit", "synthetic", *FIELDS)
+    assert result.stdout == f"task    {ID}\nstatus  pending\n"
+    assert door.requests[1][2]["reward"] == "0.25"
+    assert len(door.requests[1][1]["Idempotency-Key"]) == 36
+
+
+def test_submit_can_wait_for_the_result(terminal, door) -> None:
+    door.answer("POST /tasks", TAKEN, 201)
+    door.answer(f"GET /tasks/{ID}", task("pending", "queued"))
+    door.answer(f"GET /tasks/{ID}/wait?phase=queued&timeout=30.0", DONE)
+    result = terminal.run("task", "submit", "synthetic", *FIELDS, "--reward", "1", "--wait")
+    assert result.exit_code == 0
+    assert "result hash    0xabab" in result.stdout
+    assert f"output matrix  64 bytes, sha256 {'cd' * 32}" in result.stdout
+    assert "validators     cpc1v1, cpc1v2" in result.stdout
+
+
+def test_a_lost_answer_says_how_not_to_buy_twice(terminal, door) -> None:
+    door.answer("POST /tasks", None)
+    result = terminal.run("task", "submit", "synthetic", *FIELDS, "--reward", "1")
+    assert result.exit_code == 1
+    key = door.requests[0][1]["Idempotency-Key"]
+    assert f"--idempotency-key {key}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "payload"),
+    [
+        (["seed=12"], {"seed": 12}),
+        (['seed="12"'], {"seed": "12"}),
+        (["seed=a=b"], {"seed": "a=b"}),
+        (["seed="], {"seed": ""}),
+        (["--payload", '{"seed": "x", "n": 1}', "n=2"], {"seed": "x", "n": 2}),
+        (["--payload", "-"], {"from": "stdin"}),
+        (["--payload", "@FILE"], {"from": "file"}),
+    ],
+)
+def test_payloads(terminal, door, tmp_path, given, payload) -> None:
+    (tmp_path / "payload.json").write_text('{"from": "file"}')
+    arguments = [one.replace("@FILE", f"@{tmp_path}/payload.json") for one in given]
+    door.answer("POST /quote", QUOTE)
+    terminal.run("task", "quote", "synthetic", *arguments, given='{"from": "stdin"}')
+    assert door.requests[0][2]["payload"] == payload
+
+
+@pytest.mark.parametrize(
+    "given", [["seed"], ["=1"], ["--payload", "[1]"], ["--payload", "{"], ["--deadline", "soon"]]
+)
+def test_payloads_that_are_none(terminal, door, given) -> None:
+    result = terminal.run("task", "submit", "synthetic", *given)
+    assert result.exit_code == 2
+    assert door.requests == []
+
+
+def test_a_payload_file_that_is_not_there(terminal, door) -> None:
+    result = terminal.run("task", "quote", "synthetic", "--payload", "@none.json")
+    assert (result.exit_code, door.requests) == (1, [])
+    assert result.stderr == "error: none.json: No such file or directory\n"
+
+
+def test_show(terminal, door) -> None:
+    door.answer(f"GET /tasks/{ID}", DONE)
+    assert terminal.json("task", "show", ID) == DONE
+    assert "created        2023-11-14 22:13:20 UTC" in terminal.run("task", "show", ID).stdout
+
+
+def test_a_task_that_is_not_there(terminal, door) -> None:
+    answer = problem(NotFound("no such task", field="task_id"))
+    door.answer(f"GET /tasks/{ID}", answer.body, answer.status)
+    result = terminal.run("task", "show", ID)
+    assert (result.exit_code, result.stderr) == (1, "error: task_id: no such task\n")
+
+
+def test_list(terminal, door) -> None:
+    page = {"tasks": [DONE, task("pending", "queued")], "total": 7, "limit": 2, "offset": 0}
+    door.answer("GET /tasks?status=completed&challenge_type=synthetic&limit=2&offset=0", page)
+    arguments = ["--status", "completed", "--kind", "synthetic", "--limit", "2"]
+    assert [one["phase"] for one in terminal.json("task", "list", *arguments)["tasks"]] == [
+        "verified",
+        "queued",
+    ]
+    lines = terminal.run("task", "list", *arguments).stdout.splitlines()
+    assert lines[0].split() == ["TASK", "KIND", "STATUS", "PHASE", "REWARD", "(CPC)", "CREATED"]
+    assert lines[3] == "2 of 7, from 0"
+    assert len({line.index("synthetic") for line in lines[1:3]}) == 1
+
+
+def test_wait_succeeds_with_the_task(terminal, door) -> None:
+    door.answer(f"GET /tasks/{ID}", DONE)
+    door.answer(f"GET /tasks/{ID}/wait?phase=verified&timeout=30.0", task("completed", "settled"))
+    assert terminal.json("task", "wait", ID)["phase"] == "verified"
+    assert terminal.json("task", "wait", ID, "--until", "settled")["phase"] == "settled"
+
+
+def test_wait_fails_with_the_task(terminal, door) -> None:
+    error = {"code": "cancelled", "message": "by its owner"}
+    door.answer(f"GET /tasks/{ID}", task("failed", "cancelled", error=error))
+    result = terminal.run("task", "wait", ID)
+    assert result.exit_code == 1
+    assert result.stderr == f"error: {ID}: failed, cancelled: by its owner\n"
+
+
+def test_wait_gives_up(terminal, door) -> None:
+    door.answer(f"GET /tasks/{ID}", task("pending", "queued"))
+    result = terminal.run("task", "wait", ID, "--timeout", "0s")
+    assert result.exit_code == 1
+    assert "time is up" in result.stderr
+
+
+def test_cancel(terminal, door) -> None:
+    door.answer(f"POST /tasks/{ID}/cancel", task("failed", "cancelled"))
+    assert terminal.json("task", "cancel", ID)["status"] == "failed"
+    assert door.requests[0][2] == {}
+
+
+def test_a_receipt_is_passed_on_byte_for_byte(terminal, door, tmp_path) -> None:
+    content = b'{"format":"tmnode-receipt-1","n":1e3}\n'
+    door.answer(f"GET /tasks/{ID}/receipt", content)
+    assert terminal.run("task", "receipt", ID).stdout_bytes == content
+    file = tmp_path / "receipt.json"
+    answer = terminal.json("task", "receipt", ID, "--out", str(file))
+    assert answer == {"file": str(file), "size_bytes": len(content)}
+    assert file.read_bytes() == content
+
+
+def test_status(terminal, door) -> None:
+    answer = {
+        "version": "0.1.0",
+        "chain_id": "cpc-devnet-1",
+        "peer_id": "12D3",
+        "address": "cpc1",
+        "roles": ["market"],
+        "uptime_s": 12.5,
+        "peers": 6,
+        "l1_height": None,
+        "counts": {"tasks_pending": 3},
+        "waiting": ["the L1 does not answer"],
+    }
+    door.answer("GET /status", answer)
+    assert terminal.json("status") == answer
+    text = terminal.run("status").stdout
+    assert "l1 height      no answer yet\n" in text
+    assert "tasks pending  3\n" in text
+    assert text.endswith("waiting: the L1 does not answer\n")
+
+
+def test_peers(terminal, door) -> None:
+    peer = {
+        "peer_id": "12D3",
+        "address": "cpc1",
+        "roles": ["worker"],
+        "connected": True,
+        "kinds": [],
+    }
+    door.answer("GET /peers", {"peers": [peer]})
+    assert terminal.json("peers") == {"peers": [peer]}
+    lines = terminal.run("peers").stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["PEER", "ADDRESS", "ROLES", "CONNECTED", "KINDS"],
+        ["12D3", "cpc1", "worker", "yes", "-"],
+    ]
+
+
+def test_account(terminal, door) -> None:
+    answer = {
+        "address": "cpc1a",
+        "available_cpc": "1.0",
+        "reserved_cpc": "0.5",
+        "deposit_address": "cpc1m",
+    }
+    door.answer("GET /account", answer)
+    door.answer("GET /account?address=cpc1a", answer)
+    assert terminal.json("account") == answer
+    assert "available   1.0 CPC" in terminal.run("account", "cpc1a").stdout
+
+
+def test_no_node_says_how_to_start_one(terminal, monkeypatch) -> None:
+    monkeypatch.setenv("TMNODE_API", "http://127.0.0.1:9")
+    result = terminal.run("status", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"]["code"] == "unavailable"
+    assert "tmnode devnet" in result.stderr
+
+
+def test_the_node_can_be_named_on_the_command_line(terminal, door, monkeypatch) -> None:
+    url = os.environ["TMNODE_API"]
+    monkeypatch.setenv("TMNODE_API", "http://127.0.0.1:9")
+    door.answer("GET /peers", {"peers": []})
+    assert terminal.json("peers", "--api", url) == {"peers": []}

@@ -1,0 +1,224 @@
+"""A market's money on a development chain, all in memory and under trio's clock.
+
+The market can be killed at any write of its store and started again; the chain can forget what
+waits for a block, as the real one does when it restarts.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+import trio
+
+from node.amounts import UNITS_PER_CPC, Amount
+from node.l1.blocks import Block
+from node.l1.client import HttpL1Client, L1Client, SendOutcome, Status, Validator
+from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.mempool import Mempool
+from node.l1.devchain.node import DevChain, open_chain
+from node.l1.devchain.server import build_app
+from node.l1.follower import Follower
+from node.l1.keys import AccountKey
+from node.l1.outbound import OutboundBook
+from node.l1.sender import Sender
+from node.l1.transactions import transfer
+from node.settlement.ledger import Ledger
+from node.settlement.parameters import SettlementParameters
+from node.settlement.transfer import TransferSettlement
+from storage.database import Database, open_database
+from storage.errors import StorageFailed
+from storage.memory import MemoryStore
+from storage.store import Batch
+
+CHAIN_ID = "cpc-devnet-1"
+GENESIS_TIME = 1_700_000_000
+FUNDS = 10**9 * UNITS_PER_CPC
+PARAMETERS = SettlementParameters(
+    payout_interval_s=10, payout_threshold=Amount(10**30), treasury_address="cpc1treasure"
+)
+
+
+def key_of(number: int) -> AccountKey:
+    """The same key for the same number: 1 the market, from 10 customers, from 20 payees."""
+    return AccountKey(number.to_bytes(32, "big"))
+
+
+class CrashingStore(MemoryStore):
+    """Fails at a chosen write, which is then lost or, with `keep`, has reached the disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fuse: int | None = None  # writes until it fails
+        self.keep = False
+
+    def write(self, batch: Batch, *, sync: bool) -> None:
+        if self.fuse is None:
+            super().write(batch, sync=sync)
+        elif self.fuse > 0:
+            self.fuse -= 1
+            super().write(batch, sync=sync)
+        else:
+            self.fuse = None
+            if self.keep:
+                super().write(batch, sync=sync)
+            raise StorageFailed("killed")
+
+
+class DirectClient:
+    """The chain without HTTP."""
+
+    def __init__(self, chain: DevChain) -> None:
+        self._chain = chain
+
+    async def status(self) -> Status:
+        await trio.lowlevel.checkpoint()
+        tip = self._chain.tip
+        return Status(tip.height, tip.block_hash, "devnet", 0, 0)
+
+    async def block(self, height: int) -> Block | None:
+        await trio.lowlevel.checkpoint()
+        content = self._chain.block(height)
+        return None if content is None else msgspec.json.decode(content, type=Block)
+
+    async def balance(self, address: str) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._chain.account(address).balance
+
+    async def nonce(self, address: str, *, pending: bool) -> int:
+        await trio.lowlevel.checkpoint()
+        if pending:
+            return self._chain.first_free_nonce(address)
+        return self._chain.account(address).nonce
+
+    async def send(self, tx: object) -> SendOutcome:
+        await trio.lowlevel.checkpoint()
+        _, problem = self._chain.submit(tx)
+        if problem == "already_in_pool":
+            return SendOutcome("known")
+        return SendOutcome("rejected", problem) if problem else SendOutcome("accepted")
+
+    async def validators(self) -> tuple[Validator, ...]:
+        raise NotImplementedError
+
+
+class Market:
+    """One life of the market, between start and crash."""
+
+    def __init__(
+        self, db: Database, client: L1Client, parameters: SettlementParameters, key: AccountKey
+    ) -> None:
+        self.db = db
+        self.sender = Sender(key, db, client, confirmations=parameters.confirmations)
+        self.settlement = TransferSettlement(
+            db,
+            self.sender,
+            parameters,
+            chain_id=CHAIN_ID,
+            address=key.address,
+            clock_ms=self.now_ms,
+        )
+        self.sender.on_confirmed = self.settlement.outbox.on_confirmed
+        self.sender.on_lost = self.settlement.outbox.on_lost
+        self.follower = Follower(
+            client,
+            db,
+            self.settlement.deposits.handle,
+            name="deposits",
+            confirmations=parameters.confirmations,
+        )
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.settlement.ledger
+
+    @staticmethod
+    def now_ms() -> int:
+        return GENESIS_TIME * 1000 + int(trio.current_time() * 1000)
+
+
+class World:
+    """The chain, the market's disk, and everybody's keys."""
+
+    chain: DevChain
+    client: L1Client
+
+    def __init__(self, parameters: SettlementParameters = PARAMETERS) -> None:
+        self.parameters = parameters
+        self.key = key_of(1)
+        self.store = CrashingStore()
+
+    @asynccontextmanager
+    async def running(self, *, http: bool = False) -> AsyncIterator[None]:
+        """Run the chain, spoken to through its HTTP interface or directly."""
+        alloc = {key_of(number).address: FUNDS for number in range(10, 14)}
+        config = DevChainConfig(
+            proposer=key_of(99),
+            genesis=Genesis(alloc=alloc, genesis_time=GENESIS_TIME),
+            data_dir=Path("unused"),
+        )
+        async with open_database(MemoryStore()) as db, trio.open_nursery() as nursery:
+            self.chain = await open_chain(config, db, lambda: GENESIS_TIME + trio.current_time())
+            await nursery.start(self.chain.run)
+            transport = httpx.ASGITransport(app=build_app(self.chain))
+            async with httpx.AsyncClient(transport=transport, base_url="http://l1") as web:
+                over_http = HttpL1Client("http://l1", web)
+                self.client = over_http if http else DirectClient(self.chain)
+                yield
+            nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def market(self) -> AsyncIterator[Market]:
+        """Start the market on its disk; raises (groups of) StorageFailed when it is killed."""
+        async with open_database(self.store) as db, trio.open_nursery() as nursery:
+            market = Market(db, self.client, self.parameters, self.key)
+            nursery.start_soon(market.sender.run)
+            nursery.start_soon(market.follower.run)
+            await nursery.start(market.settlement.run)
+            yield market
+            nursery.cancel_scope.cancel()
+
+    def balance(self, address: str) -> int:
+        return self.chain.account(address).balance
+
+    def deposit(self, key: AccountKey, amount: int) -> None:
+        nonce = self.chain.first_free_nonce(key.address)
+        _, problem = self.chain.submit(transfer(self.key.address, amount).signed(key, nonce))
+        assert not problem
+
+    def forget(self) -> None:
+        """Lose the transactions that wait for a block."""
+        self.chain.mempool = Mempool(self.chain.config.rules, 3600.0)
+
+
+@pytest.fixture(scope="session")
+def key() -> Callable[[int], AccountKey]:
+    return key_of
+
+
+@pytest.fixture(scope="session")
+def make_world() -> type[World]:
+    return World
+
+
+@pytest.fixture
+async def db() -> AsyncIterator[Database]:
+    async with open_database(MemoryStore()) as database:
+        yield database
+
+
+@pytest.fixture
+def ledger(db: Database) -> Ledger:
+    return Ledger(db)
+
+
+@pytest.fixture
+async def market(db: Database) -> Market:
+    """A market that knows its nonce and hears nothing: for what is staged, not what is sent."""
+    batch = Batch()
+    OutboundBook(db, key_of(1).address).set_next_nonce(batch, 0)
+    db.stage(batch)
+    nowhere = HttpL1Client("http://nowhere", httpx.AsyncClient())
+    return Market(db, nowhere, PARAMETERS, key_of(1))

@@ -1,0 +1,131 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.amounts import UNITS_PER_CPC
+from node.errors import ConfigError, InvalidInput
+from node.settlement.split import BASIS_POINTS, Shares, Split, split
+
+REWARDS = st.one_of(st.integers(1, 100_000), st.integers(1, 10**36))
+WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**30), max_size=8)
+WORKERS = WEIGHTS.filter(lambda weights: any(weights.values()))
+RESERVES = st.one_of(st.just(0), st.integers(0, 10**10), st.integers(0, 10**36))
+
+
+@st.composite
+def shares_(draw: st.DrawFn) -> Shares:
+    cuts = sorted(draw(st.lists(st.integers(0, BASIS_POINTS), min_size=3, max_size=3)))
+    burn, workers, validators = cuts[0], cuts[1] - cuts[0], cuts[2] - cuts[1]
+    return Shares(burn, workers, validators, BASIS_POINTS - cuts[2])
+
+
+def test_the_published_shares_of_ten_cpc() -> None:
+    parts = split(10 * UNITS_PER_CPC, Shares(), {"w": 7}, {"v": 1, "u": 3}, 10**9)
+    assert parts.workers == (("w", 25 * UNITS_PER_CPC // 10),)
+    assert parts.treasury == 5 * UNITS_PER_CPC // 10
+    assert parts.fees == 10**9
+    quarter = (UNITS_PER_CPC - 10**9) // 4
+    assert parts.validators == (("u", 3 * quarter), ("v", quarter))
+    assert parts.burn == 6 * UNITS_PER_CPC
+
+
+def test_one_unit_is_burned() -> None:
+    assert split(1, Shares(), {"w": 1}, {"v": 1}, 0) == Split((), (), 0, 0, 1)
+
+
+def test_without_validators_their_part_is_burned() -> None:
+    assert split(10_000, Shares(), {"w": 1}, {}, 100).burn == 6_900
+
+
+def test_the_fee_reserve_takes_at_most_the_validators_part() -> None:
+    parts = split(10_000, Shares(), {"w": 1}, {"v": 1}, 10**9)
+    assert (parts.fees, parts.validators) == (1_000, ())
+
+
+@given(REWARDS, shares_(), WORKERS, WEIGHTS, RESERVES)
+def test_parts_add_up_and_nobody_is_negative(
+    reward: int,
+    shares: Shares,
+    workers: dict[str, int],
+    validators: dict[str, int],
+    reserve: int,
+) -> None:
+    parts = split(reward, shares, workers, validators, reserve)
+    people = [amount for _, amount in parts.workers + parts.validators]
+    assert parts.total == reward
+    assert all(amount > 0 for amount in people)
+    assert min(parts.treasury, parts.fees, parts.burn) >= 0
+    assert parts.burn * BASIS_POINTS >= reward * shares.burn
+
+
+@given(REWARDS, WORKERS, WEIGHTS, RESERVES)
+def test_each_payee_is_within_a_unit_of_the_exact_share(
+    reward: int, workers: dict[str, int], validators: dict[str, int], reserve: int
+) -> None:
+    parts = split(reward, Shares(), workers, validators, reserve)
+    part, total = reward * 2_500 // BASIS_POINTS, sum(workers.values())
+    for address, weight in workers.items():
+        exact = Fraction(part * weight, total)
+        assert 0 <= exact - dict(parts.workers).get(address, 0) < 1
+
+
+@given(REWARDS, WORKERS, WEIGHTS, RESERVES)
+def test_the_order_of_the_arguments_does_not_matter(
+    reward: int, workers: dict[str, int], validators: dict[str, int], reserve: int
+) -> None:
+    turned = dict(reversed(workers.items())), dict(reversed(validators.items()))
+    parts = split(reward, Shares(), workers, validators, reserve)
+    assert parts == split(reward, Shares(), *turned, reserve)
+    assert list(parts.workers) == sorted(parts.workers)
+    assert list(parts.validators) == sorted(parts.validators)
+
+
+@given(REWARDS, st.integers(0, 10**36), WORKERS, WEIGHTS, RESERVES)
+def test_a_higher_reward_gives_nobody_less(
+    reward: int, more: int, workers: dict[str, int], validators: dict[str, int], reserve: int
+) -> None:
+    low = split(reward, Shares(), workers, validators, reserve)
+    high = split(reward + more, Shares(), workers, validators, reserve)
+    for before, after in ((low.workers, high.workers), (low.validators, high.validators)):
+        assert all(dict(after)[address] >= amount for address, amount in before)
+    assert high.treasury >= low.treasury
+    assert high.fees >= low.fees
+
+
+@given(REWARDS, WORKERS, st.integers(1, 10**30))
+def test_a_higher_weight_gives_the_same_worker_no_less(
+    reward: int, workers: dict[str, int], more: int
+) -> None:
+    address = min(workers)
+    heavier = workers | {address: workers[address] + more}
+    low = dict(split(reward, Shares(), workers, {}, 0).workers)
+    high = dict(split(reward, Shares(), heavier, {}, 0).workers)
+    assert high.get(address, 0) >= low.get(address, 0)
+
+
+@pytest.mark.parametrize(
+    ("reward", "workers", "validators", "reserve", "field"),
+    [
+        (0, {"w": 1}, {}, 0, "reward"),
+        (-5, {"w": 1}, {}, 0, "reward"),
+        (5, {}, {"v": 1}, 0, "workers"),
+        (5, {"w": 0}, {}, 0, "workers"),
+        (5, {"w": 2, "x": -1}, {}, 0, "workers"),
+        (5, {"w": 1}, {"v": -1}, 0, "validators"),
+        (5, {"w": 1}, {}, -1, "fee_reserve"),
+    ],
+)
+def test_nonsense_is_refused_by_name(
+    reward: int, workers: dict[str, int], validators: dict[str, int], reserve: int, field: str
+) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        split(reward, Shares(), workers, validators, reserve)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("parts", [(6000, 2500, 1000, 501), (10_500, -500, 0, 0), (0, 0, 0, 0)])
+def test_shares_must_add_up(parts: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ConfigError):
+        Shares(*parts)

@@ -1,0 +1,60 @@
+import pytest
+
+from node.verification.challenge import commitment_of, joint_seed, secret_of
+from node.verification.statements import StatementInvalid
+
+CHAIN = "cpc-devnet-1"
+
+
+def secrets_of(cast, result) -> dict[bytes, bytes]:
+    return {
+        one.identity.public_key: secret_of(one.identity, CHAIN, result.task_id, result.nonce)
+        for one in cast.validators
+    }
+
+
+def commitments_of(secrets: dict[bytes, bytes], result) -> dict[bytes, bytes]:
+    return {
+        key: commitment_of(secret, CHAIN, result.task_id, result.nonce)
+        for key, secret in secrets.items()
+    }
+
+
+def test_the_seed_depends_on_every_secret_and_on_the_result(cast) -> None:
+    draw = cast.draw()
+    result, other = cast.result(draw, 6), cast.result(draw, 7)
+    secrets = secrets_of(cast, result)
+    commitments = commitments_of(secrets, result)
+    seeds = {joint_seed(result, commitments, secrets, CHAIN)}
+    for key in secrets:
+        fewer = {one: secret for one, secret in secrets.items() if one != key}
+        kept = {one: commitments[one] for one in fewer}
+        seeds.add(joint_seed(result, kept, fewer, CHAIN))
+    of_other = secrets_of(cast, other)
+    seeds.add(joint_seed(other, commitments_of(of_other, other), of_other, CHAIN))
+    assert len(seeds) == 5
+
+
+def test_a_secret_must_be_the_committed_one(cast) -> None:
+    result = cast.result(cast.draw())
+    secrets = secrets_of(cast, result)
+    commitments = commitments_of(secrets, result)
+    first = next(iter(secrets))
+    with pytest.raises(StatementInvalid, match="not the committed"):
+        joint_seed(result, commitments, {**secrets, first: bytes(32)}, CHAIN)
+    with pytest.raises(StatementInvalid, match="different validators"):
+        joint_seed(result, commitments, {first: secrets[first]}, CHAIN)
+    with pytest.raises(StatementInvalid, match="different validators"):
+        joint_seed(result, {}, {}, CHAIN)
+
+
+def test_secrets_differ_by_attempt_and_validator(cast) -> None:
+    one, two = cast.validators[0].identity, cast.validators[1].identity
+    drawn = {
+        secret_of(one, CHAIN, "task", 1),
+        secret_of(one, CHAIN, "task", 2),
+        secret_of(one, CHAIN, "other", 1),
+        secret_of(one, "other-chain", "task", 1),
+        secret_of(two, CHAIN, "task", 1),
+    }
+    assert len(drawn) == 5

@@ -1,0 +1,49 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2p.limits import RateTable, TokenBucket
+
+
+@given(
+    st.floats(0.1, 100),
+    st.floats(1, 100),
+    st.lists(st.floats(0, 10), max_size=200),
+)
+def test_never_more_than_burst_and_rate_allow(rate, burst, pauses):
+    bucket = TokenBucket(rate, burst)
+    now = taken = 0.0
+    for pause in pauses:
+        now += pause
+        taken += bucket.take(now)
+        assert taken <= burst + rate * now + 1e-6
+
+
+def test_a_token_is_earned_in_time():
+    bucket = TokenBucket(rate=2, burst=1)
+    assert bucket.take(0)
+    assert not bucket.take(0.4)
+    assert bucket.take(0.5)
+
+
+def test_a_clock_that_runs_backwards_earns_nothing():
+    bucket = TokenBucket(rate=1, burst=1)
+    assert bucket.take(100)
+    assert not bucket.take(50)
+    assert not bucket.take(50.5)
+
+
+def test_reserving_tells_how_long_to_wait():
+    bucket = TokenBucket(rate=2, burst=2)
+    assert [bucket.reserve(0) for _ in range(4)] == [0, 0, 0.5, 1]
+
+
+def test_every_key_has_its_own_bucket_and_the_oldest_is_forgotten():
+    table = RateTable(rate=1, burst=1, capacity=2)
+    assert table.take(b"a", 0)
+    assert table.take(b"b", 0)
+    assert not table.take(b"a", 0)
+    assert table.take(b"c", 0)
+    assert len(table) == 2
+    assert table.take(b"b", 0)
+    table.forget(b"b")
+    assert len(table) == 1

@@ -31,7 +31,7 @@ from node.sandbox.process import forbid_inspection
 from p2p.errors import CannotListen
 from p2p.libp2p.network import open_libp2p_network
 from storage.artifacts import ArtifactStore
-from storage.database import open_database
+from storage.database import Database, open_database
 from storage.errors import StorageError
 from storage.leveldb import open_leveldb
 
@@ -64,7 +64,7 @@ async def open_node(config: Config) -> AsyncIterator[str]:
             for part in assembly.runs:
                 await roles.start(part)
             async with trio.open_nursery() as doors:
-                yield await _open_door(config, assembly, listener, doors)
+                yield await _open_door(config, parts.db, assembly, listener, doors)
                 doors.cancel_scope.cancel()
             roles.cancel_scope.cancel()
 
@@ -129,19 +129,27 @@ async def _open_places(config: Config, scratch: Path, stack: AsyncExitStack) -> 
 
 
 async def _open_door(
-    config: Config, assembly: Assembly, listener: socket.socket | None, doors: trio.Nursery
+    config: Config,
+    db: Database,
+    assembly: Assembly,
+    listener: socket.socket | None,
+    doors: trio.Nursery,
 ) -> str:
     """Serve the API; returns its URL."""
     if listener is None:
         return ""
+    from node.api.accounts import Accounts
     from node.api.rest import build_app
     from node.api.server import Bound, ServerLimits, serve_api
     from node.api.service import Service
 
+    network = config.network.network
     service = Service(
         node=assembly.info,
         market_role=assembly.market,
-        local_account=str(config.network.network.local_account) or None,
+        key_ring=Accounts(db, network.chain_id, time.time) if assembly.market else None,
+        max_body_bytes=config.api.max_body_bytes,
+        local_account=str(network.local_account) or None,
         max_deadline_s=config.network.protocol.max_deadline_s,
     )
     place = config.api.listen

@@ -143,6 +143,7 @@ def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
         places=parts.places,
         scratch=parts.scratch,
         offload=parts.offload,
+        now_ms=parts.now_ms,
     )
     assembly.info.add(lambda: {"jobs_busy": worker.busy, "results_committed": worker.committed})
     assembly.runs.append(worker.run)
@@ -162,6 +163,7 @@ def _add_validator(
         backend=CpuBackend(),
         scratch=parts.scratch,
         offload=parts.offload,
+        now_ms=parts.now_ms,
     )
     submitter = Submitter(
         network=parts.network,

@@ -1,10 +1,11 @@
-"""Every bound and deadline of the package, and the token bucket behind its rates.
+"""Every bound and deadline of the package, and what counts: token buckets and turnstiles.
 
 Sizes are bytes, times seconds, rates per second. The defaults suit a node with two cores and a
 few hundred peers; whoever opens a network may pass others.
 """
 
-from collections import OrderedDict
+import math
+from collections import Counter, OrderedDict
 
 import msgspec
 
@@ -61,6 +62,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     # connections
     max_connections: int = 256
+    inbound_connections: int = 192
+    """Of these, how many others may have opened: the rest is kept for those we want."""
+    inbound_per_address: int = 96
+    """The same, from one IP address."""
     handshakes: int = 256
     """Inbound connections that have not proved who they are, together."""
     handshakes_per_address: int = 128
@@ -137,3 +142,25 @@ class RateTable:
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+
+class Turnstile:
+    """Counts who is inside: at most `limit` per key, and `total` together."""
+
+    def __init__(self, limit: int, total: float = math.inf) -> None:
+        self._limit = limit
+        self._total = total
+        self._inside: Counter[str] = Counter()
+
+    def enter(self, key: str) -> bool:
+        """Whether one more of this key is let in. If so, `leave` must follow."""
+        if self._inside[key] >= self._limit or self._inside.total() >= self._total:
+            return False
+        self._inside[key] += 1
+        return True
+
+    def leave(self, key: str) -> None:
+        """One of this key is done."""
+        self._inside[key] -= 1
+        if not self._inside[key]:
+            del self._inside[key]

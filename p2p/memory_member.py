@@ -23,7 +23,7 @@ from p2p.errors import (
 )
 from p2p.gatekeeper import Gatekeeper
 from p2p.identity import Identity, public_key_of
-from p2p.limits import Limits
+from p2p.limits import Limits, Turnstile
 from p2p.local import pour, request_locally
 from p2p.messages import M, Message, encode
 from p2p.network import BulkHandler, BulkInfo, PeerEvent, PeerInfo, Received, Sink
@@ -31,7 +31,7 @@ from p2p.outstanding import Outstanding
 from p2p.presence import Presence
 from p2p.redial import Redialer
 from p2p.requests import Kind
-from p2p.serving import BUSY, BulkDesk, RequestDesk, Turnstile
+from p2p.serving import BUSY, BulkDesk, RequestDesk
 from p2p.subscriptions import Topics
 from p2p.transfer import Ask
 

@@ -5,7 +5,6 @@ and bytes, and no error of a handler gets past this file.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -80,27 +79,6 @@ class BulkDesk:
         if handler is None:
             raise RequestRefused("unknown", "no such bulk name is served here")
         return await _guarded(ask.name, self._timeout_s, lambda: handler(sender, ask.argument))
-
-
-class Turnstile:
-    """Counts what is going on per peer and lets in at most `limit` at a time."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._inside: Counter[str] = Counter()
-
-    def enter(self, peer_id: str) -> bool:
-        """Whether one more of this peer is let in. If so, `leave` must follow."""
-        if self._inside[peer_id] >= self._limit:
-            return False
-        self._inside[peer_id] += 1
-        return True
-
-    def leave(self, peer_id: str) -> None:
-        """One of this peer is done."""
-        self._inside[peer_id] -= 1
-        if not self._inside[peer_id]:
-            del self._inside[peer_id]
 
 
 BUSY = encode_refusal(RequestRefused("busy", "too many of your requests are being served"))

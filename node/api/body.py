@@ -2,7 +2,8 @@
 
 Stricter than the standard asks, because money hangs on what was meant: no repeated names, no NaN
 or Infinity, no integer beyond 64 bits (records cannot carry them), no lone surrogates (they are
-no text), and a depth that no recursion minds.
+no text), and bounds on
+depth and number of tokens, so that no body holds the node up.
 """
 
 import json
@@ -19,6 +20,7 @@ from node.errors import InvalidInput
 MAX_BODY_BYTES = 1 << 20
 MAX_BODY_S = 10.0
 MAX_DEPTH = 32
+MAX_TOKENS = 50_000
 MAX_INTEGER = (1 << 64) - 1
 MIN_INTEGER = -(1 << 63)
 _MAX_NUMBER_LENGTH = 64
@@ -28,7 +30,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 # Never fails after an opening quote, so that no input makes it scan anything twice.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -115,7 +117,7 @@ def parse_json(data: bytes) -> object:
         raise MalformedJson(
             f"byte {error.start} is not UTF-8", remedy="encode the body as UTF-8"
         ) from None
-    _check_depth(text)
+    _check_shape(text)
     try:
         value: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -127,20 +129,27 @@ def parse_json(data: bytes) -> object:
     return value
 
 
-def _check_depth(text: str) -> None:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+def _check_shape(text: str) -> None:
+    """Bound depth and number of tokens before anything is made: it all runs in the node's loop."""
+    openers = text.count("[") + text.count("{")
+    if openers <= MAX_DEPTH and 2 * openers + text.count(",") + text.count('"') <= MAX_TOKENS:
         return
     depth = 0
-    for found in _STRING_OR_BRACKET.finditer(text):
+    for number, found in enumerate(_TOKEN.finditer(text), start=1):
         token = found[0]
-        if token in "[{":
+        if token in ("[", "{"):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise MalformedJson(
-                    f"is nested deeper than {MAX_DEPTH} levels", remedy="flatten the value"
-                )
-        elif token in "]}":
+        elif token in ("]", "}"):
             depth -= 1
+        if depth > MAX_DEPTH:
+            raise MalformedJson(
+                f"is nested deeper than {MAX_DEPTH} levels", remedy="flatten the value"
+            )
+        if number > MAX_TOKENS:
+            raise MalformedJson(
+                f"has more than {MAX_TOKENS} strings, brackets and commas",
+                remedy="put large inputs into artifacts and name them in the payload",
+            )
 
 
 def _check_surrogates(text: str, value: object) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import trio
 
@@ -24,6 +25,8 @@ class ProcessFailed(NodeError):
 
 class Program:
     """One `tmnode` process. It is ready when it prints its first line, `ready …`."""
+
+    COMMAND: ClassVar[Sequence[str]] = (sys.executable, "-m", "node.cli")
 
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name = name
@@ -51,7 +54,7 @@ class Program:
         """
         with self.log.open("ab") as log:
             self._process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "node.cli", *self._arguments],
+                [*self.COMMAND, *self._arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """One attempt at a job: lease, commitment, joint challenge, opening, verdicts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from gpu.workloads import WORKLOADS
 from node.config import ProtocolSection
 from node.directory import Directory
 from node.roles.outputs import OutputMissing, OutputShelf, check_inline
+from node.verification.challenge import commitment_of
 from node.verification.quorum import decide
 from node.verification.statements import (
     ComputeResult,
@@ -49,7 +50,8 @@ from p2p.network import Network
 ANSWER_TIMEOUT_S = 10.0
 VERDICT_TIMEOUT_S = 300.0
 GRACE_S = 0.5
-"""After a quorum, how long the other verdicts may still come, so that their work is paid."""
+"""Once enough validators have answered, how long the others may still come in, so that one that
+stalls holds nobody up and one that is a little slower is paid."""
 JOB_PER_TERA_S = 100
 
 A = TypeVar("A", bound=Message)
@@ -107,7 +109,7 @@ class Attempt:
         commitments = await self._commitments()
         await self._lease(commitments)
         committed = await self._await_result(outcomes)
-        secrets = await self._secrets(committed)
+        secrets = await self._secrets(committed, commitments)
         opening = await self._open(secrets)
         verdicts = await self._verdicts(committed, commitments, secrets, opening)
         found = decide(verdicts, seats=len(self._draw.seats), needed=self._draw.needed)
@@ -124,21 +126,26 @@ class Attempt:
         with suppress(P2PError):
             await self._network.request(self._worker, message, timeout_s=ANSWER_TIMEOUT_S)
 
-    async def _commitments(self) -> list[SecretCommitment]:
+    async def _commitments(self) -> dict[bytes, SecretCommitment]:
+        """A promise from each validator that takes part, by its key."""
         request = RequestCommitment(draw=self._draw, nonce=self._nonce)
-        seats = [seat.key for seat in self._draw.seats]
-        answers = await self._gather(seats, request, CommitmentAnswer, ANSWER_TIMEOUT_S)
-        commitments = [
-            answer.commitment for key, answer in answers if answer.commitment.validator_key == key
-        ]
-        self._require_quorum(len(commitments), "too few validators take part")
-        return commitments
+        answers = await self._gather(
+            [seat.key for seat in self._draw.seats],
+            request,
+            CommitmentAnswer,
+            ANSWER_TIMEOUT_S,
+            holds=lambda key, answer: answer.commitment.validator_key == key,
+            enough=self._are_quorum,
+        )
+        if not self._are_quorum(answers.values()):
+            raise AttemptFailed("too few validators take part")
+        return {key: answer.commitment for key, answer in answers.items()}
 
-    async def _lease(self, commitments: Sequence[SecretCommitment]) -> None:
+    async def _lease(self, commitments: Mapping[bytes, SecretCommitment]) -> None:
         lease = LeaseJob(
             draw=self._draw,
             nonce=self._nonce,
-            commitments=tuple(commitments),
+            commitments=tuple(commitments.values()),
             lease_s=self._job_s(),
         )
         answer = (await self._ask_worker(lease, JobAnswer)).answer
@@ -151,9 +158,12 @@ class Attempt:
     async def _await_result(
         self, outcomes: trio.MemoryReceiveChannel[JobCommitted | JobFailed]
     ) -> JobCommitted:
-        """The worker's commitment, or a failure: said so, gone, or too late."""
+        """The worker's commitment, or a failure: said so, gone, or too late.
+
+        Another job, as long as this one, may be ahead in the worker's queue.
+        """
         message: JobCommitted | JobFailed | None = None
-        with trio.move_on_after(self._job_s() + ANSWER_TIMEOUT_S):
+        with trio.move_on_after(2 * self._job_s() + ANSWER_TIMEOUT_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_worker, nursery.cancel_scope)
                 message = await outcomes.receive()
@@ -181,15 +191,30 @@ class Attempt:
         if key != public_key_of(self._worker):
             raise AttemptFailed("the result is another worker's", strikes=1)
 
-    async def _secrets(self, committed: JobCommitted) -> list[Secret]:
+    async def _secrets(
+        self, committed: JobCommitted, commitments: Mapping[bytes, SecretCommitment]
+    ) -> list[Secret]:
+        """The promised secrets of those that keep their promise."""
         request = RequestReveal(
             draw=self._draw, result=committed.result, manifest=committed.manifest
         )
-        seats = [seat.key for seat in self._draw.seats]
-        answers = await self._gather(seats, request, RevealAnswer, ANSWER_TIMEOUT_S)
-        secrets = [answer.secret for key, answer in answers if answer.secret.validator_key == key]
-        self._require_quorum(len(secrets), "too few validators revealed their secret")
-        return secrets
+
+        def is_promised(key: bytes, answer: RevealAnswer) -> bool:
+            secret, task_id = answer.secret, self._draw.task_id
+            promised = commitment_of(secret.secret, self._chain_id, task_id, self._nonce)
+            return secret.validator_key == key and promised == commitments[key].commitment
+
+        answers = await self._gather(
+            list(commitments),
+            request,
+            RevealAnswer,
+            ANSWER_TIMEOUT_S,
+            holds=is_promised,
+            enough=self._are_quorum,
+        )
+        if not self._are_quorum(answers.values()):
+            raise AttemptFailed("too few validators revealed their secret")
+        return [answer.secret for answer in answers.values()]
 
     async def _open(self, secrets: Sequence[Secret]) -> Opening:
         challenge = Challenge(task_id=self._draw.task_id, nonce=self._nonce, secrets=tuple(secrets))
@@ -198,7 +223,7 @@ class Attempt:
     async def _verdicts(
         self,
         committed: JobCommitted,
-        commitments: Sequence[SecretCommitment],
+        commitments: Mapping[bytes, SecretCommitment],
         secrets: Sequence[Secret],
         opening: Opening,
     ) -> list[Verdict]:
@@ -207,17 +232,20 @@ class Attempt:
             draw=self._draw,
             result=committed.result,
             manifest=committed.manifest,
-            commitments=tuple(one for one in commitments if one.validator_key in seats),
+            commitments=tuple(commitments[key] for key in seats),
             secrets=tuple(secrets),
-            worker_peer=self._worker,
             trace=opening.trace,
             steps=opening.steps,
         )
         answers = await self._gather(
-            seats, request, VerdictAnswer, VERDICT_TIMEOUT_S, enough=self._is_decided
+            seats,
+            request,
+            VerdictAnswer,
+            VERDICT_TIMEOUT_S,
+            holds=lambda key, answer: self._holds(key, answer.verdict, committed.result),
+            enough=self._are_decisive,
         )
-        verdicts = [answer.verdict for _, answer in answers]
-        return [verdict for verdict in verdicts if self._holds(verdict, committed.result)]
+        return [answer.verdict for answer in answers.values()]
 
     async def _fetch_outputs(self, manifest: Manifest, opening: Opening) -> None:
         """Have the outputs, whole and checked, before the result is reported."""
@@ -234,17 +262,20 @@ class Attempt:
         except OutputMissing as error:
             raise AttemptFailed(f"the worker withholds its output: {error}", 1) from error
 
-    def _is_decided(self, answers: Sequence[VerdictAnswer]) -> bool:
+    def _are_quorum(self, answers: Collection[Message]) -> bool:
+        return len(answers) >= self._draw.needed
+
+    def _are_decisive(self, answers: Collection[VerdictAnswer]) -> bool:
         verdicts = [answer.verdict for answer in answers]
         seats, needed = len(self._draw.seats), self._draw.needed
         return decide(verdicts, seats=seats, needed=needed) is not None
 
-    def _holds(self, verdict: Verdict, result: ComputeResult) -> bool:
+    def _holds(self, key: bytes, verdict: Verdict, result: ComputeResult) -> bool:
         try:
             check_verdict(verdict, self._draw, result, self._chain_id)
         except StatementInvalid:
             return False
-        return True
+        return verdict.validator_key == key
 
     async def _gather(
         self,
@@ -252,20 +283,22 @@ class Attempt:
         request: Message,
         kind: type[A],
         timeout_s: float,
-        enough: Callable[[Sequence[A]], bool] | None = None,
-    ) -> list[tuple[bytes, A]]:
-        """Ask validators side by side; those that cannot answer are left out.
+        *,
+        holds: Callable[[bytes, A], bool],
+        enough: Callable[[Collection[A]], bool],
+    ) -> dict[bytes, A]:
+        """Ask validators side by side; whose answer does not come or hold is left out.
 
         Once `enough`, the others have `GRACE_S` more.
         """
-        answers: list[tuple[bytes, A]] = []
+        answers: dict[bytes, A] = {}
 
         async def ask(key: bytes) -> None:
             with suppress(P2PError):
                 answer = await self._network.request(peer_id_of(key), request, timeout_s=timeout_s)
-                if isinstance(answer, kind):
-                    answers.append((key, answer))
-            if enough is not None and enough([answer for _, answer in answers]):
+                if isinstance(answer, kind) and holds(key, answer):
+                    answers[key] = answer
+            if enough(answers.values()):
                 deadline = trio.current_time() + GRACE_S
                 scope.deadline = min(scope.deadline, deadline)
 
@@ -284,11 +317,12 @@ class Attempt:
             raise AttemptFailed("the worker's answer is of another kind", strikes=1)
         return answer
 
-    def _require_quorum(self, count: int, reason: str) -> None:
-        if count < self._draw.needed:
-            raise AttemptFailed(reason)
-
     def _job_s(self) -> float:
-        workload = WORKLOADS[self._draw.kind]
-        units = workload.work_units(workload.from_canonical(self._draw.parameters))
-        return self._protocol.job_lease_s + units / 1e12 * JOB_PER_TERA_S
+        return job_s(self._draw, self._protocol)
+
+
+def job_s(draw: Draw, protocol: ProtocolSection) -> float:
+    """Seconds that a worker has for the draw's job once it begins."""
+    workload = WORKLOADS[draw.kind]
+    units = workload.work_units(workload.from_canonical(draw.parameters))
+    return protocol.job_lease_s + units / 1e12 * JOB_PER_TERA_S

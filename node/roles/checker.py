@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
@@ -13,14 +13,16 @@ from gpu.workloads import WORKLOADS
 from gpu.workloads.base import JobContext
 from node.config import ProtocolSection
 from node.offload import Offload
+from node.roles.admission import DrawGate
 from node.verification.challenge import commitment_of, joint_seed, secret_of
 from node.verification.statements import (
     Draw,
     Finding,
     StatementInvalid,
     Verdict,
-    check_draw,
+    check_nonce,
     check_result,
+    draw_bytes,
     result_bytes,
     seat_of,
     sign_verdict,
@@ -34,8 +36,9 @@ from node.wire.checks import (
     VerdictAnswer,
 )
 from node.wire.jobs import TRACE, Secret, SecretCommitment
+from p2p.encoding import u64
 from p2p.errors import P2PError, RequestRefused
-from p2p.identity import Identity, public_key_of
+from p2p.identity import Identity, peer_id_of, public_key_of
 from p2p.network import Network
 from storage.database import Database
 from storage.merkle import merkle_root
@@ -43,6 +46,12 @@ from storage.store import Batch
 from storage.tables import Table
 
 FETCH_TIMEOUT_S = 120.0
+KEEP_REVEALS_MS = 3_600_000
+"""How long after a draw's end it is remembered for which result its secret was revealed. Nothing
+is revealed for a draw that is over, so this bounds how far the clock may be set back."""
+
+
+T = TypeVar("T")
 
 
 class RevealRecord(msgspec.Struct, frozen=True):
@@ -67,13 +76,17 @@ class Checker:
         backend: Backend[Any],
         scratch: Path,
         offload: Offload,
+        now_ms: Callable[[], int],
     ) -> None:
         self._network = network
         self._db = db
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
-        self._markets = markets
+        self._gate = DrawGate(
+            chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms
+        )
+        self._now_ms = now_ms
         self._backend = backend
         self._scratch = scratch
         self._offload = offload
@@ -85,36 +98,47 @@ class Checker:
         network.serve(RequestVerdict, self._on_verdict)
 
     async def _on_commitment(self, sender: str, message: RequestCommitment) -> CommitmentAnswer:
-        self._require_orchestrator(sender, message.draw)
-        task_id, nonce = message.draw.task_id, message.nonce
-        secret = secret_of(self._identity, self._chain_id, task_id, nonce)
-        commitment = commitment_of(secret, self._chain_id, task_id, nonce)
+        self._require_orchestrator(sender, message.draw, message.nonce)
+        secret = secret_of(self._identity, self._chain_id, message.draw, message.nonce)
+        commitment = commitment_of(secret, self._chain_id, message.draw.task_id, message.nonce)
         return CommitmentAnswer(SecretCommitment(self._identity.public_key, commitment))
 
     async def _on_reveal(self, sender: str, message: RequestReveal) -> RevealAnswer:
         """Reveal for the first sound result of an attempt, durably, and for no other ever."""
-        self._require_orchestrator(sender, message.draw)
-        result = message.result
-        self._require(lambda: check_result(result, message.manifest, message.draw, self._chain_id))
+        draw, result = message.draw, message.result
+        self._require_orchestrator(sender, draw, result.nonce)
+        self._require(lambda: check_result(result, message.manifest, draw, self._chain_id))
         digest = sha256(result_bytes(result, self._chain_id)).digest()
-        key = f"{result.task_id}/{result.nonce}".encode()
+        key = self._reveal_key(draw, result.nonce)
         known = self._reveals.get(key)
         if known is None:
             batch = Batch()
+            self._forget_past(batch)
             self._reveals.put(batch, key, RevealRecord(digest))
-            await self._db.commit(batch)
+            self._db.stage(batch)
         elif known.result != digest:
             raise RequestRefused("revealed", "the secret was revealed for another result")
-        secret = secret_of(self._identity, self._chain_id, result.task_id, result.nonce)
+        await self._db.flushed()  # also by whoever repeats a request that has not been answered yet
+        secret = secret_of(self._identity, self._chain_id, draw, result.nonce)
         return RevealAnswer(Secret(self._identity.public_key, secret))
 
+    def _reveal_key(self, draw: Draw, nonce: int) -> bytes:
+        """Begins with the draw's end, so that what is past comes first in the table."""
+        digest = sha256(draw_bytes(draw, self._chain_id)).digest()
+        return u64(draw.expires_ms) + digest + u64(nonce)
+
+    def _forget_past(self, batch: Batch) -> None:
+        stop = u64(max(0, self._now_ms() - KEEP_REVEALS_MS))
+        for key, _ in self._reveals.items(stop=stop):
+            self._reveals.delete(batch, key)
+
     async def _on_verdict(self, sender: str, message: RequestVerdict) -> VerdictAnswer:
-        self._require_orchestrator(sender, message.draw)
-        self._require(
+        self._require_orchestrator(sender, message.draw, message.result.nonce)
+        worker_key = self._require(
             lambda: check_result(message.result, message.manifest, message.draw, self._chain_id)
         )
         seed = self._seed(message)
-        finding = await self._find(message, seed)
+        finding = await self._find(message, seed, peer_id_of(worker_key))
         verdict = Verdict(
             task_id=message.draw.task_id,
             epoch=message.draw.epoch,
@@ -133,7 +157,7 @@ class Checker:
         commitments = {one.validator_key: one.commitment for one in message.commitments}
         secrets = {one.validator_key: one.secret for one in message.secrets}
         result = message.result
-        own = secret_of(self._identity, self._chain_id, result.task_id, result.nonce)
+        own = secret_of(self._identity, self._chain_id, message.draw, result.nonce)
         if secrets.get(self._identity.public_key) != own:
             raise RequestRefused("seed", "the seed leaves this validator's secret out")
         try:
@@ -141,19 +165,20 @@ class Checker:
         except StatementInvalid as error:
             raise RequestRefused("seed", error.message) from error
 
-    async def _find(self, message: RequestVerdict, seed: bytes) -> Finding:
-        if merkle_root(message.trace) != message.manifest.trace_root:
-            return "invalid"
+    async def _find(self, message: RequestVerdict, seed: bytes, worker: str) -> Finding:
+        root = await self._offload(lambda: merkle_root(message.trace))
+        if root != message.manifest.trace_root:
+            return "withheld"  # what was opened is not what was committed
         if message.steps:
             return await self._check(message, seed, [message.steps])
         with tempfile.TemporaryFile(dir=self._scratch) as spool:
-            fetched = await self._fetch_steps(message, spool)
+            fetched = await self._fetch_steps(message, worker, spool)
             if not fetched:
                 return "withheld"
             spool.seek(0)
             return await self._check(message, seed, iter(lambda: spool.read(1 << 20), b""))
 
-    async def _fetch_steps(self, message: RequestVerdict, spool: BinaryIO) -> bool:
+    async def _fetch_steps(self, message: RequestVerdict, worker: str, spool: BinaryIO) -> bool:
         """Spool the steps to disk as they come, so that the stream never stalls."""
 
         async def sink(chunk: bytes) -> None:
@@ -162,7 +187,7 @@ class Checker:
         argument = msgspec.msgpack.encode((message.draw.task_id, message.result.nonce))
         try:
             await self._network.fetch(
-                message.worker_peer,
+                worker,
                 TRACE,
                 argument,
                 sink,
@@ -191,18 +216,17 @@ class Checker:
         )
         return "valid" if found.valid else "invalid"
 
-    def _require_orchestrator(self, sender: str, draw: Draw) -> None:
-        """The draw is sound, seats us, and the sender is its orchestrator."""
-        self._require(lambda: check_draw(draw, self._chain_id, self._markets))
+    def _require_orchestrator(self, sender: str, draw: Draw, nonce: int) -> None:
+        """The draw is sound, seats us, and the sender is its orchestrator, at an attempt of it."""
+        self._require(lambda: self._gate.check(draw))
         if draw.seats[0].key != public_key_of(sender):
             raise RequestRefused("sender", "only the draw's orchestrator asks for this")
         self._require(lambda: seat_of(draw, self._identity.public_key))
-        if draw.kind not in WORKLOADS:
-            raise RequestRefused("kind", f"this validator does not check {draw.kind[:40]}")
+        self._require(lambda: check_nonce(nonce, draw, self._protocol.max_attempts))
 
-    def _require(self, check: Callable[[], object]) -> None:
+    def _require(self, check: Callable[[], T]) -> T:
         try:
-            check()
+            return check()
         except StatementInvalid as error:
             raise RequestRefused(error.code, str(error)) from error
 

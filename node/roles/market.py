@@ -38,6 +38,8 @@ OFFER_SIZE = 32
 EXPIRY_PAUSE_S = 0.5
 LOST_AFTER_S = 1.5
 """How long an orchestrator may be disconnected before its leases go to others."""
+RETURN_AFTER_S = 8.0
+"""The same after a restart of the market, for those it has not met since: they redial by then."""
 
 
 class MarketRole:
@@ -111,7 +113,9 @@ class MarketRole:
         """Send leases that this process has not sent yet, also those from before a restart."""
         groups: dict[str, list[Draw]] = {}
         for task in self._board.leased_tasks():
-            if task.draw is not None and (task.task_id, task.epoch) not in self._offered:
+            if task.draw is None or (task.task_id, task.epoch) in self._offered:
+                continue
+            if self._directory.is_connected(task.orchestrator):
                 groups.setdefault(task.orchestrator, []).append(task.draw)
                 self._offered.add((task.task_id, task.epoch))
         if self._nursery is not None:
@@ -166,15 +170,17 @@ class MarketRole:
 
     async def _loss_loop(self) -> None:
         """Take leases back from orchestrators that stay away."""
+        met: set[str] = set()
         missing: dict[str, float] = {}
         while True:
             changed = self._directory.changed
             now = trio.current_time()
             holders = {task.orchestrator for task in self._board.leased_tasks()}
             gone = {peer for peer in holders if not self._directory.is_connected(peer)}
+            met = holders & met | holders - gone
             missing = {peer: missing.get(peer, now) for peer in gone}
             for peer, since in missing.items():
-                if now - since >= LOST_AFTER_S:
+                if now - since >= (LOST_AFTER_S if peer in met else RETURN_AFTER_S):
                     self._release_all(peer)
             with trio.move_on_after(LOST_AFTER_S / 2 if missing else float("inf")):
                 await changed.wait()

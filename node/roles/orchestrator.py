@@ -5,6 +5,7 @@ before it is sent, a verified result before it is reported. After a restart ever
 taken up again where that leaves it.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
@@ -12,16 +13,18 @@ from typing import NamedTuple
 import msgspec
 import trio
 
-from gpu.workloads import WORKLOADS
 from node.config import ProtocolSection
 from node.directory import Directory
+from node.errors import Conflict, NotFound
 from node.events import first_of
-from node.roles.attempt import Attempt, AttemptFailed, Verified, WorkerBusy
+from node.roles.admission import DrawGate
+from node.roles.attempt import Attempt, AttemptFailed, Verified, WorkerBusy, job_s
 from node.roles.matching import Bench, pick_worker
 from node.roles.outputs import OutputShelf
-from node.verification.statements import JOB_STRIDE, Draw, StatementInvalid, check_draw
-from node.wire.jobs import JobCommitted, JobFailed
+from node.verification.statements import JOB_STRIDE, Draw, StatementInvalid, nonce_of
+from node.wire.jobs import SUPERSEDED, JobCommitted, JobFailed
 from node.wire.leases import (
+    MAX_OFFER,
     CancelLease,
     LeaseAnswers,
     OfferLeases,
@@ -36,6 +39,10 @@ from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
 
+log = logging.getLogger(__name__)
+
+MAX_REASON = 500
+"""Characters of a reason that is sent to a peer."""
 MAX_LEASES = 256
 """Leases held at a time; more are refused as `busy`."""
 JOBS_PER_SLOT = 4
@@ -43,6 +50,8 @@ JOBS_PER_SLOT = 4
 BUSY_PAUSE_S = 0.05
 REPORT_TIMEOUT_S = 30.0
 REPORT_PAUSE_S = 1.0
+FINAL_REFUSALS = frozenset({Conflict.code, NotFound.code, StatementInvalid.code})
+"""A market that says one of these will not take the result later either."""
 
 
 class LeaseRecord(msgspec.Struct, frozen=True):
@@ -60,6 +69,13 @@ class _Waiting(NamedTuple):
 
     worker: str
     channel: trio.MemorySendChannel[JobCommitted | JobFailed]
+
+
+class _Running(NamedTuple):
+    """A lease in hand."""
+
+    draw: Draw
+    scope: trio.CancelScope
 
 
 class Orchestrator:
@@ -84,13 +100,15 @@ class Orchestrator:
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
-        self._markets = markets
+        self._gate = DrawGate(
+            chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms
+        )
         self._directory = directory
         self._shelf = shelf
         self._now_ms = now_ms
         self._on_verified = on_verified
         self._leases = Table(db, "leases", LeaseRecord)
-        self._scopes: dict[str, trio.CancelScope] = {}
+        self._running: dict[str, _Running] = {}
         self._nursery: trio.Nursery | None = None
         self._load: Counter[str] = Counter()
         self._strikes: Counter[str] = Counter()
@@ -104,7 +122,7 @@ class Orchestrator:
     @property
     def leases(self) -> int:
         """Tasks in hand."""
-        return len(self._scopes)
+        return len(self._running)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run attempts until cancelled; takes up again what was leased before a restart."""
@@ -116,42 +134,53 @@ class Orchestrator:
             await trio.sleep_forever()
 
     async def _on_offer(self, sender: str, message: OfferLeases) -> LeaseAnswers:
-        answers, batch = [], Batch()
+        """Take what is new; what is held already is taken as it is, and goes on."""
+        if len(message.draws) > MAX_OFFER:
+            raise RequestRefused("offer", f"more than {MAX_OFFER} draws")
+        answers, fresh, batch = [], list[Draw](), Batch()
         for draw in message.draws:
             try:
-                self._check_offer(sender, draw)
+                held = self._check_offer(sender, draw, len(fresh))
             except StatementInvalid as error:
-                answers.append(Answer(taken=False, reason=str(error)))
+                answers.append(Answer(taken=False, reason=str(error)[:MAX_REASON]))
                 continue
-            known = self._leases.get(draw.task_id.encode())
-            if known is None or known.draw.epoch < draw.epoch:
-                self._leases.put(batch, draw.task_id.encode(), LeaseRecord(draw))
             answers.append(Answer(taken=True))
-        await self._db.commit(batch)
-        for draw, answer in zip(message.draws, answers, strict=True):
-            if answer.taken:
-                self._start(draw)
+            if not held:
+                self._leases.put(batch, draw.task_id.encode(), LeaseRecord(draw))
+                fresh.append(draw)
+        self._db.stage(batch)
+        for draw in fresh:
+            self._start(draw)
+        await self._db.flushed()
         return LeaseAnswers(tuple(answers))
 
-    def _check_offer(self, sender: str, draw: Draw) -> None:
-        check_draw(draw, self._chain_id, self._markets)
+    def _check_offer(self, sender: str, draw: Draw, fresh: int) -> bool:
+        """Whether this very draw is held already; raises StatementInvalid if it is not taken."""
+        self._gate.check(draw)
         if draw.market_key != public_key_of(sender):
             raise StatementInvalid("the draw is another market's", field="market_key")
         if draw.seats[0].key != self._identity.public_key:
             raise StatementInvalid("the first seat is another validator's", field="seats")
-        if draw.kind not in WORKLOADS:
-            raise StatementInvalid(f"no orchestrator for {draw.kind[:40]}", field="kind")
-        if len(self._scopes) >= MAX_LEASES:
+        known = self._leases.get(draw.task_id.encode())
+        if known is not None and known.draw == draw:
+            return True
+        if known is not None and not _follows(draw, known.draw):
+            raise StatementInvalid(f"superseded by epoch {known.draw.epoch}", field="epoch")
+        if len(self._running) + fresh >= MAX_LEASES:
             raise StatementInvalid("busy", field="leases")
+        return False
 
     async def _on_cancel(self, sender: str, message: CancelLease) -> Ack:
         record = self._leases.get(message.task_id.encode())
         if (
             record is not None
-            and _market_of(record) == sender
+            and peer_id_of(record.draw.market_key) == sender
             and record.draw.epoch == message.epoch
         ):
-            await self._drop(message.task_id)
+            running = self._running.get(message.task_id)
+            if running is not None and running.draw == record.draw:
+                running.scope.cancel()
+            await self._forget(record.draw)
         return Ack()
 
     async def _on_committed(self, sender: str, message: JobCommitted) -> Ack:
@@ -166,53 +195,64 @@ class Orchestrator:
         """Hand a worker's message to the attempt that waits for it, from no other worker."""
         waiting = self._outcomes.get((task_id, nonce))
         if waiting is None or waiting.worker != sender:
-            raise RequestRefused("superseded", "nobody waits for this attempt of yours any more")
+            raise RequestRefused(SUPERSEDED, "nobody waits for this attempt of yours any more")
         try:
             waiting.channel.send_nowait(message)
         except (trio.WouldBlock, trio.BrokenResourceError) as error:
-            raise RequestRefused("superseded", "the attempt has its answer") from error
+            raise RequestRefused("answered", "the attempt has its answer") from error
         return Ack()
 
     def _start(self, draw: Draw) -> None:
-        running = self._scopes.pop(draw.task_id, None)
-        if running is not None:
-            running.cancel()
+        earlier = self._running.pop(draw.task_id, None)
+        if earlier is not None:
+            earlier.scope.cancel()
         if self._nursery is not None:
-            scope = self._scopes[draw.task_id] = trio.CancelScope()
-            self._nursery.start_soon(self._run_lease, draw, scope)
+            running = self._running[draw.task_id] = _Running(draw, trio.CancelScope())
+            self._nursery.start_soon(self._run_lease, running)
 
-    async def _run_lease(self, draw: Draw, scope: trio.CancelScope) -> None:
+    async def _run_lease(self, running: _Running) -> None:
         """One task: attempts until one is verified, the epoch's are used up, or time is."""
-        remaining_s = (draw.expires_ms - self._now_ms()) / 1000
+        draw = running.draw
         try:
-            with scope, trio.move_on_after(max(0.0, remaining_s)):
+            with running.scope, trio.move_on_after(max(0.0, self._remaining_s(draw))):
                 report = await self._attempts(draw)
                 if report is not None:
                     await self._report(draw, report)
         finally:
-            if self._scopes.get(draw.task_id) is scope:
-                del self._scopes[draw.task_id]
-        if not scope.cancelled_caught:
-            await self._drop(draw.task_id)
+            if self._running.get(draw.task_id) is running:
+                del self._running[draw.task_id]
+        await self._forget(draw)
+
+    def _remaining_s(self, draw: Draw) -> float:
+        return (draw.expires_ms - self._now_ms()) / 1000
 
     async def _attempts(self, draw: Draw) -> ReportResult | None:
         record = self._leases.get(draw.task_id.encode())
         if record is not None and record.report is not None:
             return record.report
         tried: set[str] = set()
+        full: set[str] = set()
         begun = record.attempts if record else 0
         reason = "no attempt was made"
-        while begun < self._protocol.max_attempts:
-            worker = await self._wait_worker(draw, tried)
+        while begun < self._protocol.max_attempts and self._has_time(draw, begun):
+            worker = await self._wait_worker(draw, tried, full)
             begun += 1
             await self._store(LeaseRecord(draw, begun))
             try:
                 return await self._attempt(draw, begun, worker)
             except WorkerBusy:
                 begun -= 1
-                await self._pause()
+                full.add(worker)
             except AttemptFailed as failure:
                 reason = failure.reason
+                log.warning(
+                    "task %s, epoch %d, attempt %d by %s: %s",
+                    draw.task_id,
+                    draw.epoch,
+                    begun,
+                    worker,
+                    reason,
+                )
                 tried.add(worker)
                 self._strikes[worker] += failure.strikes
         await self._report_failure(draw, reason)
@@ -220,7 +260,7 @@ class Orchestrator:
 
     async def _attempt(self, draw: Draw, number: int, worker: str) -> ReportResult:
         """One attempt on one worker; the attempt's number is unique over all epochs."""
-        nonce = draw.epoch * self._protocol.max_attempts + number
+        nonce = nonce_of(draw.epoch, number, self._protocol.max_attempts)
         if nonce >= JOB_STRIDE:
             raise AttemptFailed("the task has no attempt numbers left")
         send, receive = trio.open_memory_channel[JobCommitted | JobFailed](1)
@@ -246,11 +286,17 @@ class Orchestrator:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await attempt.release()
 
-    async def _wait_worker(self, draw: Draw, tried: set[str]) -> str:
+    def _has_time(self, draw: Draw, begun: int) -> bool:
+        """Another attempt only if there is time for all of it, or its work would go unpaid."""
+        return begun == 0 or self._remaining_s(draw) >= job_s(draw, self._protocol)
+
+    async def _wait_worker(self, draw: Draw, tried: set[str], full: set[str]) -> str:
+        """The next worker; after a pause also those that were `full` when they were asked."""
         while True:
             benches = [
                 Bench(one.peer_id, max(1, one.presence.slots))
                 for one in self._directory.active("worker", draw.kind)
+                if one.peer_id not in full
             ]
             picked = pick_worker(
                 benches,
@@ -262,12 +308,9 @@ class Orchestrator:
             )
             if picked is not None:
                 return picked
-            await first_of(self._freed, self._directory.changed)
-
-    async def _pause(self) -> None:
-        """A worker was full with other orchestrators' jobs: wait a little before asking again."""
-        with trio.move_on_after(BUSY_PAUSE_S):
-            await self._freed.wait()
+            with trio.move_on_after(BUSY_PAUSE_S if full else float("inf")):
+                await first_of(self._freed, self._directory.changed)
+            full.clear()
 
     async def _report(self, draw: Draw, report: ReportResult) -> None:
         """Store the verified result, then report it until the market answers."""
@@ -276,19 +319,21 @@ class Orchestrator:
         while True:
             try:
                 await self._network.request(market, report, timeout_s=REPORT_TIMEOUT_S)
-            except RequestRefused:
-                return  # superseded: another epoch has the task, this result stays unpaid
+            except RequestRefused as refusal:
+                if refusal.code in FINAL_REFUSALS:
+                    log.warning("task %s, epoch %d is unpaid: %s", draw.task_id, draw.epoch, refusal)
+                    return
+                await trio.sleep(REPORT_PAUSE_S)
             except P2PError:
                 await trio.sleep(REPORT_PAUSE_S)
             else:
                 break
         batch = Batch()
         self._on_verified(batch, report, market)
-        await self._db.commit(batch)
-        await self._shelf.drop(report.manifest)
+        await self._forget(draw, batch)
 
     async def _report_failure(self, draw: Draw, reason: str) -> None:
-        message = ReportFailure(draw.task_id, draw.epoch, reason[:500])
+        message = ReportFailure(draw.task_id, draw.epoch, reason[:MAX_REASON])
         try:
             await self._network.request(
                 peer_id_of(draw.market_key), message, timeout_s=REPORT_TIMEOUT_S
@@ -301,13 +346,18 @@ class Orchestrator:
         self._leases.put(batch, record.draw.task_id.encode(), record)
         await self._db.commit(batch)
 
-    async def _drop(self, task_id: str) -> None:
-        batch = Batch()
-        self._leases.delete(batch, task_id.encode())
+    async def _forget(self, draw: Draw, batch: Batch | None = None) -> None:
+        """Delete the lease, unless a later one has its place, and what was kept for its report."""
+        batch = Batch() if batch is None else batch
+        record = self._leases.get(draw.task_id.encode())
+        if record is None or record.draw != draw:
+            record = None
+        else:
+            self._leases.delete(batch, draw.task_id.encode())
         await self._db.commit(batch)
-        scope = self._scopes.get(task_id)
-        if scope is not None:
-            scope.cancel()
+        # A node that is the market as well has one shelf for both: there the outputs stay.
+        if record and record.report and peer_id_of(draw.market_key) != self._network.peer_id:
+            await self._shelf.drop(record.report.manifest)
 
 
 def _report_of(draw: Draw, verified: Verified) -> ReportResult:
@@ -320,5 +370,6 @@ def _report_of(draw: Draw, verified: Verified) -> ReportResult:
     )
 
 
-def _market_of(record: LeaseRecord) -> str:
-    return peer_id_of(record.draw.market_key)
+def _follows(draw: Draw, earlier: Draw) -> bool:
+    """Whether the same market drew again for a later epoch."""
+    return draw.market_key == earlier.market_key and draw.epoch > earlier.epoch

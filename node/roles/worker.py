@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from gpu.workloads import WORKLOADS
 from gpu.workloads.base import JobContext, RunReport
 from node.config import ProtocolSection
 from node.offload import Offload
+from node.roles.admission import DrawGate
 from node.roles.outputs import file_chunks
 from node.roles.results import manifest_of, signed_result
 from node.sandbox.errors import SandboxError
@@ -26,11 +28,12 @@ from node.verification.statements import (
     Draw,
     Manifest,
     StatementInvalid,
-    check_draw,
+    check_nonce,
     seat_of,
 )
 from node.wire.jobs import (
     OUTPUT_OF_JOB,
+    SUPERSEDED,
     TRACE,
     Challenge,
     JobAnswer,
@@ -42,7 +45,6 @@ from node.wire.jobs import (
     SecretCommitment,
 )
 from node.wire.presence import Ack, Answer
-from node.workloads import limits_of
 from p2p.errors import P2PError, RequestRefused
 from p2p.identity import public_key_of
 from p2p.network import BulkSource, Network
@@ -56,6 +58,12 @@ INLINE_BYTES = 256 * 1024
 REPORT_TIMEOUT_S = 10.0
 TRACE_FILE = "trace.bin"
 CHUNK_BYTES = 1 << 20
+MAX_REASON = 500
+"""Characters of a reason in a message."""
+SWEEP_PAUSE_S = 60.0
+KEEP_MS = 60_000
+"""How long after its draw's end an attempt is kept that nobody released."""
+FOLDER_NAME_LENGTH = 32
 
 A = TypeVar("A")
 
@@ -75,6 +83,14 @@ class Compute(Protocol):
         ...
 
 
+class Committed(msgspec.Struct, frozen=True):
+    """What an attempt is committed to."""
+
+    result: ComputeResult
+    manifest: Manifest
+    trace: tuple[bytes, ...]
+
+
 class JobRecord(msgspec.Struct, frozen=True):
     """A leased attempt, and its result once there is one."""
 
@@ -83,9 +99,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     orchestrator: str
     commitments: tuple[SecretCommitment, ...]
     lease_s: float
-    result: ComputeResult | None = None
-    manifest: Manifest | None = None
-    trace: tuple[bytes, ...] = ()
+    committed: Committed | None = None
 
 
 class Worker:
@@ -102,12 +116,16 @@ class Worker:
         places: Sequence[Compute],
         scratch: Path,
         offload: Offload,
+        now_ms: Callable[[], int],
     ) -> None:
         self._network = network
         self._db = db
         self._author = author
         self._protocol = protocol
-        self._markets = markets
+        self._gate = DrawGate(
+            chain_id=author.chain_id, markets=markets, protocol=protocol, now_ms=now_ms
+        )
+        self._now_ms = now_ms
         self._places = places
         self._scratch = scratch
         self._offload = offload
@@ -129,67 +147,88 @@ class Worker:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled; begins by giving up what a crash left half done."""
+        known = {self._folder(key.decode()).name for key, _ in self._jobs.items()}
+        await self._offload(lambda: _remove_others(self._scratch, known))
         async with trio.open_nursery() as nursery:
             for key, record in list(self._jobs.items()):
-                if record.result is None:
+                if record.committed is None:
                     failure = _failure(record, "the worker restarted")
                     nursery.start_soon(self._give_up, key.decode(), record, failure)
             for place in self._places:
                 nursery.start_soon(self._serve_slot, place)
+            nursery.start_soon(self._sweep_loop)
             task_status.started()
+
+    async def _sweep_loop(self) -> None:
+        """Forget attempts whose time is over: their orchestrator was lost before it released them."""
+        while True:
+            oldest = self._now_ms() - KEEP_MS
+            for key, record in list(self._jobs.items()):
+                if record.draw.expires_ms < oldest:
+                    await self._forget(key.decode())
+            await trio.sleep(SWEEP_PAUSE_S)
 
     async def _serve_slot(self, place: Compute) -> None:
         async for key in self._receive:
             record = self._jobs.get(key.encode())
-            if record is not None:  # None: released while it waited
+            if record is not None and record.committed is None:  # else released while it waited
                 await self._work(place, key, record)
 
     async def _work(self, place: Compute, key: str, record: JobRecord) -> None:
-        """One attempt, from lease to commitment or failure."""
+        """One attempt, from lease to commitment or failure, unless it is released meanwhile."""
+        outcome: JobCommitted | JobFailed | None = _failure(record, "the lease ran out")
         with trio.move_on_after(record.lease_s) as scope:
             self._running[key] = scope
             try:
-                committed = await self._compute(place, key, record)
+                outcome = await self._compute(place, key, record)
             except (SandboxError, GpuError, OSError) as error:
-                await self._give_up(key, record, _failure(record, str(error)))
-                return
+                outcome = _failure(record, str(error))
             finally:
                 del self._running[key]
-        if not scope.cancelled_caught:
-            await self._report(record.orchestrator, committed)
-        elif self._jobs.get(key.encode()) is not None:
-            await self._give_up(key, record, _failure(record, "the lease ran out"))
+        if self._jobs.get(key.encode()) is None:
+            await self._remove_folder(key)  # only now does nobody write there any more
+        elif isinstance(outcome, JobCommitted):
+            await self._report_result(key, record.orchestrator, outcome)
+        elif outcome is not None:
+            await self._give_up(key, record, outcome)
 
-    async def _compute(self, place: Compute, key: str, record: JobRecord) -> JobCommitted:
+    async def _compute(self, place: Compute, key: str, record: JobRecord) -> JobCommitted | None:
+        """Compute and commit; None if the attempt was released meanwhile."""
         draw, folder = record.draw, self._folder(key)
         await self._offload(lambda: _make_empty(folder))
         job = JobContext(self._author.chain_id, draw.task_id, self._author.address, record.nonce)
         report = await place.run(draw.kind, job, draw.parameters, folder, lambda _: None)
         manifest = await self._offload(lambda: manifest_of(draw, folder, report))
         result = signed_result(draw, record.nonce, manifest, self._author)
+        if self._jobs.get(key.encode()) is None:
+            return None
         batch = Batch()
-        changes = {"result": result, "manifest": manifest, "trace": report.trace}
-        self._jobs.put(batch, key.encode(), msgspec.structs.replace(record, **changes))
+        committed = Committed(result, manifest, report.trace)
+        self._jobs.put(batch, key.encode(), msgspec.structs.replace(record, committed=committed))
         await self._db.commit(batch)
         self.committed += 1
         return JobCommitted(epoch=draw.epoch, result=result, manifest=manifest)
 
     async def _give_up(self, key: str, record: JobRecord, failure: JobFailed) -> None:
         await self._forget(key)
-        await self._report(record.orchestrator, failure)
+        with suppress(P2PError):  # if it is gone, its market will lease the task again
+            await self._network.request(record.orchestrator, failure, timeout_s=REPORT_TIMEOUT_S)
 
-    async def _report(self, orchestrator: str, message: JobCommitted | JobFailed) -> None:
-        """Tell the orchestrator; if it is gone, its market will lease the task again."""
+    async def _report_result(self, key: str, orchestrator: str, message: JobCommitted) -> None:
+        """Tell the orchestrator; one that has given the attempt up needs nothing kept."""
         try:
             await self._network.request(orchestrator, message, timeout_s=REPORT_TIMEOUT_S)
+        except RequestRefused as refusal:
+            if refusal.code == SUPERSEDED:
+                await self._forget(key)
         except P2PError:
             return
 
     async def _on_lease(self, sender: str, message: LeaseJob) -> JobAnswer:
         try:
             self._check_lease(sender, message)
-        except (StatementInvalid, GpuError) as error:
-            return JobAnswer(Answer(taken=False, reason=str(error)))
+        except StatementInvalid as error:
+            return JobAnswer(Answer(taken=False, reason=str(error)[:MAX_REASON]))
         key = _key(message.draw.task_id, message.nonce)
         record = JobRecord(
             message.draw, message.nonce, sender, message.commitments, message.lease_s
@@ -201,26 +240,25 @@ class Worker:
                 self._send.send_nowait(key)
             except trio.WouldBlock:
                 return JobAnswer(Answer(taken=False, reason="busy"))
-            await self._db.commit(batch)
+            self._db.stage(batch)
+        await self._db.flushed()
         return JobAnswer(Answer(taken=True))
 
     def _check_lease(self, sender: str, message: LeaseJob) -> None:
         draw = message.draw
-        check_draw(draw, self._author.chain_id, self._markets)
-        seat_of(draw, public_key_of(sender))
-        if draw.kind not in WORKLOADS:
-            raise StatementInvalid(f"this worker does not compute {draw.kind[:40]}", field="kind")
+        self._gate.check(draw)
+        if draw.seats[0].key != public_key_of(sender):
+            raise StatementInvalid("only the draw's orchestrator leases jobs", field="seats")
+        check_nonce(message.nonce, draw, self._protocol.max_attempts)
         if not 0 < message.lease_s <= self._protocol.max_deadline_s:
             raise StatementInvalid("the lease has no sound length", field="lease_s")
-        workload = WORKLOADS[draw.kind]
-        workload.check_limits(workload.from_canonical(draw.parameters), limits_of(self._protocol))
+        known = self._jobs.get(_key(draw.task_id, message.nonce).encode())
+        if known is not None and (known.draw, known.commitments) != (draw, message.commitments):
+            raise StatementInvalid("this attempt is leased otherwise already", field="nonce")
 
-    async def _on_challenge(self, _sender: str, message: Challenge) -> Opening:
+    async def _on_challenge(self, sender: str, message: Challenge) -> Opening:
         """Open only for the seed of the committed secrets, after the result is fixed."""
-        key = _key(message.task_id, message.nonce)
-        record = self._jobs.get(key.encode())
-        if record is None or record.result is None or record.manifest is None:
-            raise RequestRefused("unknown", "no committed result of this attempt")
+        key, record, committed = self._find_committed(sender, message.task_id, message.nonce)
         secrets = {one.validator_key: one.secret for one in message.secrets}
         commitments = {
             one.validator_key: one.commitment
@@ -228,15 +266,15 @@ class Worker:
             if one.validator_key in secrets
         }
         try:
-            joint_seed(record.result, commitments, secrets, self._author.chain_id)
+            joint_seed(committed.result, commitments, secrets, self._author.chain_id)
         except StatementInvalid as error:
             raise RequestRefused(error.code, error.message) from error
         if len(secrets) < record.draw.needed:
             raise RequestRefused("secrets", "fewer secrets than the quorum needs")
         folder = self._folder(key)
-        names = tuple(output.name for output in record.manifest.outputs)
+        names = tuple(output.name for output in committed.manifest.outputs)
         steps, outputs = await self._offload(lambda: _small_files(folder, names))
-        return Opening(trace=record.trace, steps=steps, outputs=outputs)
+        return Opening(trace=committed.trace, steps=steps, outputs=outputs)
 
     async def _on_release(self, sender: str, message: ReleaseJob) -> Ack:
         key = _key(message.task_id, message.nonce)
@@ -247,14 +285,15 @@ class Worker:
 
     async def _on_trace(self, sender: str, argument: bytes) -> BulkSource:
         task_id, nonce = _decoded(argument, tuple[str, int])
-        key, _ = self._opened(sender, task_id, nonce)
+        key, _, _ = self._find_committed(sender, task_id, nonce)
         open_trace = partial(open_output, self._folder(key), TRACE_FILE)
         size, digest = await self._offload(lambda: _size_and_digest(open_trace))
         return BulkSource(size=size, sha256=digest, chunks=file_chunks(open_trace, self._offload))
 
     async def _on_output(self, sender: str, argument: bytes) -> BulkSource:
         task_id, nonce, index = _decoded(argument, tuple[str, int, int])
-        key, manifest = self._opened(sender, task_id, nonce)
+        key, _, committed = self._find_committed(sender, task_id, nonce)
+        manifest = committed.manifest
         if not 0 <= index < len(manifest.outputs):
             raise RequestRefused("missing", "the result has no such output")
         output = manifest.outputs[index]
@@ -262,31 +301,38 @@ class Worker:
         chunks = file_chunks(open_file, self._offload)
         return BulkSource(size=output.size, sha256=output.sha256, chunks=chunks)
 
-    def _opened(self, sender: str, task_id: str, nonce: int) -> tuple[str, Manifest]:
-        """The committed attempt that a validator of its draw may fetch from."""
+    def _find_committed(
+        self, sender: str, task_id: str, nonce: int
+    ) -> tuple[str, JobRecord, Committed]:
+        """The attempt with a result that a validator of its draw may ask about."""
         key = _key(task_id, nonce)
         record = self._jobs.get(key.encode())
-        if record is None or record.manifest is None:
-            raise RequestRefused("unknown", "no committed result of this attempt")
+        if record is None or record.committed is None:
+            raise RequestRefused("missing", "no committed result of this attempt")
         try:
             seat_of(record.draw, public_key_of(sender))
         except StatementInvalid as error:
             raise RequestRefused(error.code, error.message) from error
-        return key, record.manifest
+        return key, record, record.committed
 
     async def _forget(self, key: str) -> None:
-        """Drop the attempt: stop it if it runs, delete record and files."""
+        """Drop the attempt: delete record and files; if it runs, the slot deletes them."""
         batch = Batch()
         self._jobs.delete(batch, key.encode())
-        await self._db.commit(batch)
+        self._db.stage(batch)
         scope = self._running.get(key)
-        if scope is not None:
+        if scope is None:
+            await self._remove_folder(key)
+        else:
             scope.cancel()
+        await self._db.flushed()
+
+    async def _remove_folder(self, key: str) -> None:
         folder = self._folder(key)
         await self._offload(lambda: shutil.rmtree(folder, ignore_errors=True))
 
     def _folder(self, key: str) -> Path:
-        return self._scratch / sha256(key.encode()).hexdigest()[:32]
+        return self._scratch / sha256(key.encode()).hexdigest()[:FOLDER_NAME_LENGTH]
 
 
 def _key(task_id: str, nonce: int) -> str:
@@ -294,12 +340,19 @@ def _key(task_id: str, nonce: int) -> str:
 
 
 def _failure(record: JobRecord, reason: str) -> JobFailed:
-    return JobFailed(record.draw.task_id, record.draw.epoch, record.nonce, reason[:500])
+    return JobFailed(record.draw.task_id, record.draw.epoch, record.nonce, reason[:MAX_REASON])
 
 
 def _make_empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+
+
+def _remove_others(scratch: Path, known: Collection[str]) -> None:
+    """Remove the folders of attempts that nobody knows any more."""
+    for folder in scratch.iterdir():
+        if len(folder.name) == FOLDER_NAME_LENGTH and folder.name not in known:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _small_files(folder: Path, names: Sequence[str]) -> tuple[bytes, tuple[bytes, ...]]:

@@ -3,7 +3,15 @@
 import msgspec
 
 from node.errors import Conflict
-from node.l1.blocks import Block, compute_leaf, compute_path, verify_proposer
+from node.l1.blocks import (
+    Block,
+    Header,
+    compute_leaf,
+    compute_path,
+    verify_compute_path,
+    verify_proposer,
+)
+from node.l1.keys import CURVE_ORDER
 from node.market.tasks import OutcomeRecord
 from node.verification.batches import check_batch
 from node.verification.receipt import FORMAT, Anchor, Place, Receipt, encode_receipt
@@ -32,12 +40,25 @@ def anchor_in(block: Block, batch: ComputeResult, proposer_keys: tuple[bytes, ..
     if wanted not in leaves:
         raise StatementInvalid("the block does not hold this batch", field="height")
     index = leaves.index(wanted)
+    place = Place(index, len(leaves), tuple(compute_path(leaves, index)))
+    if not verify_compute_path(block.header.compute_root, wanted, index, len(leaves), place.path):
+        raise StatementInvalid("the header does not cover this batch", field="compute_root")
     signature = strict_hex(block.pq_signature, "pq_signature")
     for key in proposer_keys:
         if verify_proposer(block.header, signature, key):
-            place = Place(index, len(leaves), tuple(compute_path(leaves, index)))
-            return Anchor(batch, place, block.header, key, signature)
+            return Anchor(batch, place, _signed_part(block.header), key, _low_s(signature))
     raise StatementInvalid("no known proposer signed the block", field="pq_signature")
+
+
+def _signed_part(header: Header) -> Header:
+    """The header without the two fields that its signature does not cover."""
+    return msgspec.structs.replace(header, zk_state_proof_hash=None, zk_compute_proof_hash=None)
+
+
+def _low_s(signature: bytes) -> bytes:
+    """The one strict form of a signature that the L1 accepts: 64 bytes with low s."""
+    s = int.from_bytes(signature[32:], "big")
+    return signature[:32] + min(s, CURVE_ORDER - s).to_bytes(32, "big")
 
 
 class AnchorBook:

@@ -2,22 +2,29 @@
 
 Each drawn validator commits to a secret when the job is leased and reveals it only for one
 compute result of that attempt. The seed hashes the result with all secrets, so it is unpredictable
-as long as a single validator is honest. A validator derives its secret from its own key, which
-makes the commitment survive a restart; that it never reveals for a second result of the same
-attempt is the caller's duty (it stores the result before it reveals).
+as long as a single validator is honest. A validator derives its secret from its own key and the
+draw, which makes the commitment survive a restart, and worthless when the draw is over; that it
+never reveals for a second result of the same attempt is the caller's duty (it stores the result
+before it reveals).
 """
 
 from collections.abc import Mapping
 from hashlib import sha256
 
-from node.verification.statements import ComputeResult, StatementInvalid, result_bytes
+from node.verification.statements import (
+    ComputeResult,
+    Draw,
+    StatementInvalid,
+    draw_bytes,
+    result_bytes,
+)
 from p2p.encoding import tagged, text, u64
 from p2p.identity import Identity
 
 
-def secret_of(identity: Identity, chain_id: str, task_id: str, nonce: int) -> bytes:
-    """This validator's secret for one attempt, 32 bytes."""
-    fields = (identity.seed, text(task_id), u64(nonce))
+def secret_of(identity: Identity, chain_id: str, draw: Draw, nonce: int) -> bytes:
+    """This validator's secret for one attempt of one draw, 32 bytes."""
+    fields = (identity.seed, draw_bytes(draw, chain_id), u64(nonce))
     return sha256(tagged("tmnode/secret", 1, chain_id, *fields)).digest()
 
 

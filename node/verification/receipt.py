@@ -13,7 +13,8 @@ from enum import Enum
 import msgspec
 
 from node.config import NetworkConfig
-from node.l1.blocks import Header, compute_leaf, verify_compute_path, verify_proposer
+from node.l1.blocks import Header, block_digest, compute_leaf, verify_compute_path
+from node.l1.keys import VALIDATOR_PREFIX, address_of, verify_digest
 from node.verification.batches import check_batch, leaf_of
 from node.verification.jsonable import from_jsonable, to_jsonable
 from node.verification.quorum import decide
@@ -32,6 +33,7 @@ from storage.merkle import verify_path
 
 FORMAT = "tmnode-receipt-1"
 MAX_BYTES = 1 << 20
+ROOT_BYTES = 32
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -51,7 +53,9 @@ class Anchor(msgspec.Struct, frozen=True):
     """The payload's leaf under the header's compute root, by the L1's own rules."""
     header: Header
     proposer_key: bytes
+    """Compressed, 33 bytes."""
     proposer_signature: bytes
+    """r ‖ s with low s: of the forms that the L1 takes, the one that a receipt has."""
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -91,7 +95,7 @@ def decode_receipt(data: bytes) -> Receipt:
     if len(data) > MAX_BYTES:
         raise ReceiptInvalid(f"is larger than {MAX_BYTES} bytes", field="receipt")
     try:
-        receipt = from_jsonable(json.loads(data), Receipt)
+        receipt = from_jsonable(msgspec.json.decode(data), Receipt)
         canonical = encode_receipt(receipt) == data
     except (ValueError, RecursionError, StatementInvalid) as error:
         raise ReceiptInvalid(f"is no receipt: {error}", field="receipt") from error
@@ -142,14 +146,29 @@ def _check_anchor(receipt: Receipt) -> None:
     if place.count != anchor.batch.nonce:
         raise StatementInvalid("the batch has another size", field="anchor.batch.nonce")
     check_batch(anchor.batch, chain_id)
-    if anchor.header.chain_id != chain_id:
-        raise StatementInvalid("the block is of another chain", field="anchor.header.chain_id")
+    _check_header(anchor.header, chain_id)
     l1_leaf = compute_leaf(msgspec.structs.asdict(anchor.batch))
     spot = anchor.place
     compute_root = anchor.header.compute_root
     if not verify_compute_path(compute_root, l1_leaf, spot.index, spot.count, spot.path):
         raise StatementInvalid("the batch is not in this block", field="anchor.place")
-    if not verify_proposer(anchor.header, anchor.proposer_signature, anchor.proposer_key):
+    proposer, digest = anchor.proposer_key, block_digest(anchor.header)
+    named = address_of(proposer, VALIDATOR_PREFIX) == anchor.header.proposer_address
+    if not named or not verify_digest(proposer, digest, anchor.proposer_signature):
         raise StatementInvalid(
             "the proposer did not sign this header", field="anchor.proposer_signature"
         )
+
+
+def _check_header(header: Header, chain_id: str) -> None:
+    """Only what the signature fixes: the L1 hashes the fields without anything between them, so
+    their lengths must be the known ones, and it leaves the zk fields out.
+    """
+    if header.chain_id != chain_id:
+        raise StatementInvalid("the block is of another chain", field="anchor.header.chain_id")
+    for name in ("prev_hash", "tx_root", "state_root", "compute_root"):
+        field = f"anchor.header.{name}"
+        if len(strict_hex(getattr(header, name), field)) != ROOT_BYTES:
+            raise StatementInvalid(f"does not have {ROOT_BYTES} bytes", field=field)
+    if (header.zk_state_proof_hash, header.zk_compute_proof_hash) != (None, None):
+        raise StatementInvalid("nobody signed the zk fields", field="anchor.header")

@@ -5,9 +5,10 @@ computed, fixed before it knows what will be asked. A `Verdict` is a validator's
 Every signature is over `p2p.encoding.tagged(domain, version, chain id, fields)`.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from hashlib import sha256
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,12 +24,18 @@ from node.errors import NodeError
 from node.keys import BindingInvalid, KeyBinding, verify_binding
 from node.verification.author import Author
 from p2p.encoding import tagged, text, u64
-from p2p.identity import Identity, peer_id_of, verify
+from p2p.identity import PUBLIC_KEY_BYTES, Identity, peer_id_of, verify
 
 JOB_STRIDE = 1 << 16
 """`nonce = job index * JOB_STRIDE + attempt`."""
 
 Finding = Literal["valid", "invalid", "withheld", "inconclusive"]
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number as strangers may send it: what does not fit a signed statement is not decoded."""
+
+_OUTPUT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST_BYTES = 32
 
 
 class StatementInvalid(NodeError):
@@ -50,15 +57,15 @@ class Draw(msgspec.Struct, frozen=True):
     """Which validators may check a task in this epoch, and how many must agree."""
 
     task_id: str
-    epoch: int
+    epoch: Count
     kind: str
     parameters: bytes
     """The workload's canonical bytes."""
     reward: Amount
     seats: tuple[Seat, ...]
     """The first seat orchestrates."""
-    needed: int
-    expires_ms: int
+    needed: Count
+    expires_ms: Count
     market_key: bytes
     signature: bytes = b""
 
@@ -68,7 +75,7 @@ class OutputRef(msgspec.Struct, frozen=True):
 
     name: str
     sha256: bytes
-    size: int
+    size: Count
     chunk_root: bytes
 
 
@@ -92,7 +99,7 @@ class ComputeResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker_address: str
     result_hash: str
     proof: str
-    nonce: int
+    nonce: Count
     signature: str = ""
 
 
@@ -100,8 +107,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """What one validator found about one attempt."""
 
     task_id: str
-    epoch: int
-    nonce: int
+    epoch: Count
+    nonce: Count
     worker_address: str
     result_hash: bytes
     finding: Finding
@@ -141,13 +148,24 @@ def check_draw(draw: Draw, chain_id: str, markets: Collection[str] = ()) -> None
 
     `markets` are the peer ids of those that count; without any, every market does.
     """
-    if markets and peer_id_of(draw.market_key) not in markets:
-        raise StatementInvalid("this network pins other markets", field="draw.market_key")
-    keys = {seat.key for seat in draw.seats}
-    if len(keys) != len(draw.seats) or not 1 <= draw.needed <= len(keys):
-        raise StatementInvalid("a draw needs distinct seats, enough for its quorum", field="seats")
     if not verify(draw.market_key, draw_bytes(draw, chain_id), draw.signature):
         raise StatementInvalid("the market did not sign this draw", field="draw.signature")
+    if markets and peer_id_of(draw.market_key) not in markets:
+        raise StatementInvalid("this network pins other markets", field="draw.market_key")
+    keys = {seat.key for seat in draw.seats if len(seat.key) == PUBLIC_KEY_BYTES}
+    if len(keys) != len(draw.seats) or not 1 <= draw.needed <= len(keys):
+        raise StatementInvalid("a draw needs distinct seats, enough for its quorum", field="seats")
+
+
+def nonce_of(epoch: int, attempt: int, max_attempts: int) -> int:
+    """The nonce of an epoch's attempt 1 … `max_attempts`: no other epoch has the same."""
+    return epoch * max_attempts + attempt
+
+
+def check_nonce(nonce: int, draw: Draw, max_attempts: int) -> None:
+    """Raise StatementInvalid unless this is the nonce of an attempt of the draw's epoch."""
+    if not 1 <= nonce - nonce_of(draw.epoch, 0, max_attempts) <= max_attempts:
+        raise StatementInvalid(f"is superseded: not of epoch {draw.epoch}", field="nonce")
 
 
 def manifest_digest(manifest: Manifest, chain_id: str) -> bytes:
@@ -238,8 +256,11 @@ def check_result(result: ComputeResult, manifest: Manifest, draw: Draw, chain_id
     Raises StatementInvalid naming the field.
     """
     envelope = open_result(result, chain_id)
+    if envelope.system is not ProofSystem.ATTESTED or envelope.payload:
+        raise StatementInvalid("a worker's proof has no payload of its own", field="proof")
     if result.task_id != draw.task_id:
         raise StatementInvalid("the result is for another task", field="task_id")
+    _check_manifest(manifest)
     if (manifest.kind, manifest.parameters) != (draw.kind, sha256(draw.parameters).digest()):
         raise StatementInvalid("the manifest is for other parameters", field="manifest.parameters")
     if result.result_hash != manifest_digest(manifest, chain_id).hex():
@@ -247,6 +268,18 @@ def check_result(result: ComputeResult, manifest: Manifest, draw: Draw, chain_id
     if envelope.statement != result_statement(result, manifest, chain_id):
         raise StatementInvalid("the proof is about another statement", field="proof")
     return envelope.worker_key
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """Names that are safe in paths and headers, each once, and digests that are digests."""
+    names = [output.name for output in manifest.outputs]
+    if len(set(names)) != len(names) or not all(map(_OUTPUT_NAME.fullmatch, names)):
+        raise StatementInvalid("outputs need distinct plain names", field="manifest.outputs")
+    digests = [manifest.trace_root, manifest.digest]
+    for output in manifest.outputs:
+        digests += [output.sha256, output.chunk_root]
+    if any(len(digest) != _DIGEST_BYTES for digest in digests):
+        raise StatementInvalid("a digest has 32 bytes", field="manifest")
 
 
 def verdict_bytes(verdict: Verdict, chain_id: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from node.verification.statements import ComputeResult, Draw, Manifest, Verdict
+from node.verification.statements import ComputeResult, Count, Draw, Manifest, Verdict
 from node.wire.jobs import Secret, SecretCommitment
 from p2p.messages import Message, register
 
@@ -16,7 +16,7 @@ class RequestCommitment(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 1 << 16
 
     draw: Draw
-    nonce: int
+    nonce: Count
 
 
 @register
@@ -67,7 +67,6 @@ class RequestVerdict(Message, frozen=True):
     manifest: Manifest
     commitments: tuple[SecretCommitment, ...]
     secrets: tuple[Secret, ...]
-    worker_peer: str
     trace: tuple[bytes, ...]
     steps: bytes = b""
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import msgspec
 
-from node.verification.statements import ComputeResult, Draw, Manifest
+from node.verification.statements import ComputeResult, Count, Draw, Manifest
 from node.wire.presence import Answer
 from p2p.messages import Message, register
 
@@ -12,6 +12,8 @@ TRACE = "trace"
 """Bulk transfer of a job's committed steps, concatenated; argument: (task id, nonce)."""
 OUTPUT_OF_JOB = "job-output"
 """Bulk transfer of one output of a job; argument: (task id, nonce, index)."""
+SUPERSEDED = "superseded"
+"""Refusal of a message about an attempt that nobody waits for any more."""
 
 
 class SecretCommitment(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ class LeaseJob(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 1 << 16
 
     draw: Draw
-    nonce: int
+    nonce: Count
     commitments: tuple[SecretCommitment, ...]
     lease_s: float
 
@@ -48,7 +50,7 @@ class JobAnswer(Message, frozen=True):
 
     TYPE_ID: ClassVar[int] = 21
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 512
+    MAX_BYTES: ClassVar[int] = 4096
 
     answer: Answer
 
@@ -61,7 +63,7 @@ class JobCommitted(Message, frozen=True):
     VERSION: ClassVar[int] = 1
     MAX_BYTES: ClassVar[int] = 1 << 17
 
-    epoch: int
+    epoch: Count
     result: ComputeResult
     manifest: Manifest
 
@@ -75,8 +77,8 @@ class JobFailed(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 4096
 
     task_id: str
-    epoch: int
-    nonce: int
+    epoch: Count
+    nonce: Count
     reason: str
 
 
@@ -89,7 +91,7 @@ class Challenge(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 1 << 16
 
     task_id: str
-    nonce: int
+    nonce: Count
     secrets: tuple[Secret, ...]
 
 
@@ -119,5 +121,5 @@ class ReleaseJob(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 256
 
     task_id: str
-    nonce: int
+    nonce: Count
     accepted: bool

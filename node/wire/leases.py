@@ -2,14 +2,17 @@
 
 from typing import ClassVar
 
-from node.verification.statements import ComputeResult, Draw, Manifest, Verdict
+from node.verification.statements import ComputeResult, Count, Draw, Manifest, Verdict
 from node.wire.presence import Answer
 from p2p.messages import Message, register
+
+MAX_OFFER = 32
+"""Draws in one offer."""
 
 
 @register
 class OfferLeases(Message, frozen=True):
-    """Market to orchestrator: take these tasks, one draw each."""
+    """Market to orchestrator: take these tasks, one draw each, at most `MAX_OFFER`."""
 
     TYPE_ID: ClassVar[int] = 10
     VERSION: ClassVar[int] = 1
@@ -37,7 +40,7 @@ class ReportResult(Message, frozen=True):
     VERSION: ClassVar[int] = 1
     MAX_BYTES: ClassVar[int] = 1 << 19
 
-    epoch: int
+    epoch: Count
     result: ComputeResult
     manifest: Manifest
     verdicts: tuple[Verdict, ...]
@@ -54,7 +57,7 @@ class ReportFailure(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 4096
 
     task_id: str
-    epoch: int
+    epoch: Count
     reason: str
 
 
@@ -67,7 +70,7 @@ class CancelLease(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 256
 
     task_id: str
-    epoch: int
+    epoch: Count
 
 
 @register
@@ -82,4 +85,4 @@ class BatchAnchored(Message, frozen=True):
     task_ids: tuple[str, ...]
     leaves: tuple[bytes, ...]
     """The leaves of the batch's tree, one for each task."""
-    height: int
+    height: Count

@@ -6,12 +6,14 @@ negotiating peer announces.
 """
 
 import logging
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 from libp2p.abc import IMultiselectCommunicator, INetStream
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.exceptions import IOException
 from libp2p.protocol_muxer.exceptions import MultiselectCommunicatorError
 from libp2p.stream_muxer.exceptions import MuxedStreamError
@@ -19,6 +21,10 @@ from libp2p.tools.anyio_service import Service
 from libp2p.utils import encode_delim
 
 logger = logging.getLogger(__name__)
+
+if "LIBP2P_DEBUG" not in os.environ:
+    # libp2p reports what strangers do wrong as errors of its own, on stderr; that is not news.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
 _RESTART_S = 1.0
 _END_S = 1.0
@@ -93,6 +99,8 @@ class Supervisor:
     async def _once(self, task: Callable[..., Awaitable[Any]], *args: Any) -> None:
         try:
             await task(*args)
+        except BaseLibp2pError as error:
+            logger.debug("a task of %s ended: %r", self._service, error)
         except Exception:
             # The outermost guard of libp2p's tasks, which run on what strangers send.
             logger.warning("a task of %s failed", self._service, exc_info=True)

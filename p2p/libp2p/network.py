@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 
 import trio
 from libp2p.abc import INetConn, INetwork, INotifee
@@ -116,7 +115,8 @@ class Libp2pNetwork:
             trio.open_nursery() as doors,
         ):
             await self._pubsub.wait_until_ready()
-            doors.start_soon(partial(trio.serve_listeners, self._swarm.accept, list(listeners)))
+            for listener in listeners:
+                doors.start_soon(trio.serve_listeners, self._swarm.accept, [listener])
             try:
                 yield
             finally:

@@ -8,9 +8,9 @@ from p2p.errors import BrokenFraming
 from p2p.libp2p.sockets import READ_BYTES
 from p2p.libp2p.streams import bytes_of, peer_of, read_within
 from p2p.libp2p.yamux.stream import YamuxStream
-from p2p.limits import Limits
+from p2p.limits import Limits, Turnstile
 from p2p.requests import Frame, FrameReader, Kind, encode_frame
-from p2p.serving import BUSY, RequestDesk, Turnstile
+from p2p.serving import BUSY, RequestDesk
 
 
 class Responder:

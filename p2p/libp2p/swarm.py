@@ -7,9 +7,6 @@ every connection ever accepted and not those that are open.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import trio
 from libp2p.abc import IMuxedConn, INetConn
@@ -25,7 +22,7 @@ from multiaddr import Multiaddr
 
 from p2p.libp2p.sockets import Tcp, TcpStream
 from p2p.libp2p.upgrade import Upgrader
-from p2p.limits import Limits
+from p2p.limits import Limits, Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +42,8 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
             RetryConfig(max_retries=0),
             _connection_config(limits),
         )
-        self._limits = limits
-        self._handshakes: Counter[str] = Counter()
+        self._handshakes = Turnstile(limits.handshakes_per_address, limits.handshakes)
+        self._inbound = Turnstile(limits.inbound_per_address, limits.inbound_connections)
 
     async def run(self) -> None:
         """Nothing to do but exist."""
@@ -59,38 +56,47 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
         if remote is None:
             return
         try:
-            with self._handshake(remote[0]):
-                muxed = await self.upgrade_inbound_raw_conn(RawConnection(tcp, False), _ANYWHERE)
-            await muxed.event_closed.wait()
+            muxed = await self._shake_hands(tcp, remote[0])
         except Exception as error:
             # The outermost guard against whoever connects to the port.
             logger.debug("inbound connection from %s: %r", remote, error)
-
-    @contextmanager
-    def _handshake(self, host: str) -> Iterator[None]:
-        if (
-            self._handshakes.total() >= self._limits.handshakes
-            or self._handshakes[host] >= self._limits.handshakes_per_address
-        ):
-            raise SwarmException("too many handshakes")
-        self._handshakes[host] += 1
+            return
         try:
-            yield
+            await muxed.event_closed.wait()
         finally:
-            self._handshakes[host] -= 1
-            if not self._handshakes[host]:
-                del self._handshakes[host]
+            self._inbound.leave(remote[0])
+
+    async def _shake_hands(self, tcp: TcpStream, host: str) -> IMuxedConn:
+        if not self._handshakes.enter(host):
+            raise SwarmException("too many handshakes")
+        try:
+            return await self.upgrade_inbound_raw_conn(RawConnection(tcp, False), _ANYWHERE)
+        finally:
+            self._handshakes.leave(host)
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> INetConn:
-        """Count a new connection in.
+        """Count a new connection in, if there is room for it. Raises SwarmException."""
+        if direction != "inbound":
+            return await super().add_conn(muxed_conn, direction)
+        remote = muxed_conn.get_remote_address()
+        if remote is None or not self._inbound.enter(remote[0]):
+            raise SwarmException("too many inbound connections")
+        try:
+            return await self._replace(muxed_conn)
+        except BaseException:
+            self._inbound.leave(remote[0])
+            raise
 
-        A peer dials another only while it sees no connection, so its second inbound one means
-        that the first is dead on its side (it crashed, or its network changed): close ours.
+    async def _replace(self, muxed_conn: IMuxedConn) -> INetConn:
+        """Add an inbound connection in place of an older one of the same peer.
+
+        A peer dials another only while it sees no connection, so its second one means that the
+        first is dead on its side: it crashed, or its network changed.
         """
         connections = self.get_connections(muxed_conn.peer_id)
         stale = [c for c in connections if c.direction == Direction.INBOUND]
-        added = await super().add_conn(muxed_conn, direction)
-        for old in stale if direction == "inbound" else ():
+        added = await super().add_conn(muxed_conn, "inbound")
+        for old in stale:
             self.manager.run_task(old.close)
         return added
 

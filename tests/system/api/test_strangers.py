@@ -93,3 +93,17 @@ async def test_a_websocket_is_refused(bound, wire) -> None:
     )
     data = await wire.exchange(bound, wire.get("/worker", bound, *handshake))
     assert data.startswith(b"HTTP/1.1 403 ")
+
+
+async def test_what_trips_the_protocol_machine_ends_one_connection(bound, wire, caplog) -> None:
+    """A WebSocket offer with a byte that Hypercorn takes for UTF-8 and is not."""
+    offer = (
+        b"GET /worker HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Protocol: \xff\r\n\r\n"
+    )
+    assert await wire.exchange(bound, offer) == b""
+    assert [record.getMessage() for record in caplog.records] == ["a connection failed"]
+    caplog.clear()
+    async with httpx.AsyncClient(base_url=bound.url) as client:
+        assert (await client.get("/healthz")).status_code == 200

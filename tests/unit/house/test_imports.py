@@ -21,7 +21,7 @@ THIRD_PARTY = {
     "node": {"msgspec", "trio"},
     "node/app": {"httpx", "msgspec", "trio"},
     "node/devnet": {"httpx", "msgspec", "trio"},
-    "node/api": {"fastapi", "hypercorn", "msgspec", "pydantic", "starlette", "trio"},
+    "node/api": {"hypercorn", "msgspec", "starlette", "trio"},
     "node/cli": {"click", "msgspec", "trio"},
     "node/client": {"httpx", "msgspec", "trio"},
     "node/config": {"coincurve", "msgspec"},

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.limits import RateTable, TokenBucket
+from p2p.limits import RateTable, TokenBucket, Turnstile
 
 
 @given(
@@ -47,3 +47,18 @@ def test_every_key_has_its_own_bucket_and_the_oldest_is_forgotten():
     assert table.take(b"b", 0)
     table.forget(b"b")
     assert len(table) == 1
+
+
+def test_the_turnstile_counts_per_peer():
+    turnstile = Turnstile(2)
+    assert [turnstile.enter("x") for _ in range(3)] == [True, True, False]
+    assert turnstile.enter("y")
+    turnstile.leave("x")
+    assert turnstile.enter("x")
+
+
+def test_the_turnstile_counts_all_together():
+    turnstile = Turnstile(2, total=3)
+    assert [turnstile.enter(key) for key in "aabbc"] == [True, True, True, False, False]
+    turnstile.leave("a")
+    assert turnstile.enter("c")

@@ -1,8 +1,9 @@
 from collections import Counter
+from collections.abc import AsyncGenerator
+from itertools import pairwise
 
 import pytest
 import trio
-from trio.testing import MockClock
 
 from p2p.errors import BadAddress, PeerUnreachable
 from p2p.limits import Limits
@@ -31,11 +32,13 @@ class World:
 
 
 @pytest.fixture
-async def world(autojump_clock: MockClock, nursery: trio.Nursery) -> World:
-    return World(nursery)
+async def world() -> AsyncGenerator[World]:
+    async with trio.open_nursery() as nursery:
+        yield World(nursery)
+        nursery.cancel_scope.cancel()
 
 
-async def test_a_reachable_peer_is_connected_when_want_returns(world):
+async def test_a_reachable_peer_is_connected_when_want_returns(world, autojump_clock):
     world.reachable.add("here")
     await world.redialer.want("x", "here")
     assert "x" in world.presence
@@ -43,16 +46,16 @@ async def test_a_reachable_peer_is_connected_when_want_returns(world):
     assert len(world.dialled) == 1
 
 
-async def test_pauses_double_up_to_the_last(world):
+async def test_pauses_double_up_to_the_last(world, autojump_clock):
     await world.redialer.want("x", "away")
     await trio.sleep(60)
     times = [time for time, _ in world.dialled]
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     for pause, expected in zip(pauses, [1, 2, 4, 8, 8, 8], strict=False):
         assert expected * 0.8 <= pause <= expected * 1.2
 
 
-async def test_a_lost_peer_is_dialled_again_soon(world):
+async def test_a_lost_peer_is_dialled_again_soon(world, autojump_clock):
     world.reachable.add("here")
     await world.redialer.want("x", "here")
     await trio.sleep(100)
@@ -63,18 +66,18 @@ async def test_a_lost_peer_is_dialled_again_soon(world):
     assert world.dialled[-1][0] - lost <= 1.2
 
 
-async def test_a_peer_that_hangs_up_at_once_is_dialled_ever_less(world):
+async def test_a_peer_that_hangs_up_at_once_is_dialled_ever_less(world, autojump_clock):
     world.reachable.add("here")
     await world.redialer.want("x", "here")
-    for _ in range(6):
-        world.presence.left("x")
-        before = len(world.dialled)
-        while len(world.dialled) == before:
-            await trio.sleep(0.1)
+    async with world.presence.events() as events:
+        for _ in range(6):
+            world.presence.left("x")
+            while not (await events.receive()).connected:
+                pass
     assert world.dialled[-1][0] - world.dialled[-2][0] > 6
 
 
-async def test_a_hanging_dial_gives_way_to_another_address(world):
+async def test_a_hanging_dial_gives_way_to_another_address(world, autojump_clock):
     world.reachable.add("here")
     await world.redialer.want("x", "here-not")
     await world.redialer.want("x", "hangs")
@@ -83,19 +86,19 @@ async def test_a_hanging_dial_gives_way_to_another_address(world):
     assert "x" in world.presence
 
 
-async def test_at_most_eight_addresses_of_a_peer_are_kept(world):
+async def test_at_most_eight_addresses_of_a_peer_are_kept(world, autojump_clock):
     for number in range(12):
         await world.redialer.want("x", str(number))
-    assert world.redialer.addresses("x") == tuple("11 10 9 8 7 6 5 4".split())
+    assert world.redialer.addresses("x") == tuple(map(str, range(11, 3, -1)))
 
 
-async def test_a_peer_that_connected_to_us_is_not_dialled(world):
+async def test_a_peer_that_connected_to_us_is_not_dialled(world, autojump_clock):
     world.presence.joined("x")
     await world.redialer.want("x", "here")
     assert world.dialled == []
 
 
-async def test_there_is_a_bound_on_wanted_peers(world):
+async def test_there_is_a_bound_on_wanted_peers(world, autojump_clock):
     await world.redialer.want("x", "1")
     await world.redialer.want("y", "2")
     with pytest.raises(BadAddress):

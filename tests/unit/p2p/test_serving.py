@@ -7,7 +7,7 @@ from p2p.limits import Limits
 from p2p.messages import Message, encode, register
 from p2p.network import BulkSource
 from p2p.requests import Kind, decode_refusal
-from p2p.serving import BulkDesk, RequestDesk, Turnstile, read_answer
+from p2p.serving import BulkDesk, RequestDesk, read_answer
 from p2p.transfer import Ask
 
 LIMITS = Limits(handler_timeout_s=5, max_frame_bytes=100)
@@ -108,11 +108,3 @@ async def test_bulk_desk(caplog):
         assert caught.value.code == code
     with pytest.raises(ValueError, match="already served"):
         desk.serve("name", handler)
-
-
-def test_the_turnstile_counts_per_peer():
-    turnstile = Turnstile(2)
-    assert [turnstile.enter("x") for _ in range(3)] == [True, True, False]
-    assert turnstile.enter("y")
-    turnstile.leave("x")
-    assert turnstile.enter("x")

@@ -218,6 +218,20 @@ async def test_a_repeated_request_counts_once(client, key, order, market) -> Non
     assert market.submitted == 1
 
 
+async def test_a_repeated_request_counts_if_the_first_one_failed(
+    client, key, order, market
+) -> None:
+    bearer = await make_key(client, key, "15")
+    headers = {**bearer, "Idempotency-Key": "one"}
+    market.balances[key.address] = 0
+    poor = await client.post("/tasks", json=order, headers=headers)
+    assert poor.status_code == 402
+    market.balances[key.address] = 100 * CPC
+    assert (await client.post("/tasks", json=order, headers=headers)).status_code == 201
+    more = await client.post("/tasks", json=order, headers=bearer)
+    assert (more.status_code, more.json()["field"]) == (403, "reward")
+
+
 async def test_a_request_that_runs_is_not_run_twice(client, key, order, market) -> None:
     bearer = await make_key(client, key, "10")
     headers = {**bearer, "Idempotency-Key": "one"}

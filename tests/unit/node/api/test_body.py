@@ -154,8 +154,29 @@ def test_json_at_the_bounds() -> None:
 
 
 def test_hostile_text_is_scanned_once() -> None:
-    with pytest.raises(MalformedJson):
-        parse_json(b"[" * 33 + b'"' + b'\\"' * 500_000)
+    with pytest.raises(MalformedJson, match="Unterminated"):
+        parse_json(b"[" * 30 + b"{},[]," + b'"' + b'\\"' * 500_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" + b"1," * 500_000 + b"1]",
+        b"[" + b"{}," * 300_000 + b"1]",
+        b"[" + b'"",' * 300_000 + b"1]",
+        b'"' + b'"' * 1_000_000,
+        b"[" + (b"[" * 30 + b"]" * 30 + b",") * 17_000 + b"1]",
+    ],
+)
+def test_many_small_values_are_refused_before_they_are_made(data: bytes) -> None:
+    with pytest.raises(MalformedJson, match="more than 50000"):
+        parse_json(data)
+
+
+def test_long_texts_and_lists_are_taken() -> None:
+    text = json.dumps([',"[{' * 100_000])
+    assert parse_json(text.encode()) == json.loads(text)
+    assert len(parse_json(b"[" + b"1," * 49_000 + b"1]")) == 49_001
 
 
 json_values = st.recursive(

@@ -1,10 +1,11 @@
 import hashlib
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.api.downloads import READ_BYTES, parse_range
+from node.api.downloads import READ_BYTES, parse_range, send_file
 from node.api.errors import RangeUnsatisfiable
 
 BYTES = bytes(range(256)) * 5000  # more than one read
@@ -89,6 +90,24 @@ async def test_head_and_empty(client, digest, market, tmp_path) -> None:
     assert (empty.status_code, empty.content) == (200, b"")
     answer = await client.get(f"/artifacts/{name}", headers={"Range": "bytes=0-"})
     assert answer.status_code == 416
+
+
+async def test_nothing_is_read_for_a_client_that_hung_up(digest, market) -> None:
+    gone, sent = trio.Event(), []
+
+    async def receive() -> dict[str, object]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+        if "body" in message:
+            gone.set()
+            await trio.testing.wait_all_tasks_blocked()
+
+    scope = {"method": "GET", "headers": []}
+    await send_file(scope, receive, send, market.files[digest])
+    assert len(sent) == 2  # the head and one piece
 
 
 async def test_what_is_not_there(client, digest, market) -> None:

@@ -312,12 +312,14 @@ async def test_waiting_for_the_next_phase(client, order, market, autojump_clock)
     assert trio.current_time() == 0
 
 
-async def test_waiting_ends_at_the_timeout(client, order, market, autojump_clock) -> None:
+async def test_waiting_ends_at_the_timeout(service, client, order, autojump_clock) -> None:
+    free = service.waits.value
     task_id = (await client.post("/tasks", json=order)).json()["task_id"]
     answer = await client.get(f"/tasks/{task_id}/wait?timeout=2.5")
     assert (answer.json()["phase"], trio.current_time()) == ("queued", 2.5)
     await client.get(f"/tasks/{task_id}/wait")
     assert trio.current_time() == 32.5
+    assert service.waits.value == free
     for wrong in ("61", "-1", "nan", "inf", "x"):
         answer = await client.get(f"/tasks/{task_id}/wait?timeout={wrong}")
         assert_problem(answer, 400, "invalid_input", "timeout")

@@ -40,6 +40,7 @@ class World:
         self.store = MemoryStore()
         self.seconds = 0.0
         self.virtual = virtual
+        self.started_at: float | None = None
         self.down = False
         self.requests: list[str] = []
         self.before_request: Hook = _nothing
@@ -48,7 +49,9 @@ class World:
         self.client = HttpL1Client("http://l1", self.http)
 
     def now(self) -> float:
-        passed = trio.current_time() if self.virtual else self.seconds
+        if self.started_at is None:
+            self.started_at = trio.current_time()
+        passed = trio.current_time() - self.started_at if self.virtual else self.seconds
         return self.config.genesis.genesis_time + passed
 
     @asynccontextmanager

@@ -24,7 +24,7 @@ from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
 from node.l1.sender import Sender
-from node.l1.transactions import transfer
+from node.l1.transactions import Transaction, transfer
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from node.settlement.transfer import TransferSettlement
@@ -53,8 +53,10 @@ class CrashingStore(MemoryStore):
         super().__init__()
         self.fuse: int | None = None  # writes until it fails
         self.keep = False
+        self.writes = 0
 
     def write(self, batch: Batch, *, sync: bool) -> None:
+        self.writes += 1
         if self.fuse is None:
             super().write(batch, sync=sync)
         elif self.fuse > 0:
@@ -93,7 +95,7 @@ class DirectClient:
             return self._chain.first_free_nonce(address)
         return self._chain.account(address).nonce
 
-    async def send(self, tx: object) -> SendOutcome:
+    async def send(self, tx: Transaction) -> SendOutcome:
         await trio.lowlevel.checkpoint()
         _, problem = self._chain.submit(tx)
         if problem == "already_in_pool":
@@ -102,6 +104,12 @@ class DirectClient:
 
     async def validators(self) -> tuple[Validator, ...]:
         raise NotImplementedError
+
+
+def over_http(chain: DevChain) -> HttpL1Client:
+    """The chain through its own web application, without sockets."""
+    transport = httpx.ASGITransport(app=build_app(chain))
+    return HttpL1Client("http://l1", httpx.AsyncClient(transport=transport, base_url="http://l1"))
 
 
 class Market:
@@ -162,11 +170,8 @@ class World:
         async with open_database(MemoryStore()) as db, trio.open_nursery() as nursery:
             self.chain = await open_chain(config, db, lambda: GENESIS_TIME + trio.current_time())
             await nursery.start(self.chain.run)
-            transport = httpx.ASGITransport(app=build_app(self.chain))
-            async with httpx.AsyncClient(transport=transport, base_url="http://l1") as web:
-                over_http = HttpL1Client("http://l1", web)
-                self.client = over_http if http else DirectClient(self.chain)
-                yield
+            self.client = over_http(self.chain) if http else DirectClient(self.chain)
+            yield
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager

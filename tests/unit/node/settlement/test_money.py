@@ -1,21 +1,24 @@
 """Whatever happens, in whatever order, wherever the market is killed: the money is right."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import InsufficientFunds, InvalidInput, NotFound, Unavailable
 from node.l1.keys import AccountKey
+from node.settlement.entries import digest
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.split import split
 from storage.errors import StorageFailed
+from storage.merkle import merkle_root
 from storage.store import Batch
 
 FEE = 21_000_000
@@ -36,8 +39,6 @@ Step = tuple[Any, ...]
 class Model:
     """What must have happened, kept without a ledger."""
 
-    deposits: Counter[str] = field(default_factory=Counter)
-    deposited: Counter[str] = field(default_factory=Counter)
     reserved: dict[str, tuple[str, int]] = field(default_factory=dict)
     settled: dict[str, Any] = field(default_factory=dict)
     refunded: set[str] = field(default_factory=set)
@@ -65,11 +66,8 @@ class Driver:
             except* StorageFailed:
                 self.crashes += 1
 
-    async def deposit(self, market: Any, customer: int, amount: int) -> None:
-        key = self.key(customer)
-        self.world.deposit(key, amount)
-        self.model.deposits[key.address] += 1
-        self.model.deposited[key.address] += amount
+    async def deposit(self, _market: Any, customer: int, amount: int) -> None:
+        self.world.deposit(self.key(customer), amount)
 
     async def reserve(self, market: Any, task: str, customer: int, amount: int) -> None:
         address = self.key(customer).address
@@ -102,6 +100,12 @@ class Driver:
             parts = split(reward, rules.shares, to_workers, to_validators, rules.fee_reserve)
             assert self.model.settled.setdefault(task, parts) == parts
 
+    async def buy(
+        self, market: Any, task: str, reward: int, workers: dict[int, int], more: dict[int, int]
+    ) -> None:
+        await self.reserve(market, task, 10, reward)
+        await self.settle(market, task, workers, more)
+
     async def withdraw(self, market: Any, customer: int, amount: int, key: str) -> None:
         address = self.key(customer).address
 
@@ -112,13 +116,13 @@ class Driver:
         if await self._twice(market, call):
             self.model.withdrawn[address, key] = amount
 
-    async def wait(self, market: Any, seconds: float) -> None:
+    async def wait(self, _market: Any, seconds: float) -> None:
         await trio.sleep(seconds)
 
-    async def crash(self, market: Any, writes: int, keep: bool) -> None:
+    async def crash(self, _market: Any, writes: int, keep: bool) -> None:
         self.world.store.fuse, self.world.store.keep = writes, keep
 
-    async def forget(self, market: Any) -> None:
+    async def forget(self, _market: Any) -> None:
         self.world.forget()
 
     async def finish(self, market: Any) -> None:
@@ -128,8 +132,7 @@ class Driver:
             for account, _ in list(market.ledger.holdings("reserved:")):
                 await self.refund(market, account.removeprefix("reserved:"))
             await trio.sleep(30)
-            while list(market.ledger.holdings("outbox:")):
-                await trio.sleep(5)
+            await until_paid(market)
 
     async def _twice(self, market: Any, call: Callable[[Batch], bool]) -> bool:
         """Whether a call is carried out, now or before; the second time it must do nothing."""
@@ -146,6 +149,12 @@ class Driver:
         return True
 
 
+async def until_paid(market: Any) -> None:
+    """Wait until no payment is on its way."""
+    while list(market.ledger.holdings("outbox:")):  # noqa: ASYNC110 - under a virtual clock
+        await trio.sleep(5)
+
+
 def check_books(market: Any) -> None:
     report = market.ledger.audit()
     assert report.ok, report.findings
@@ -156,36 +165,34 @@ def check_books(market: Any) -> None:
 
 def check_balances(driver: Driver, market: Any) -> None:
     """The chain and the ledger together hold for everybody exactly what the model says."""
-    world, model = driver.world, driver.model
-    expected: Counter[str] = Counter()
-    for parts in model.settled.values():
-        for kind, people in (("worker", parts.workers), ("validator", parts.validators)):
-            for address, amount in people:
-                expected[f"{kind}:{address}"] += amount
-        expected["treasury"] += parts.treasury
-        expected["burn"] += parts.burn
-        expected["fees"] += parts.fees
+    world, ledger = driver.world, market.ledger
+    owed = credits_of(driver.model)
+    labels = {"burn": world.parameters.burn_address, "treasury": world.parameters.treasury_address}
     paid: Counter[str] = Counter()
-    for account in expected.keys() - {"fees"}:
-        paid[account] = expected[account] - market.ledger.balance(account)
-    on_chain: defaultdict[str, int] = defaultdict(int)
-    for account, amount in paid.items():
-        labels = {
-            "burn": world.parameters.burn_address,
-            "treasury": world.parameters.treasury_address,
-        }
-        on_chain[labels.get(account) or account.partition(":")[2]] += amount
-    for address, amount in on_chain.items():
+    for account, amount in owed.items():
+        if account != "fees":
+            address = labels.get(account) or account.partition(":")[2]
+            paid[address] += amount - ledger.balance(account)
+    for address, amount in paid.items():
         assert world.balance(address) == amount, address
-
     for number in range(10, 14):
         check_customer(driver, market, driver.key(number).address)
-    assert world.balance(world.key.address) == -market.ledger.balance("l1")
+    assert world.balance(world.key.address) == -ledger.balance("l1")
     transfers = world.chain.account(world.key.address).nonce
-    fees = expected["fees"] + len(model.withdrawn) * FEE
-    assert fees - market.ledger.balance("fees") == transfers * FEE
-    assert not list(market.ledger.holdings("reserved:"))
-    assert not list(market.ledger.holdings("outbox:"))
+    fees = owed["fees"] + len(driver.model.withdrawn) * FEE
+    assert fees - ledger.balance("fees") == transfers * FEE
+    assert not list(ledger.holdings("reserved:"))
+    assert not list(ledger.holdings("outbox:"))
+
+
+def credits_of(model: Model) -> Counter[str]:
+    """What all settled tasks gave to each account."""
+    owed: Counter[str] = Counter()
+    for parts in model.settled.values():
+        owed.update({f"worker:{address}": amount for address, amount in parts.workers})
+        owed.update({f"validator:{address}": amount for address, amount in parts.validators})
+        owed.update({"treasury": parts.treasury, "burn": parts.burn, "fees": parts.fees})
+    return owed
 
 
 def check_customer(driver: Driver, market: Any, address: str) -> None:
@@ -195,14 +202,17 @@ def check_customer(driver: Driver, market: Any, address: str) -> None:
         for task, (customer, amount) in model.reserved.items()
         if customer == address and task in model.settled
     )
-    fees = model.deposits[address] + sum(owner == address for owner, _ in model.withdrawn)
+    sent = driver.world.chain.account(address).nonce
+    fees = sent + sum(owner == address for owner, _ in model.withdrawn)
     held = driver.world.balance(address) + market.ledger.balance(f"customer:{address}")
     assert held == FUNDS - spent - fees * FEE
 
 
-TASKS = st.sampled_from(["t1", "t2", "t3", "t4"])
+TASKS = st.sampled_from(["t1", "t2"])
+BOUGHT = st.sampled_from(["t1", "t2", "t3", "t4", "t5", "t6"])
 CUSTOMERS = st.integers(10, 11)
-AMOUNTS = st.one_of(st.integers(1, 10**11), st.integers(1, 20 * UNITS_PER_CPC))
+DIMES = st.integers(1, 30).map(lambda dimes: dimes * UNITS_PER_CPC // 10 + 7)
+AMOUNTS = st.one_of(DIMES, DIMES, st.integers(1, 10**11))
 WORKERS = st.dictionaries(st.integers(20, 22), st.integers(1, 9), min_size=1)
 VALIDATORS = st.dictionaries(st.integers(22, 24), st.integers(1, 9))
 STEPS = st.one_of(
@@ -210,8 +220,11 @@ STEPS = st.one_of(
     st.tuples(st.just("reserve"), TASKS, CUSTOMERS, AMOUNTS),
     st.tuples(st.just("settle"), TASKS, WORKERS, VALIDATORS),
     st.tuples(st.just("refund"), TASKS),
+    st.tuples(st.just("buy"), BOUGHT, AMOUNTS, WORKERS, VALIDATORS),
     st.tuples(st.just("withdraw"), CUSTOMERS, AMOUNTS, st.sampled_from("ab")),
-    st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 7.0, 25.0])),
+    st.tuples(st.just("buy"), BOUGHT, DIMES, WORKERS, VALIDATORS),
+    st.tuples(st.just("wait"), st.sampled_from([25.0, 7.0, 1.0, 0.1])),
+    st.tuples(st.just("wait"), st.just(25.0)),
     st.tuples(st.just("crash"), st.integers(0, 6), st.booleans()),
     st.tuples(st.just("forget")),
 )
@@ -222,8 +235,8 @@ def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@given(st.lists(STEPS, max_size=25))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, min_size=20, max_size=40))
+@settings(max_examples=25, deadline=None)
 def test_the_money_is_right_whatever_happens(
     make_world: Any, key: Callable[[int], AccountKey], steps: list[Step]
 ) -> None:
@@ -235,5 +248,79 @@ def test_the_money_is_right_whatever_happens(
             async with world.market() as market:
                 check_books(market)
                 check_balances(driver, market)
+
+    run_virtual(main)
+
+
+TEN = 10 * UNITS_PER_CPC
+ONE_TASK = [
+    ("deposit", 10, TEN),
+    ("wait", 15.0),
+    ("reserve", "t", 10, TEN),
+    ("settle", "t", {20: 1}, {21: 1, 22: 1}),
+]
+
+
+async def pay_for_one_task(world: Any, key: Callable[[int], AccountKey], steps: list[Step]) -> int:
+    """Buy and settle one task, look at the chain; returns the writes of the market's store."""
+    driver = Driver(world, key)
+    await driver.run(steps)
+    async with world.market() as market:
+        check_balances(driver, market)
+        assert world.balance(key(20).address) == TEN * 25 // 100
+        validators = TEN // 10 - world.parameters.fee_reserve
+        assert [world.balance(key(number).address) for number in (21, 22)] == [validators // 2] * 2
+        assert world.balance(world.parameters.treasury_address) == TEN * 5 // 100
+        assert world.balance(world.parameters.burn_address) == TEN * 60 // 100
+        assert market.ledger.balance("fees") == world.parameters.fee_reserve - 5 * FEE
+        check_payloads(driver, market)
+    assert driver.crashes == sum(step[0] == "crash" for step in steps)
+    return world.store.writes
+
+
+def check_payloads(driver: Driver, market: Any) -> None:
+    """Five payouts on the chain, each with the root over the entry that it pays."""
+    payouts = market.settlement.payouts
+    entry = market.ledger.find("settle:t")
+    root = merkle_root([digest("cpc-devnet-1", entry)]).hex()
+    accounts = {p.account for p in entry.postings if p.amount > 0} - {"fees"}
+    kinds = Counter()
+    for account in accounts:
+        payout = payouts.find(f"payout:{account}:{entry.sequence}")
+        assert list(payouts.entries(payout)) == [entry]
+        record = market.sender.find(payout.cause)
+        assert record.state == "confirmed"
+        payload = dict(record.transaction.payload)
+        kinds[payload.pop("tmnode")] += 1
+        assert payload == {"entries": 1, "root": root}
+        assert payout.root == root
+        assert payout.amount == record.transaction.amount == entry.amount(account)
+    assert kinds == {"payout": 3, "burn": 1, "treasury": 1}
+
+
+@pytest.mark.parametrize("http", [True, False])
+def test_a_settled_task_is_paid_by_the_published_shares(
+    make_world: Any, key: Callable[[int], AccountKey], http: bool
+) -> None:
+    async def main() -> None:
+        world = make_world()
+        async with world.running(http=http):
+            await pay_for_one_task(world, key, ONE_TASK)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["written", "lost"])
+def test_it_is_paid_once_wherever_the_market_is_killed(
+    make_world: Any, key: Callable[[int], AccountKey], keep: bool
+) -> None:
+    async def main() -> None:
+        world = make_world()
+        async with world.running():
+            writes = await pay_for_one_task(world, key, ONE_TASK)
+        for place in range(writes):
+            world = make_world()
+            async with world.running(http=place % 8 == 0):
+                await pay_for_one_task(world, key, [("crash", place, keep), *ONE_TASK])
 
     run_virtual(main)

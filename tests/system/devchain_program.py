@@ -1,0 +1,36 @@
+"""A development chain as a process of its own: `devchain_program.py DIRECTORY PORT GENESIS_TIME`.
+
+Keys 1 to 4 (the number as 32 bytes) have a million CPC each; prints its URL once it answers.
+"""
+
+import sys
+from pathlib import Path
+
+import trio
+
+from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.run import run
+from node.l1.keys import AccountKey
+
+
+def key_of(number: int) -> AccountKey:
+    return AccountKey(number.to_bytes(32, "big"))
+
+
+def main() -> None:
+    directory, port, genesis_time = sys.argv[1:]
+    config = DevChainConfig(
+        proposer=key_of(99),
+        genesis=Genesis(
+            alloc={key_of(number).address: 10**24 for number in range(1, 5)},
+            genesis_time=int(genesis_time),
+        ),
+        data_dir=Path(directory),
+        port=int(port),
+        block_time_s=0.2,
+    )
+    trio.run(run, config, lambda url: print(url, flush=True))  # noqa: T201 - it is the protocol
+
+
+if __name__ == "__main__":
+    main()

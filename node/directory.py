@@ -17,7 +17,7 @@ from node.wire.presence import Presence
 from p2p.identity import public_key_of
 
 MAX_KNOWN = 4096
-"""Peers remembered; the one that was silent longest goes first."""
+"""Peers remembered; beyond it one that is not connected goes, the longest silent first."""
 
 Role = Literal["market", "validator", "worker"]
 
@@ -46,20 +46,26 @@ class Directory:
 
     def learn(self, peer_id: str, presence: Presence) -> bool:
         """Take a presence; False if its binding is not sound or not this peer's."""
-        known = self._known.pop(peer_id, None)
+        known = self._known.get(peer_id)
         if known is None or known.presence.binding != presence.binding:
             address = self._address_of(peer_id, presence)
             if address is None:
                 return False
         else:
             address = known.address
+        self._known.pop(peer_id, None)
         key = public_key_of(peer_id)
         self._known[peer_id] = Known(peer_id, key, address, presence, self._now_ms())
-        while len(self._known) > MAX_KNOWN:
-            del self._known[next(iter(self._known))]
-        if known is None or known.presence != presence:
+        if len(self._known) > MAX_KNOWN:
+            del self._known[self._least_wanted()]
+        if known is None or known.presence != presence or not self._is_fresh(known):
             self._announce()
         return True
+
+    def _least_wanted(self) -> str:
+        """Whoever was silent longest, those first that are not connected."""
+        strangers = (peer_id for peer_id in self._known if peer_id not in self._connected)
+        return next(strangers, next(iter(self._known)))
 
     def connection(self, peer_id: str, connected: bool) -> None:
         """Note that a peer came or went."""
@@ -74,21 +80,24 @@ class Directory:
         """The peer's last sound presence."""
         return self._known.get(peer_id)
 
-    def by_key(self, key: bytes) -> Known | None:
-        """The peer with this Ed25519 key."""
-        return next((one for one in self._known.values() if one.key == key), None)
-
     def active(self, role: Role, kind: str | None = None) -> list[Known]:
         """Connected peers with the role, heard of lately, that take the kind."""
-        oldest = self._now_ms() - self._lifetime_ms
         return [
             one
             for one in self._known.values()
             if role in one.presence.roles
             and one.peer_id in self._connected
-            and one.seen_ms >= oldest
+            and self._is_fresh(one)
             and (kind is None or kind in one.presence.kinds)
         ]
+
+    def slots(self, kind: str) -> int:
+        """Jobs of the kind that can run at once, everywhere, as far as was heard lately."""
+        return sum(
+            one.presence.slots
+            for one in self._known.values()
+            if kind in one.presence.kinds and self._is_fresh(one)
+        )
 
     def candidates(self, kind: str) -> list[Candidate]:
         """Validators that can be drawn for a task of this kind."""
@@ -108,6 +117,9 @@ class Directory:
             )
             for one in self._known.values()
         )
+
+    def _is_fresh(self, one: Known) -> bool:
+        return self._now_ms() - one.seen_ms <= self._lifetime_ms
 
     def _address_of(self, peer_id: str, presence: Presence) -> str | None:
         if presence.binding.ed25519_public != public_key_of(peer_id):

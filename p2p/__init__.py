@@ -16,6 +16,7 @@ The rules both share are plain synchronous modules:
     limits        every bound and deadline, with its unit and default
     errors        what can go wrong, one sentence each
 
-and a few that need a clock and tasks but no network: `serving` (who answers what), `presence`
-(who is connected), `subscriptions` (who listens) and `redial` (who must be connected again).
+and a few that need a clock and tasks but no network: `serving` (who answers what), `outstanding`
+(who waits for an answer), `local` (a node's requests to itself), `presence` (who is connected),
+`subscriptions` (who listens) and `redial` (who must be connected again).
 """

@@ -95,7 +95,11 @@ class Network(Protocol):
     def subscribe(
         self, topic: str
     ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Received]]:
-        """What others publish on the topic. When the channel is full, the newest is dropped."""
+        """What others publish on the topic. When the channel is full, the newest is dropped.
+
+        Whoever has just connected is given the last few seconds too, so a node that restarts may
+        hear again what it heard before.
+        """
 
     def serve(self, request_type: type[M], handler: Callable[[str, M], Awaitable[Message]]) -> None:
         """Answer requests of the type with `handler(sender, request)`.

@@ -1,7 +1,8 @@
 """The market's tasks: stored, indexed for listing, and watched.
 
 Every change goes through `put`, into the caller's batch; `announce` tells whoever waits once the
-batch is staged. Listing walks a small index in memory instead of the records.
+batch is staged. Listing walks a small index in memory instead of the records, and open tasks,
+which are looked at all the time, are in memory as a whole.
 """
 
 from collections import Counter
@@ -34,8 +35,8 @@ class TaskBoard:
         self._outcomes = Table(db, "outcomes", OutcomeRecord)
         self._lines: dict[int, _Line] = {}
         self._watchers: dict[str, trio.Event] = {}
-        self._queued: dict[str, None] = {}
-        self._leased: dict[str, str] = {}
+        self._queued: dict[str, TaskRecord] = {}
+        self._leased: dict[str, TaskRecord] = {}
         self.changed = trio.Event()
         """Set, and replaced, at every change of any task."""
         stored = [task for _, task in self._tasks.items()]
@@ -90,11 +91,11 @@ class TaskBoard:
 
     def queued_tasks(self) -> Iterator[TaskRecord]:
         """Tasks that wait for a lease, in the order in which they began to wait."""
-        return map(self.get, list(self._queued))
+        return iter(list(self._queued.values()))
 
     def leased_tasks(self) -> Iterator[TaskRecord]:
         """Tasks that an orchestrator holds."""
-        return map(self.get, list(self._leased))
+        return iter(list(self._leased.values()))
 
     def open_tasks(self) -> Iterator[TaskRecord]:
         """Tasks that are not ended yet."""
@@ -103,7 +104,12 @@ class TaskBoard:
 
     def leases_of(self, orchestrator: str) -> int:
         """How many leases an orchestrator holds."""
-        return sum(holder == orchestrator for holder in self._leased.values())
+        return sum(task.orchestrator == orchestrator for task in self._leased.values())
+
+    def is_leased(self, task_id: str, epoch: int) -> bool:
+        """Whether this epoch's lease is running."""
+        task = self._leased.get(task_id)
+        return task is not None and task.epoch == epoch
 
     def page(
         self, *, status: str | None, kind: str | None, limit: int, offset: int
@@ -125,6 +131,6 @@ class TaskBoard:
         self._queued.pop(task.task_id, None)
         self._leased.pop(task.task_id, None)
         if task.phase == "queued":
-            self._queued[task.task_id] = None
+            self._queued[task.task_id] = task
         elif task.phase == "leased":
-            self._leased[task.task_id] = task.orchestrator
+            self._leased[task.task_id] = task

@@ -28,17 +28,19 @@ def draw_seats(
     epoch: int,
     size: int,
     avoid: Collection[str] = (),
+    full: Collection[str] = (),
 ) -> tuple[Candidate, ...]:
-    """Up to `size` candidates, the orchestrator first.
+    """Up to `size` candidates, the orchestrator first; nobody if all of them are full.
 
     Those in `avoid` (peer ids that failed this task before) keep their seats as checkers but
-    orchestrate only when nobody else is left.
+    orchestrate only when nobody else is left, and those in `full` never do.
     """
     ranked = sorted(candidates, key=lambda one: _score(task_id, epoch, one.key), reverse=True)
     seats = ranked[:size]
-    first = next((one for one in seats if one.peer_id not in avoid), None)
-    if first is None:
-        return tuple(seats)
+    able = [one for one in seats if one.peer_id not in full]
+    if not able:
+        return ()
+    first = next((one for one in able if one.peer_id not in avoid), able[0])
     return (first, *(one for one in seats if one is not first))
 
 

@@ -4,10 +4,11 @@ Synchronous: each method checks, stages one batch and announces the change; the 
 the messages, after `Database.flushed`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
+from gpu.workloads import WORKLOADS
 from node.config import NetworkConfig
 from node.errors import Conflict
 from node.market.board import TaskBoard
@@ -21,6 +22,7 @@ from node.verification.statements import (
     Draw,
     Seat,
     StatementInvalid,
+    check_nonce,
     check_result,
     check_verdict,
     seat_of,
@@ -31,8 +33,12 @@ from p2p.identity import Identity, public_key_of
 from storage.database import Database
 from storage.store import Batch
 
-LEASE_PER_TERA_S = 120
-"""Seconds of lease for each 10^12 work units, beyond the base: a slow CPU core's pace."""
+WORK_PER_TERA_S = 100
+"""Seconds that a slow CPU core takes for 10^12 work units."""
+LEASE_PER_TERA_S = 240
+"""Seconds of lease for each 10^12 work units, beyond the base: half of it for one attempt."""
+LEASE_PER_MIB_S = 0.5
+"""The same for each MiB of trace, which each validator of the quorum fetches."""
 
 
 class Lifecycle:
@@ -57,8 +63,13 @@ class Lifecycle:
         self._identity = identity
         self._now_ms = now_ms
 
-    def lease(self, task: TaskRecord, candidates: Iterable[Candidate]) -> Draw | None:
-        """Draw a quorum and stage the lease; None while too few validators are there."""
+    def lease(
+        self, task: TaskRecord, candidates: Iterable[Candidate], full: Collection[str] = ()
+    ) -> Draw | None:
+        """Draw a quorum and stage the lease; None while too few validators are there.
+
+        Those in `full` (peer ids) take no more leases, but check.
+        """
         protocol = self._network.protocol
         seats = draw_seats(
             candidates,
@@ -66,6 +77,7 @@ class Lifecycle:
             epoch=task.epoch + 1,
             size=protocol.quorum_size,
             avoid=task.failed_orchestrators,
+            full=full,
         )
         if len(seats) < protocol.quorum_needed:
             return None
@@ -83,31 +95,39 @@ class Lifecycle:
         else:
             self._store(unleased(task, reason))
 
-    def complete(self, report: ReportResult, orchestrator: str) -> TaskRecord:
-        """Check a reported result and stage it with its payment.
+    def judge(self, report: ReportResult, orchestrator: str) -> OutcomeRecord | None:
+        """Check a reported result; what would complete its task, or None if the same one has.
 
         Raises Conflict for a superseded epoch, StatementInvalid for anything that does not hold.
-        A report that was taken before is answered as it was.
         """
         task = self._board.get(report.result.task_id)
         if self._is_repeated(task, report):
-            return task
-        if task.orchestrator != orchestrator:
-            raise Conflict("the lease is another orchestrator's: superseded")
-        done = verified(task, report.epoch)
-        outcome = self._outcome(task, report)
+            return None
+        self._require_lease(task, report.epoch, orchestrator)
+        return self._outcome(task, report)
+
+    def complete(self, outcome: OutcomeRecord, orchestrator: str) -> TaskRecord:
+        """Stage a judged result with its payment; raises Conflict if it is superseded by now."""
+        draw, result = outcome.draw, outcome.result
+        task = self._board.get(draw.task_id)
+        done = self._require_lease(task, draw.epoch, orchestrator)
         batch = Batch()
-        self._board.put(batch, done, outcome)
         self._settlement.settle(
             batch,
             task.task_id,
-            {report.result.worker_address: 1},
+            {result.worker_address: 1},
             _validator_weights(outcome, public_key_of(orchestrator)),
             self._now_ms(),
         )
+        self._board.put(batch, done, outcome)
         self._db.stage(batch)
         self._board.announce(task.task_id)
         return done
+
+    def _require_lease(self, task: TaskRecord, epoch: int, orchestrator: str) -> TaskRecord:
+        if task.orchestrator != orchestrator:
+            raise Conflict("the lease is another orchestrator's: superseded")
+        return verified(task, epoch)
 
     def anchor(self, batch: Batch, task_id: str, name: str, index: int, leaf: bytes) -> bool:
         """Add to a batch that the task's result is a leaf of the anchored batch `name`.
@@ -123,22 +143,14 @@ class Lifecycle:
         self._board.put(batch, anchored(task), placed)
         return True
 
-    def expire(self) -> float | None:
-        """End what is overdue; returns the time of the next deadline, Unix ms, or None."""
+    def expire(self) -> None:
+        """End what is overdue, and take leases back that ran out."""
         now_ms = self._now_ms()
-        upcoming = [self._expire_one(task, now_ms) for task in self._board.open_tasks()]
-        return min(upcoming, default=None)
-
-    def _expire_one(self, task: TaskRecord, now_ms: int) -> float:
-        if task.deadline_ms <= now_ms:
-            self._service.end(task, "deadline_exceeded", "no result before the deadline")
-            return float("inf")
-        if task.phase == "leased" and task.lease_until_ms <= now_ms:
-            self.release(task.task_id, task.epoch, "the orchestrator's lease ran out")
-            return float("inf")
-        if task.phase == "leased":
-            return min(task.lease_until_ms, task.deadline_ms)
-        return task.deadline_ms
+        for task in self._board.open_tasks():
+            if task.deadline_ms <= now_ms:
+                self._service.end(task, "deadline_exceeded", "no result before the deadline")
+            elif task.phase == "leased" and task.lease_until_ms <= now_ms:
+                self.release(task.task_id, task.epoch, "the orchestrator's lease ran out")
 
     def _signed_draw(self, task: TaskRecord, seats: tuple[Candidate, ...]) -> Draw:
         draw = Draw(
@@ -155,8 +167,11 @@ class Lifecycle:
         return sign_draw(draw, self._network.network.chain_id, self._identity)
 
     def _lease_ms(self, task: TaskRecord) -> int:
-        units = self._service.work_units(task)
-        return int((self._network.protocol.lease_s + units / 1e12 * LEASE_PER_TERA_S) * 1000)
+        workload = WORKLOADS[task.kind]
+        trace_bytes = workload.trace_bytes(workload.from_canonical(task.parameters))
+        work_s = task.work_units / 1e12 * LEASE_PER_TERA_S
+        trace_s = trace_bytes / 2**20 * LEASE_PER_MIB_S
+        return int((self._network.protocol.lease_s + work_s + trace_s) * 1000)
 
     def _is_repeated(self, task: TaskRecord, report: ReportResult) -> bool:
         if task.status != "completed" or task.epoch != report.epoch:
@@ -168,9 +183,12 @@ class Lifecycle:
         chain_id = self._network.network.chain_id
         if task.draw is None:
             raise Conflict("the task has no draw")
+        check_nonce(report.result.nonce, task.draw, self._network.protocol.max_attempts)
         check_result(report.result, report.manifest, task.draw, chain_id)
         for verdict in report.verdicts:
             check_verdict(verdict, task.draw, report.result, chain_id)
+        if len({verdict.validator_key for verdict in report.verdicts}) != len(report.verdicts):
+            raise StatementInvalid("a validator's verdict stands twice", field="verdicts")
         counted = decide(report.verdicts, seats=len(task.draw.seats), needed=task.draw.needed)
         if counted != "valid":
             raise StatementInvalid("the verdicts make no quorum for this result", field="verdicts")

@@ -112,7 +112,7 @@ class MarketService:
     ) -> TaskView:
         """Reserve the reward and take the task; returns when it is durable."""
         key = idempotency_key or secrets.token_hex(16)
-        request = sha256(msgspec.json.encode(task, enc_hook=_wire, order="sorted")).digest()
+        request = _digest_of(task)
         known = self._keys.get(_key_of(account, key))
         if known is None:
             record = self._admit(task, account, key, request)
@@ -190,11 +190,6 @@ class MarketService:
             raise NotFound("no such artifact here", field="sha256", remedy="see the task's outputs")
         return self._artifacts.path(sha256_hex)
 
-    def work_units(self, task: TaskRecord) -> int:
-        """Multiply-adds of a stored task."""
-        workload = WORKLOADS[task.kind]
-        return workload.work_units(workload.from_canonical(task.parameters))
-
     async def wait(self, task_id: str, *, seen: str) -> TaskView:
         """Return the task as soon as its phase differs from `seen`."""
         while (record := self._board.get(task_id)).phase == seen:
@@ -219,6 +214,7 @@ class MarketService:
             reward=task.reward,
             created_ms=now_ms,
             deadline_ms=self._deadline_ms(task.deadline_s, now_ms),
+            work_units=quote.work_units,
         )
         batch = Batch()
         self._settlement.reserve(batch, record.task_id, account, record.reward, now_ms)
@@ -313,7 +309,7 @@ def _key_of(account: str, key: str) -> bytes:
     return sha256(tagged("tmnode/idempotency", 1, "", text(account), text(key))).digest()
 
 
-def _wire(value: object) -> str:
-    if isinstance(value, Amount):
-        return value.to_wire()
-    raise NotImplementedError(f"no canonical form for {type(value).__name__}")
+def _digest_of(task: NewTask) -> bytes:
+    """Before anything of the request was looked at: of whatever JSON can hold."""
+    fields = (task.challenge_type, task.payload, task.reward.to_wire(), task.deadline_s)
+    return sha256(json.dumps(fields, sort_keys=True).encode()).digest()

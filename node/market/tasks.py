@@ -45,6 +45,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     reward: Amount
     created_ms: int
     deadline_ms: int
+    work_units: int = 0
+    """Multiply-adds of the work."""
     phase: Phase = "queued"
     epoch: int = 0
     """0 before the first lease; raised by each lease."""

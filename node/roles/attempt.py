@@ -7,8 +7,6 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from gpu.workloads import WORKLOADS
-from node.config import ProtocolSection
 from node.directory import Directory
 from node.roles.outputs import OutputMissing, OutputShelf, check_inline
 from node.verification.challenge import commitment_of
@@ -52,7 +50,6 @@ VERDICT_TIMEOUT_S = 300.0
 GRACE_S = 0.5
 """Once enough validators have answered, how long the others may still come in, so that one that
 stalls holds nobody up and one that is a little slower is paid."""
-JOB_PER_TERA_S = 100
 
 A = TypeVar("A", bound=Message)
 
@@ -90,18 +87,19 @@ class Attempt:
         draw: Draw,
         nonce: int,
         worker: str,
+        work_s: float,
         chain_id: str,
-        protocol: ProtocolSection,
         shelf: OutputShelf,
     ) -> None:
+        """`work_s` is what the worker has from taking the job to its result."""
         self._network = network
         self._shelf = shelf
         self._directory = directory
         self._draw = draw
         self._nonce = nonce
         self._worker = worker
+        self._work_s = work_s
         self._chain_id = chain_id
-        self._protocol = protocol
         self._accepted = False
 
     async def run(self, outcomes: trio.MemoryReceiveChannel[JobCommitted | JobFailed]) -> Verified:
@@ -146,7 +144,7 @@ class Attempt:
             draw=self._draw,
             nonce=self._nonce,
             commitments=tuple(commitments.values()),
-            lease_s=self._job_s(),
+            lease_s=self._work_s,
         )
         answer = (await self._ask_worker(lease, JobAnswer)).answer
         if answer.taken:
@@ -158,12 +156,9 @@ class Attempt:
     async def _await_result(
         self, outcomes: trio.MemoryReceiveChannel[JobCommitted | JobFailed]
     ) -> JobCommitted:
-        """The worker's commitment, or a failure: said so, gone, or too late.
-
-        Another job, as long as this one, may be ahead in the worker's queue.
-        """
+        """The worker's commitment, or a failure: said so, gone, or too late."""
         message: JobCommitted | JobFailed | None = None
-        with trio.move_on_after(2 * self._job_s() + ANSWER_TIMEOUT_S):
+        with trio.move_on_after(self._work_s):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch_worker, nursery.cancel_scope)
                 message = await outcomes.receive()
@@ -316,13 +311,3 @@ class Attempt:
         if not isinstance(answer, kind):
             raise AttemptFailed("the worker's answer is of another kind", strikes=1)
         return answer
-
-    def _job_s(self) -> float:
-        return job_s(self._draw, self._protocol)
-
-
-def job_s(draw: Draw, protocol: ProtocolSection) -> float:
-    """Seconds that a worker has for the draw's job once it begins."""
-    workload = WORKLOADS[draw.kind]
-    units = workload.work_units(workload.from_canonical(draw.parameters))
-    return protocol.job_lease_s + units / 1e12 * JOB_PER_TERA_S

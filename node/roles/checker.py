@@ -83,9 +83,7 @@ class Checker:
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
-        self._gate = DrawGate(
-            chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms
-        )
+        self._gate = DrawGate(chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms)
         self._now_ms = now_ms
         self._backend = backend
         self._scratch = scratch
@@ -129,7 +127,8 @@ class Checker:
 
     def _forget_past(self, batch: Batch) -> None:
         stop = u64(max(0, self._now_ms() - KEEP_REVEALS_MS))
-        for key, _ in self._reveals.items(stop=stop):
+        past = [key for key, _ in self._reveals.items(stop=stop)]
+        for key in past:
             self._reveals.delete(batch, key)
 
     async def _on_verdict(self, sender: str, message: RequestVerdict) -> VerdictAnswer:

@@ -6,17 +6,18 @@ from contextlib import suppress
 import trio
 
 from node.directory import Directory
-from node.errors import NodeError
+from node.errors import Conflict, NodeError
 from node.events import first_of
 from node.l1.client import L1Client
 from node.l1.errors import L1Error
 from node.market.board import TaskBoard
-from node.market.lifecycle import Lifecycle
-from node.market.tasks import TaskRecord
+from node.market.lifecycle import WORK_PER_TERA_S, Lifecycle
+from node.market.tasks import OutcomeRecord, TaskRecord
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
-from node.verification.statements import Draw
+from node.verification.statements import Draw, strict_hex
 from node.wire.leases import (
+    MAX_OFFER,
     BatchAnchored,
     CancelLease,
     LeaseAnswers,
@@ -32,9 +33,11 @@ from storage.store import Batch
 
 LEASES_PER_ORCHESTRATOR = 64
 """Leases held by one orchestrator at a time; the other tasks stay queued, where no lease ages."""
+LEASES_PER_SLOT = 2
+AHEAD_S = 10.0
+"""Leased work for each slot of the workers: two tasks, or as many small ones as a slow core does
+in this time. A lease must not run out because the workers had too much to do."""
 OFFER_TIMEOUT_S = 10.0
-OFFER_SIZE = 32
-"""Draws in one message."""
 EXPIRY_PAUSE_S = 0.5
 LOST_AFTER_S = 1.5
 """How long an orchestrator may be disconnected before its leases go to others."""
@@ -67,7 +70,7 @@ class MarketRole:
         self._anchors = anchors
         self._l1 = l1
         self._proposer_keys = proposer_keys
-        self._offered: set[tuple[str, int]] = set()
+        self._offered: dict[tuple[str, int], str] = {}
         self._nursery: trio.Nursery | None = None
         network.serve(ReportResult, self._on_result)
         network.serve(ReportFailure, self._on_failure)
@@ -79,7 +82,9 @@ class MarketRole:
         if not queued:
             return ()
         validators = len(self._directory.active("validator"))
-        return (f"{queued} tasks wait for a lease; {validators} validators are connected",)
+        workers = len(self._directory.active("worker"))
+        there = f"{validators} validators and {workers} workers are connected"
+        return (f"{queued} tasks wait for a lease; {there}",)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Lease, watch and expire until cancelled."""
@@ -100,14 +105,20 @@ class MarketRole:
             await first_of(*changes)
 
     def _lease_queued(self) -> None:
+        leased = list(self._board.leased_tasks())
+        count, work_s = len(leased), sum(map(_work_s, leased))
         for task in self._board.queued_tasks():
-            candidates = [
-                one
-                for one in self._directory.candidates(task.kind)
-                if self._board.leases_of(one.peer_id) < LEASES_PER_ORCHESTRATOR
-            ]
-            if self._lifecycle.lease(task, candidates) is None:
+            slots = self._directory.slots(task.kind)
+            if count >= slots * LEASES_PER_SLOT and work_s >= slots * AHEAD_S:
                 break
+            candidates = self._directory.candidates(task.kind)
+            full = [one.peer_id for one in candidates if self._is_full(one.peer_id)]
+            if self._lifecycle.lease(task, candidates, full) is None:
+                break
+            count, work_s = count + 1, work_s + _work_s(task)
+
+    def _is_full(self, peer_id: str) -> bool:
+        return self._board.leases_of(peer_id) >= LEASES_PER_ORCHESTRATOR
 
     def _offer_leased(self) -> None:
         """Send leases that this process has not sent yet, also those from before a restart."""
@@ -117,11 +128,11 @@ class MarketRole:
                 continue
             if self._directory.is_connected(task.orchestrator):
                 groups.setdefault(task.orchestrator, []).append(task.draw)
-                self._offered.add((task.task_id, task.epoch))
+                self._offered[task.task_id, task.epoch] = task.orchestrator
         if self._nursery is not None:
             for peer_id, draws in groups.items():
-                for start in range(0, len(draws), OFFER_SIZE):
-                    part = tuple(draws[start : start + OFFER_SIZE])
+                for start in range(0, len(draws), MAX_OFFER):
+                    part = tuple(draws[start : start + MAX_OFFER])
                     self._nursery.start_soon(self._offer, peer_id, part)
 
     async def _offer(self, peer_id: str, draws: tuple[Draw, ...]) -> None:
@@ -148,20 +159,17 @@ class MarketRole:
             self._lifecycle.release(draw.task_id, draw.epoch, reason)
 
     def _retire_offers(self) -> None:
-        """Forget offers whose lease is over; stop the orchestrators of tasks that were ended."""
-        for task_id, epoch in list(self._offered):
-            task = self._board.get(task_id)
-            if task.phase == "leased" and task.epoch == epoch:
+        """Forget offers whose lease is over; stop orchestrators that work on them in vain."""
+        for (task_id, epoch), orchestrator in list(self._offered.items()):
+            if self._board.is_leased(task_id, epoch):
                 continue
-            self._offered.discard((task_id, epoch))
-            if task.phase == "refunded" and self._nursery is not None:
-                self._nursery.start_soon(self._cancel, task)
+            del self._offered[task_id, epoch]
+            if self._board.get(task_id).status != "completed" and self._nursery is not None:
+                self._nursery.start_soon(self._cancel, orchestrator, CancelLease(task_id, epoch))
 
-    async def _cancel(self, task: TaskRecord) -> None:
-        if task.orchestrator:
-            with suppress(P2PError):
-                message = CancelLease(task.task_id, task.epoch)
-                await self._network.request(task.orchestrator, message, timeout_s=OFFER_TIMEOUT_S)
+    async def _cancel(self, orchestrator: str, message: CancelLease) -> None:
+        with suppress(P2PError):
+            await self._network.request(orchestrator, message, timeout_s=OFFER_TIMEOUT_S)
 
     async def _expiry_loop(self) -> None:
         while True:
@@ -191,19 +199,36 @@ class MarketRole:
                 self._lifecycle.release(task.task_id, task.epoch, "the orchestrator was lost")
 
     async def _on_result(self, sender: str, message: ReportResult) -> Ack:
+        """Judge first: nothing is fetched or stored for whoever has no result to report."""
         try:
-            if message.inline:
-                await self._shelf.take(message.manifest, message.inline)
-            elif self._board.get(message.result.task_id).status == "in_progress":
-                arguments = [output.sha256 for output in message.manifest.outputs]
-                await self._shelf.fetch(sender, OUTPUT, message.manifest, arguments)
-            self._lifecycle.complete(message, sender)
+            outcome = self._lifecycle.judge(message, sender)
+            if outcome is not None:
+                await self._take_outputs(sender, message)
+                await self._complete(outcome, sender)
         except OutputMissing as error:
             raise RequestRefused("output", str(error)) from error
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
         await self._db.flushed()
         return Ack()
+
+    async def _take_outputs(self, sender: str, message: ReportResult) -> None:
+        if message.inline:
+            await self._shelf.take(message.manifest, message.inline)
+        else:
+            arguments = [output.sha256 for output in message.manifest.outputs]
+            await self._shelf.fetch(sender, OUTPUT, message.manifest, arguments)
+
+    async def _complete(self, outcome: OutcomeRecord, sender: str) -> None:
+        """Complete the task, unless a repeated report did while the outputs were on their way."""
+        known = self._board.outcome(outcome.draw.task_id)
+        if known is not None and known.result == outcome.result:
+            return
+        try:
+            self._lifecycle.complete(outcome, sender)
+        except Conflict:
+            await self._shelf.drop(outcome.manifest)
+            raise
 
     async def _on_failure(self, sender: str, message: ReportFailure) -> Ack:
         task = self._board.find(message.task_id)
@@ -216,11 +241,13 @@ class MarketRole:
         """Look the batch up in the chain and give its tasks their place in it."""
         if len(message.task_ids) != len(message.leaves):
             raise RequestRefused("batch", "one leaf for each task is needed")
+        if not any(map(self._waits_for_anchor, message.task_ids)):
+            return Ack()  # it was told before, or by somebody with other people's results
         try:
             block = await self._l1.block(message.height)
             if block is None:
                 raise RequestRefused("block", "this market has not seen that block yet")
-            anchor = anchor_in(block, message.batch, self._proposer_keys)
+            anchor = anchor_in(block, message.batch, await self._proposers())
             self._place(message, AnchorRecord(anchor, message.leaves))
         except L1Error as error:
             raise RequestRefused("l1", str(error)) from error
@@ -229,7 +256,19 @@ class MarketRole:
         await self._db.flushed()
         return Ack()
 
+    def _waits_for_anchor(self, task_id: str) -> bool:
+        task = self._board.find(task_id)
+        return task is not None and task.phase == "verified"
+
+    async def _proposers(self) -> tuple[bytes, ...]:
+        """The pinned keys; without any, those that the L1 itself names."""
+        if self._proposer_keys:
+            return self._proposer_keys
+        named = await self._l1.validators()
+        return tuple(strict_hex(one.pq_pub_key, "pq_pub_key") for one in named)
+
     def _place(self, message: BatchAnchored, record: AnchorRecord) -> None:
+        """Store the anchor if it is one of a result here."""
         batch = Batch()
         self._anchors.put(batch, record)
         name = message.batch.task_id
@@ -238,6 +277,11 @@ class MarketRole:
             for index, task_id in enumerate(message.task_ids)
             if self._lifecycle.anchor(batch, task_id, name, index, message.leaves[index])
         ]
-        self._db.stage(batch)
+        if placed:
+            self._db.stage(batch)
         for task_id in placed:
             self._board.announce(task_id)
+
+
+def _work_s(task: TaskRecord) -> float:
+    return task.work_units / 1e12 * WORK_PER_TERA_S

@@ -13,12 +13,13 @@ from typing import NamedTuple
 import msgspec
 import trio
 
+from gpu.workloads import WORKLOADS
 from node.config import ProtocolSection
 from node.directory import Directory
 from node.errors import Conflict, NotFound
 from node.events import first_of
 from node.roles.admission import DrawGate
-from node.roles.attempt import Attempt, AttemptFailed, Verified, WorkerBusy, job_s
+from node.roles.attempt import Attempt, AttemptFailed, Verified, WorkerBusy
 from node.roles.matching import Bench, pick_worker
 from node.roles.outputs import OutputShelf
 from node.verification.statements import JOB_STRIDE, Draw, StatementInvalid, nonce_of
@@ -47,6 +48,9 @@ MAX_LEASES = 256
 """Leases held at a time; more are refused as `busy`."""
 JOBS_PER_SLOT = 4
 """Attempts sent to a worker's slot ahead of need."""
+JOB_PER_TERA_S = 100
+"""Seconds that a slow CPU core takes for 10^12 work units."""
+LEAST_WORK_S = 1.0
 BUSY_PAUSE_S = 0.05
 REPORT_TIMEOUT_S = 30.0
 REPORT_PAUSE_S = 1.0
@@ -100,9 +104,7 @@ class Orchestrator:
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
-        self._gate = DrawGate(
-            chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms
-        )
+        self._gate = DrawGate(chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms)
         self._directory = directory
         self._shelf = shelf
         self._now_ms = now_ms
@@ -234,7 +236,7 @@ class Orchestrator:
         full: set[str] = set()
         begun = record.attempts if record else 0
         reason = "no attempt was made"
-        while begun < self._protocol.max_attempts and self._has_time(draw, begun):
+        while begun < self._protocol.max_attempts and (begun == 0 or self._has_time(draw)):
             worker = await self._wait_worker(draw, tried, full)
             begun += 1
             await self._store(LeaseRecord(draw, begun))
@@ -272,8 +274,8 @@ class Orchestrator:
             draw,
             nonce,
             worker,
+            self._work_s(draw),
             self._chain_id,
-            self._protocol,
             self._shelf,
         )
         try:
@@ -286,9 +288,15 @@ class Orchestrator:
             with trio.CancelScope(shield=True), trio.move_on_after(1):
                 await attempt.release()
 
-    def _has_time(self, draw: Draw, begun: int) -> bool:
-        """Another attempt only if there is time for all of it, or its work would go unpaid."""
-        return begun == 0 or self._remaining_s(draw) >= job_s(draw, self._protocol)
+    def _work_s(self, draw: Draw) -> float:
+        """What a worker gets for one attempt: so much that time is left to check it, and for
+        another worker if this one never answers."""
+        most_s = self._protocol.job_lease_s + _slow_s(draw)
+        return min(most_s, self._remaining_s(draw) / 2)
+
+    def _has_time(self, draw: Draw) -> bool:
+        """Whether another attempt could be done in time: work that comes too late is unpaid."""
+        return self._work_s(draw) >= max(LEAST_WORK_S, _slow_s(draw) / 2)
 
     async def _wait_worker(self, draw: Draw, tried: set[str], full: set[str]) -> str:
         """The next worker; after a pause also those that were `full` when they were asked."""
@@ -300,7 +308,7 @@ class Orchestrator:
             ]
             picked = pick_worker(
                 benches,
-                task_id=draw.task_id,
+                task_id=f"{draw.task_id}/{draw.epoch}",
                 load=self._load,
                 strikes=self._strikes,
                 tried=tried,
@@ -321,7 +329,9 @@ class Orchestrator:
                 await self._network.request(market, report, timeout_s=REPORT_TIMEOUT_S)
             except RequestRefused as refusal:
                 if refusal.code in FINAL_REFUSALS:
-                    log.warning("task %s, epoch %d is unpaid: %s", draw.task_id, draw.epoch, refusal)
+                    log.warning(
+                        "task %s, epoch %d is unpaid: %s", draw.task_id, draw.epoch, refusal
+                    )
                     return
                 await trio.sleep(REPORT_PAUSE_S)
             except P2PError:
@@ -368,6 +378,12 @@ def _report_of(draw: Draw, verified: Verified) -> ReportResult:
         verdicts=verified.verdicts,
         inline=verified.outputs,
     )
+
+
+def _slow_s(draw: Draw) -> float:
+    workload = WORKLOADS[draw.kind]
+    units = workload.work_units(workload.from_canonical(draw.parameters))
+    return units / 1e12 * JOB_PER_TERA_S
 
 
 def _follows(draw: Draw, earlier: Draw) -> bool:

@@ -4,7 +4,8 @@ Small outputs travel inside messages. Others are fetched in bulk into the orches
 store before it reports, so that the market never depends on a worker that was already paid.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ from node.verification.statements import Manifest, OutputRef
 from p2p.errors import P2PError, RequestRefused
 from p2p.network import BulkSource, Network
 from storage.artifacts import ArtifactHasher, ArtifactRef, ArtifactStore
+from storage.errors import ArtifactFailed
 
 OUTPUT = "output"
 """Bulk transfer of an output that an orchestrator holds; argument: its SHA-256."""
@@ -40,7 +42,8 @@ class OutputShelf:
         """Store outputs that came inside a message; raises OutputMissing if they are others."""
         check_inline(manifest, inline)
         for data in inline:
-            await self._offload(partial(self._artifacts.put, data))
+            with _disk():
+                await self._offload(partial(self._artifacts.put, data))
 
     async def fetch(
         self, peer_id: str, name: str, manifest: Manifest, arguments: Sequence[bytes]
@@ -56,7 +59,7 @@ class OutputShelf:
             await self._offload(partial(self._artifacts.delete, output.sha256.hex()))
 
     async def _fetch_one(self, peer_id: str, name: str, output: OutputRef, argument: bytes) -> None:
-        with self._artifacts.open_sink() as file:
+        with _disk(), self._artifacts.open_sink() as file:
 
             async def sink(chunk: bytes) -> None:
                 await self._offload(partial(file.write, chunk))
@@ -83,6 +86,15 @@ class OutputShelf:
         path = self._artifacts.path(name)
         chunks = file_chunks(lambda: path.open("rb"), self._offload)
         return BulkSource(size=path.stat().st_size, sha256=argument, chunks=chunks)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """A disk that refuses an output is one more reason not to have it."""
+    try:
+        yield
+    except ArtifactFailed as error:
+        raise OutputMissing(str(error)) from error
 
 
 def check_inline(manifest: Manifest, inline: Sequence[bytes]) -> None:

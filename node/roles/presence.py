@@ -1,5 +1,8 @@
 """Telling who we are and learning who the others are."""
 
+from contextlib import suppress
+
+import msgspec
 import trio
 
 from node.directory import Directory
@@ -9,6 +12,10 @@ from p2p.messages import Message
 from p2p.network import Network, Received
 
 HELLO_TIMEOUT_S = 5.0
+MAX_ADDRESSES = 16
+"""Own addresses that are announced: a machine may have more than a message takes."""
+MAX_APPROACHES = 16
+"""Peers dialled at a time because we heard of them; those not tried are heard of again."""
 
 
 class PresenceRole:
@@ -19,8 +26,10 @@ class PresenceRole:
     ) -> None:
         self._network = network
         self._directory = directory
-        self._presence = presence
+        addresses = presence.addresses[:MAX_ADDRESSES]
+        self._presence = msgspec.structs.replace(presence, addresses=addresses)
         self._interval_s = interval_s
+        self._approached: set[str] = set()
         directory.learn(network.peer_id, presence)
         directory.connection(network.peer_id, connected=True)
         network.serve(Hello, self._on_hello)
@@ -33,7 +42,7 @@ class PresenceRole:
             trio.open_nursery() as nursery,
         ):
             nursery.start_soon(self._publish)
-            nursery.start_soon(self._listen, received)
+            nursery.start_soon(self._listen, received, nursery)
             for peer in self._network.peers():
                 nursery.start_soon(self._greet, peer.peer_id)
             task_status.started()
@@ -48,16 +57,30 @@ class PresenceRole:
             await self._network.publish(PRESENCE_TOPIC, self._presence)
             await trio.sleep(self._interval_s)
 
-    async def _listen(self, received: trio.MemoryReceiveChannel[Received]) -> None:
+    async def _listen(
+        self, received: trio.MemoryReceiveChannel[Received], nursery: trio.Nursery
+    ) -> None:
         async for sender, message in received:
             if isinstance(message, Presence) and self._directory.learn(sender, message):
-                await self._approach(sender, message)
+                address = self._address_to_dial(sender, message)
+                if address:
+                    self._approached.add(sender)
+                    nursery.start_soon(self._approach, sender, address)
 
-    async def _approach(self, peer_id: str, presence: Presence) -> None:
-        """Dial a peer we only heard of. One of the two dials, or they would cross."""
-        if not self._directory.is_connected(peer_id) and self._network.peer_id < peer_id:
-            for address in presence.addresses[:1]:
+    def _address_to_dial(self, peer_id: str, presence: Presence) -> str:
+        """Its own address, if we only heard of it. One of the two dials, or they would cross."""
+        if self._directory.is_connected(peer_id) or self._network.peer_id > peer_id:
+            return ""
+        if peer_id in self._approached or len(self._approached) >= MAX_APPROACHES:
+            return ""
+        return next((one for one in presence.addresses[:1] if one.endswith(f"/{peer_id}")), "")
+
+    async def _approach(self, peer_id: str, address: str) -> None:
+        try:
+            with suppress(P2PError):  # a stranger's text is not always an address
                 await self._network.connect(address)
+        finally:
+            self._approached.discard(peer_id)
 
     async def _greet(self, peer_id: str) -> None:
         """Exchange presences at once instead of waiting for the next gossip."""

@@ -24,9 +24,10 @@ from storage.store import Batch
 from storage.tables import Table
 
 NOTIFY_TIMEOUT_S = 30.0
-NOTIFY_PAUSE_S = 1.0
-"""Before a market that could not be told is told again."""
-NOTIFY_TRIES = 600
+NOTIFY_PAUSES_S = (1.0, 60.0)
+"""Before a market that could not be told is told again: at first, and at most, doubled between."""
+NOTIFY_TRIES = 7 * 24 * 60
+"""A week of the longest pause: a market that stays away longer is given up."""
 CAUSE, AGAIN = "results:", "+"
 
 
@@ -160,11 +161,13 @@ class Submitter:
         await self._db.commit(batch)
 
     async def _tell(self, market: str, message: BatchAnchored) -> None:
+        pause_s, longest_s = NOTIFY_PAUSES_S
         for _ in range(NOTIFY_TRIES):
             with suppress(P2PError):
                 await self._network.request(market, message, timeout_s=NOTIFY_TIMEOUT_S)
                 return
-            await trio.sleep(NOTIFY_PAUSE_S)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
 
 def _batch_of(record: OutboundRecord) -> str:

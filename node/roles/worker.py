@@ -12,7 +12,6 @@ import msgspec
 import trio
 
 from gpu.errors import GpuError
-from gpu.workloads import WORKLOADS
 from gpu.workloads.base import JobContext, RunReport
 from node.config import ProtocolSection
 from node.offload import Offload
@@ -130,6 +129,9 @@ class Worker:
         self._scratch = scratch
         self._offload = offload
         self._jobs = Table(db, "jobs", JobRecord)
+        self._interrupted = [
+            (key.decode(), record) for key, record in self._jobs.items() if record.committed is None
+        ]
         self._running: dict[str, trio.CancelScope] = {}
         self._send, self._receive = trio.open_memory_channel[str](QUEUE_PER_SLOT * len(places))
         self.committed = 0
@@ -150,17 +152,16 @@ class Worker:
         known = {self._folder(key.decode()).name for key, _ in self._jobs.items()}
         await self._offload(lambda: _remove_others(self._scratch, known))
         async with trio.open_nursery() as nursery:
-            for key, record in list(self._jobs.items()):
-                if record.committed is None:
-                    failure = _failure(record, "the worker restarted")
-                    nursery.start_soon(self._give_up, key.decode(), record, failure)
+            for key, record in self._interrupted:
+                failure = _failure(record, "the worker restarted")
+                nursery.start_soon(self._give_up, key, record, failure)
             for place in self._places:
                 nursery.start_soon(self._serve_slot, place)
             nursery.start_soon(self._sweep_loop)
             task_status.started()
 
     async def _sweep_loop(self) -> None:
-        """Forget attempts whose time is over: their orchestrator was lost before it released them."""
+        """Forget attempts that are over and that their orchestrators never released."""
         while True:
             oldest = self._now_ms() - KEEP_MS
             for key, record in list(self._jobs.items()):

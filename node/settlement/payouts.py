@@ -26,7 +26,7 @@ from storage.store import Batch
 
 log = logging.getLogger(__name__)
 
-MAX_ENTRIES = 2_048
+MAX_ENTRIES = 1_024
 """Entries in one payout, so that making it blocks for less than a tenth of a second."""
 
 MAX_AT_ONCE = 64

@@ -15,6 +15,7 @@ and its money change together. Each is idempotent, and whatever raises has not t
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 
 import trio
@@ -115,7 +116,7 @@ class TransferSettlement:
             BadAddress: a payee's address could not be paid.
         """
         for address in (*workers, *validators):
-            check_address(address)
+            _check_payee(address)
         reservation = self._reservation(batch, task_id, unless="refund")
         source = accounts.reserved(task_id)
         reward = reservation.amount(source)
@@ -185,6 +186,10 @@ class TransferSettlement:
     ) -> bool:
         cause = f"{kind}:{name}"
         return self.ledger.post(batch, cause=cause, kind=kind, postings=postings, at_ms=at_ms)
+
+
+_check_payee = lru_cache(maxsize=4096)(check_address)
+"""A checksum costs as much as the rest of a settlement, and payees come again and again."""
 
 
 def _credits(parts: Split) -> list[Posting]:

@@ -1,6 +1,6 @@
 """Who is there: published on a topic that every node joins."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -24,7 +24,7 @@ class Presence(Message, frozen=True):
     """Kinds of work that its workers compute or its validators check."""
     addresses: tuple[str, ...]
     """Multiaddrs, each with the peer id."""
-    slots: int = 0
+    slots: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
     """Jobs that its workers run at the same time."""
 
 

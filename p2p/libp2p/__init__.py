@@ -11,6 +11,7 @@ few private names to do so. From the socket up:
     hardening   what keeps one bad peer from ending anything but its own stream
     swarm       connections in and out, and nothing libp2p would do on its own account
     host        protocol negotiation, identify and ping
+    gossip      gossipsub's wire: RPCs, queues, signatures
     pubsub      gossipsub's messages, checked before anything else happens to them
     mesh        gossipsub's router with bounds
     streams     streams of our own protocols, with deadlines

@@ -7,8 +7,7 @@ negotiating peer announces.
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -47,54 +46,51 @@ class Supervisor:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._nursery: trio.Nursery | None = None
+        self._started = trio.Event()
         self._finished = trio.Event()
         service._manager = self
 
+    async def run(self) -> None:
+        """Run the service until `stop`."""
+        async with trio.open_nursery() as self._nursery:
+            self._started.set()
+            await self._service.run()
+
+    async def stop(self) -> None:
+        """End the service and all its tasks."""
+        self._finished.set()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
     @property
     def is_started(self) -> bool:
-        return self._nursery is not None
+        return self._started.is_set()
 
     @property
     def is_running(self) -> bool:
         return self.is_started and not self.is_finished
 
     @property
-    def is_cancelled(self) -> bool:
-        return self._nursery is not None and self._nursery.cancel_scope.cancel_called
-
-    @property
     def is_finished(self) -> bool:
         return self._finished.is_set()
+
+    async def wait_started(self) -> None:
+        await self._started.wait()
 
     async def wait_finished(self) -> None:
         await self._finished.wait()
 
-    async def stop(self) -> None:
-        """The service may end; its tasks are cancelled when the block around it is left."""
-        self._finished.set()
-
     def run_task(
         self, task: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
     ) -> None:
-        if self._nursery is not None and not self.is_cancelled:
+        if self._nursery is not None and self.is_running:
             self._nursery.start_soon(self._once, task, *args, name=name)
 
     def run_daemon_task(
         self, task: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
     ) -> None:
-        if self._nursery is not None and not self.is_cancelled:
+        if self._nursery is not None and self.is_running:
             self._nursery.start_soon(self._always, task, *args, name=name)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncGenerator[None]:
-        """The service runs inside the block."""
-        async with trio.open_nursery() as self._nursery:
-            self._nursery.start_soon(self._service.run)
-            try:
-                yield
-            finally:
-                self._finished.set()
-                self._nursery.cancel_scope.cancel()
 
     async def _once(self, task: Callable[..., Awaitable[Any]], *args: Any) -> None:
         try:

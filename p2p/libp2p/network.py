@@ -61,11 +61,15 @@ async def open_libp2p_network(
     listeners = await bind(listen)
     async with trio.open_nursery() as nursery:
         network = Libp2pNetwork(nursery, identity, chain_id, addresses_of(listeners), limits)
-        async with network.running(listeners):
-            for peer_id, address in wanted:
-                nursery.start_soon(network.want, peer_id, address)
+        await network.start(listeners)
+        for peer_id, address in wanted:
+            nursery.start_soon(network.want, peer_id, address)
+        try:
             yield network
-        nursery.cancel_scope.cancel()
+        finally:
+            with shielded(_CLOSE_S):
+                await network.close()
+            nursery.cancel_scope.cancel()
 
 
 class Libp2pNetwork:
@@ -97,6 +101,7 @@ class Libp2pNetwork:
         self._pubsub = SafePubsub(
             self._host, self._router, self._topic_prefix, self._accept, limits
         )
+        self._door = trio.CancelScope()
         self._requesters: dict[str, Requester] = {}
         self._desk = RequestDesk(limits)
         self._bulk_desk = BulkDesk(limits)
@@ -105,30 +110,29 @@ class Libp2pNetwork:
         self._host.set_stream_handler(BULK, BulkServer(self._bulk_desk, limits).handle)
         self._swarm.register_notifee(_Doorman(self))
 
-    @asynccontextmanager
-    async def running(self, listeners: Sequence[trio.SocketListener]) -> AsyncGenerator[None]:
-        """libp2p's services run and connections are accepted inside the block."""
-        async with (
-            Supervisor(self._swarm).running(),
-            Supervisor(self._router).running(),
-            Supervisor(self._pubsub).running(),
-            trio.open_nursery() as doors,
-        ):
-            await self._pubsub.wait_until_ready()
-            for listener in listeners:
-                doors.start_soon(trio.serve_listeners, self._swarm.accept, [listener])
-            try:
-                yield
-            finally:
-                with shielded(_CLOSE_S):
-                    await self._hang_up()
-                doors.cancel_scope.cancel()
+    async def start(self, listeners: Sequence[trio.SocketListener]) -> None:
+        """Run libp2p's services and accept connections."""
+        for service in (self._swarm, self._router, self._pubsub):
+            supervisor = Supervisor(service)
+            self._nursery.start_soon(supervisor.run)
+            await supervisor.wait_started()
+        await self._pubsub.wait_until_ready()
+        if listeners:
+            self._nursery.start_soon(self._listen, listeners)
 
-    async def _hang_up(self) -> None:
+    async def close(self) -> None:
+        """Accept nobody any more and say goodbye to all."""
+        self._door.cancel()
         async with trio.open_nursery() as nursery:
             for connection in self._swarm.get_connections():
                 nursery.start_soon(connection.close)
         await self._host.close()
+
+    async def _listen(self, listeners: Sequence[trio.SocketListener]) -> None:
+        with self._door:
+            await trio.serve_listeners(
+                self._swarm.accept, list(listeners), handler_nursery=self._nursery
+            )
 
     def peers(self) -> tuple[PeerInfo, ...]:
         return tuple(

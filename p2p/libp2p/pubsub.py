@@ -8,9 +8,7 @@ arriving twice cannot be let in twice.
 """
 
 import logging
-import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +16,9 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX, Pubsub
-from libp2p.pubsub.rpc_queue import RpcQueue
-from libp2p.utils.varint import encode_varint_prefixed
+from libp2p.pubsub.pubsub import Pubsub
 
-from p2p.errors import BrokenFraming
-from p2p.identity import PUBLIC_KEY_BYTES, verify
+from p2p.libp2p.gossip import OutQueue, RpcReader, SeenIds, signer_of, statement
 from p2p.libp2p.host import GuardedHost
 from p2p.libp2p.mesh import BoundedGossipSub
 from p2p.libp2p.sockets import READ_BYTES
@@ -34,82 +29,11 @@ logger = logging.getLogger(__name__)
 Accept = Callable[[str, bytes, bytes], bool]
 """`accept(topic, data, signer's key)`: whether the message is good. Must not raise."""
 
-MAX_RPC_BYTES = 1024 * 1024
 _MAX_TOPIC_BYTES = 256
 _MAX_SEQNO_BYTES = 16
+_CHECKED_AT_ONCE = 16
 _MAX_WRAPPING_BYTES = 1024
 """What gossipsub may add to a message of ours, fields that we do not know included."""
-_SEEN_S = 120.0
-_MAX_SEEN = 65_536
-_BATCH_BYTES = 64 * 1024
-_ED25519_ID = bytes.fromhex("002408011220")
-_SIGNING_PREFIX: bytes = PUBSUB_SIGNING_PREFIX.encode()
-
-
-class SeenIds:
-    """Message ids of the last two minutes, without the thread that libp2p keeps for that."""
-
-    def __init__(self) -> None:
-        self._ids: OrderedDict[bytes, float] = OrderedDict()
-
-    def has(self, message_id: bytes) -> bool:
-        """Whether the id was added lately."""
-        return self._ids.get(message_id, -math.inf) > time.monotonic() - _SEEN_S
-
-    def add(self, message_id: bytes) -> bool:
-        """Remember the id; whether it is new."""
-        new = not self.has(message_id)
-        self._ids[message_id] = time.monotonic()
-        self._ids.move_to_end(message_id)
-        if len(self._ids) > _MAX_SEEN:
-            self._ids.popitem(last=False)
-        return new
-
-
-class RpcReader:
-    """Cuts a gossip stream into RPCs: each a varint length, at most `MAX_RPC_BYTES`, and a body."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """The RPCs that `data` completes. Raises BrokenFraming."""
-        self._buffer += data
-        bodies = []
-        while (span := self._span()) is not None:
-            bodies.append(bytes(self._buffer[slice(*span)]))
-            del self._buffer[: span[1]]
-        return bodies
-
-    def _span(self) -> tuple[int, int] | None:
-        length = 0
-        for position, byte in enumerate(self._buffer[:4]):
-            length |= (byte & 0x7F) << (7 * position)
-            if byte < 0x80:
-                if length > MAX_RPC_BYTES:
-                    break
-                end = position + 1 + length
-                return (position + 1, end) if len(self._buffer) >= end else None
-        else:
-            if len(self._buffer) < 4:
-                return None
-        raise BrokenFraming("an RPC over its bound")
-
-
-class OutQueue(RpcQueue):  # type: ignore[misc]
-    """RPCs waiting for one neighbour, encoded or not; the newest is dropped when it is full."""
-
-    async def batch(self) -> bytes | None:
-        """Everything that waits, up to about 64 KiB; None once the queue is closed."""
-        rpc = await self.pop()
-        if rpc is None:
-            return None
-        parts = [_encoded(rpc)]
-        size = len(parts[0])
-        while size < _BATCH_BYTES and (rpc := self._queue.pop()) is not None:
-            parts.append(_encoded(rpc))
-            size += len(parts[-1])
-        return b"".join(parts)
 
 
 class SafePubsub(Pubsub):  # type: ignore[misc]
@@ -144,7 +68,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             from_id=self.my_id.to_bytes(),
             seqno=self._next_seqno(),
         )
-        message.signature = self.sign_key.sign(_SIGNING_PREFIX + message.SerializeToString())
+        message.signature = self.sign_key.sign(statement(message))
         self.seen_messages.add(message.from_id + message.seqno)
         await self.router.publish(self.my_id, message)
 
@@ -165,11 +89,12 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             return False
         if not self._neighbours.take(neighbour.to_bytes(), trio.current_time()):
             return False
-        if not self._is_ours(message) or not _is_signed(message):
+        signer = signer_of(message) if self._is_ours(message) else None
+        if signer is None:
             return False
         self.seen_messages.add(message_id)
         topic = message.topicIDs[0].removeprefix(self._topic_prefix)
-        return self._accept(topic, message.data, message.from_id[len(_ED25519_ID) :])
+        return self._accept(topic, message.data, signer)
 
     def _is_ours(self, message: rpc_pb2.Message) -> bool:
         return (
@@ -189,8 +114,10 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
                 await trio.lowlevel.checkpoint()
 
     async def _take(self, neighbour: ID, rpc: rpc_pb2.RPC) -> None:
-        for message in rpc.publish:
+        for number, message in enumerate(rpc.publish, 1):
             await self.push_msg(neighbour, message)
+            if number % _CHECKED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         for subscription in rpc.subscriptions[: self.max_subscriptions_per_peer]:
             self.handle_subscription(neighbour, subscription)
         if rpc.HasField("control"):
@@ -257,24 +184,3 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             if self.peers.get(peer_id) is stream:
                 self._handle_dead_peer(peer_id)
             await stream.reset()
-
-
-def _is_signed(message: rpc_pb2.Message) -> bool:
-    """Whether the Ed25519 key that `from_id` names has signed it. (RSA keys are not for us.)"""
-    key = message.from_id[len(_ED25519_ID) :]
-    if not message.from_id.startswith(_ED25519_ID) or len(key) != PUBLIC_KEY_BYTES:
-        return False
-    unsigned = rpc_pb2.Message(
-        data=message.data,
-        topicIDs=message.topicIDs,
-        from_id=message.from_id,
-        seqno=message.seqno,
-    )
-    return verify(key, _SIGNING_PREFIX + unsigned.SerializeToString(), message.signature)
-
-
-def _encoded(rpc: rpc_pb2.RPC | bytes) -> bytes:
-    if isinstance(rpc, bytes):
-        return rpc
-    encoded: bytes = encode_varint_prefixed(rpc.SerializeToString())
-    return encoded

@@ -56,8 +56,8 @@ class Requester:
         try:
             await line.run()
         finally:
-            if self._line is line:
-                self._line = None
+            self._line = None
+            await line.close()
 
 
 class _Line:
@@ -77,17 +77,18 @@ class _Line:
     async def run(self) -> None:
         """Hand out answers until the stream is lost."""
         reader = FrameReader(self._limits.max_frame_bytes)
-        why = "the network is closed"
         try:
             while True:
                 data = await self._read(reader.partial)
                 for frame in reader.feed(data):
                     self.outstanding.answer(frame.request_id, frame.kind, frame.payload)
         except (MuxedStreamError, BrokenFraming) as error:
-            why = str(error)
-        finally:
-            self.outstanding.fail(why)
-            await end_stream(self._net_stream)
+            self.outstanding.fail(str(error))
+
+    async def close(self) -> None:
+        """No answer will come any more."""
+        self.outstanding.fail("the stream was lost")
+        await end_stream(self._net_stream)
 
     async def _read(self, partial: bool) -> bytes:
         if partial:

@@ -2,12 +2,15 @@
 
 Only three things differ from a real node: the network and the store are the in-memory twins, and
 blocking work runs inline (a virtual clock jumps over threads), so jobs run without the sandbox.
+Between a node's roles and its network stands a `Wire`, through which tests let nodes misbehave.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -29,17 +32,73 @@ from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.market.views import NewTask, TaskView
 from node.offload import Inline
+from p2p.errors import RequestTimeout
 from p2p.identity import Identity
 from p2p.memory import MemoryHub, virtual_clock_ms
+from p2p.messages import Message
+from p2p.network import Network
 from storage.artifacts import ArtifactStore
-from storage.database import open_database
+from storage.database import Database, open_database
 from storage.memory import MemoryStore
+from storage.store import Batch
 
 CHAIN = "cpc-devnet-1"
 
 
 def keys_of(number: int) -> NodeKeys:
     return NodeKeys(Identity.from_seed(bytes([number]) * 32), AccountKey(bytes([number + 99]) * 32))
+
+
+Handler = Callable[[str, Any], Awaitable[Message]]
+Answer = Callable[[str, Any, Handler], Awaitable[Message]]
+"""What a test puts before a handler: `answer(sender, request, handler)`."""
+Send = Callable[[str, Any], Awaitable[Message | None]]
+"""What a test puts before a request: another message to send instead, or None to lose it."""
+
+
+async def silence(*_: object) -> Message:
+    """An answer that never comes."""
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+class Wire:
+    """A member's network. `answers` and `sends` map types of requests to a test's own doing."""
+
+    def __init__(self, network: Network, member: "Member") -> None:
+        self._network = network
+        self._member = member
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def serve(self, request_type: type[Message], handler: Handler) -> None:
+        async def handle(sender: str, message: Message) -> Message:
+            self._member.heard[request_type] += 1
+            answer = self._member.answers.get(request_type)
+            if answer is None:
+                return await handler(sender, message)
+            return await answer(sender, message, handler)
+
+        self._network.serve(request_type, handle)
+
+    async def request(self, peer_id: str, message: Message, *, timeout_s: float) -> Message:
+        send = self._member.sends.get(type(message))
+        changed = message if send is None else await send(peer_id, message)
+        if changed is None:
+            await trio.sleep(timeout_s)
+            raise RequestTimeout(peer_id, timeout_s)
+        return await self._network.request(peer_id, changed, timeout_s=timeout_s)
+
+
+class Disk(MemoryStore):
+    """A store that can be cut off, as a power cut does: what is not written then never is."""
+
+    cut = False
+
+    def write(self, batch: Batch, *, sync: bool) -> None:
+        if not self.cut:
+            super().write(batch, sync=sync)
 
 
 class InlineCompute:
@@ -49,6 +108,9 @@ class InlineCompute:
         self.spoil: Callable[[Path, RunReport], RunReport] = lambda folder, report: report
         self.gate: trio.Event | None = None
         self.started = trio.Event()
+        self.running = 0
+        """Jobs begun and neither finished nor stopped."""
+        self.runs = 0
 
     async def run(
         self,
@@ -59,8 +121,13 @@ class InlineCompute:
         progress: Callable[[float], None],
     ) -> RunReport:
         self.started.set()
-        if self.gate is not None:
-            await self.gate.wait()
+        self.runs += 1
+        self.running += 1
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        finally:
+            self.running -= 1
         workload = WORKLOADS[kind]
         decoded = workload.from_canonical(parameters)
         report = workload.run(job, decoded, CpuBackend(), scratch, progress)
@@ -75,11 +142,16 @@ class Member:
     keys: NodeKeys
     config: Config
     folder: Path
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: Disk = field(default_factory=Disk)
     compute: InlineCompute = field(default_factory=InlineCompute)
     assembly: Assembly | None = None
     scope: trio.CancelScope | None = None
     ended: trio.Event = field(default_factory=trio.Event)
+    db: Database | None = None
+    answers: dict[type[Message], Answer] = field(default_factory=dict)
+    sends: dict[type[Message], Send] = field(default_factory=dict)
+    heard: Counter[type[Message]] = field(default_factory=Counter)
+    """Requests that came in, by type."""
 
     @property
     def peer_id(self) -> str:
@@ -121,10 +193,12 @@ class World:
         await self._nursery.start(self._run, member)
 
     async def crash(self, member: Member) -> None:
-        """End the node at once; what it had staged and not flushed is flushed by the twin."""
+        """End the node at once; what it had staged and not flushed is lost."""
         assert member.scope is not None
+        member.store.cut = True
         member.scope.cancel()
         await member.ended.wait()
+        member.store.cut = False
 
     async def _run(self, member: Member, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -147,11 +221,12 @@ class World:
         network = await stack.enter_async_context(
             self.hub.open_network(member.keys.identity, CHAIN, bootstrap=bootstrap)
         )
+        member.db = db
         return Parts(
             config=member.config,
             keys=member.keys,
             db=db,
-            network=network,
+            network=Wire(network, member),
             l1=self.l1,
             places=[member.compute] if "worker" in member.config.node.roles else [],
             scratch=member.folder / "scratch",

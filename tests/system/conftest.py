@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -280,23 +280,26 @@ class Net:
     def check_payments(self) -> None:
         """Every part of every completed task is paid, to the unit, and nothing else is."""
         owed = self.owed()
+        owed.pop(self.address("market"), None)  # what the market earns itself, it has already
         until(lambda: self.paid().total() >= owed.total(), "all that is owed is in blocks")
-        others = {seat.keys.account.address: seat.name for seat in self.layout.seats}
+        names = {self.address(name): name for name in self.clients}
         paid = self.paid()
-        assert paid == owed, {others.get(k, k): paid[k] - owed[k] for k in paid | owed}
+        assert paid == owed, {names.get(one, one): paid[one] - owed[one] for one in paid | owed}
 
     def check_books(self) -> None:
         """The market, stopped by this, has a sound ledger, and the chain agrees with it.
 
         With everything paid and nothing in flight the market's account on the chain must hold
-        what the ledger says it holds for others: a TRANSFER too many would be missing there.
+        what the ledger says it holds for others, and what it earned itself: a TRANSFER too many
+        would be missing there.
         """
+        earned = self.owed()[self.address("market")]
         self.wait_blocks(3)  # the market has seen the last payment's block
         assert self.stop("market")["market"][0] == 0
         report, holdings = self.audit()
         assert report.ok, report.findings
-        assert {name for name in holdings if not name.startswith(("customer:", "l1", "fees"))} == set()
-        assert report.held == self.ask_chain(self._balance_of_market)
+        assert [name for name in holdings if not name.startswith(("customer:", "l1", "fees"))] == []
+        assert report.held + earned == self.ask_chain(self._balance_of_market)
 
     def audit(self) -> tuple[AuditReport, dict[str, int]]:
         """The audit of a market that is down, and its balances, from a copy of its store."""
@@ -353,7 +356,7 @@ def _is_bad(line: str) -> bool:
 
 
 @contextmanager
-def running(layout: Layout) -> Iterator[Net]:
+def running_network(layout: Layout) -> Iterator[Net]:
     """Start the layout's processes and fund the customer; stop them all in the end."""
     devnet = Devnet(layout, DevnetOptions())
     with Loop() as loop:
@@ -366,11 +369,17 @@ def running(layout: Layout) -> Iterator[Net]:
             net.close()
 
 
+@pytest.fixture
+def running() -> Callable[[Layout], AbstractContextManager[Net]]:
+    """For tests that need a network of their own."""
+    return running_network
+
+
 @pytest.fixture(scope="session")
 def shared_net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     """One market, three validators (two verdicts of three decide), two workers."""
     folder = tmp_path_factory.mktemp("devnet")
-    with running(write_layout(folder, validators=3, workers=2, api_port=0)) as net:
+    with running_network(write_layout(folder, validators=3, workers=2, api_port=0)) as net:
         yield net
 
 

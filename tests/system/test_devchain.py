@@ -1,5 +1,6 @@
 """The development chain over real sockets and a real disk, as a process that gets killed."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
+import trio.testing
 
 from node.l1.blocks import Block
 from node.l1.client import HttpL1Client
@@ -29,7 +31,8 @@ from storage.store import Batch
 
 pytestmark = pytest.mark.system
 
-PROGRAM = Path(__file__).parent / "devchain_program.py"
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests/system/devchain_program.py"
 
 
 def key_of(number: int) -> AccountKey:
@@ -58,7 +61,8 @@ def configured(tmp_path: Path) -> Callable[..., DevChainConfig]:
 async def running(arguments: list[str]) -> AsyncIterator[tuple[trio.Process, str]]:
     """The program as a process, and its URL."""
     command = [sys.executable, str(PROGRAM), *arguments]
-    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE, env=environment)
     try:
         assert process.stdout is not None
         with trio.fail_after(30):
@@ -160,8 +164,7 @@ async def test_thousands_of_requests_on_one_connection(
     configured: Callable[..., DevChainConfig],
 ) -> None:
     async with open_devchain(configured()) as served:
-        host, port = served.host, int(served.url.rpartition(":")[2])
-        stream = await trio.open_tcp_stream(host, port)
+        stream = await trio.open_tcp_stream(served.host, served.port)
         async with stream:
             for _ in range(1_100):
                 await stream.send_all(b"GET /nonce/x HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -172,39 +175,67 @@ async def test_thousands_of_requests_on_one_connection(
                     answer += received
 
 
+@pytest.mark.parametrize("request_line", ["PUT /x", "DELETE /status", "GET /status", "POST /x"])
+async def test_an_answer_waits_for_its_request(
+    configured: Callable[..., DevChainConfig], request_line: str
+) -> None:
+    """The web server used to lose connections on which the answer came before the body."""
+    async with open_devchain(configured()) as served:
+        stream = await trio.open_tcp_stream(served.host, served.port)
+        async with stream:
+            for _ in range(3):
+                head = f"{request_line} HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n\r\n"
+                await stream.send_all(head.encode())
+                await stream.send_all(bytes(100_000))
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                await stream.send_all(bytes(100_000))
+                with trio.fail_after(5):
+                    answer = b""
+                    while not answer.endswith(b"}"):
+                        answer += await stream.receive_some()
+                assert answer.startswith(b"HTTP/1.1 ")
+
+
 async def test_kill_9_loses_no_block_that_was_shown(tmp_path: Path) -> None:
     """Blocks of every life follow each other, and what was in one stays in it."""
     arguments = [str(tmp_path / "l1"), "0", str(int(time.time()))]
-    shown: dict[int, Block] = {}
-    nonce = 0
-    for _ in range(3):
-        async with running(arguments) as (_process, url), httpx.AsyncClient() as http:
-            client = HttpL1Client(url, http)
-            with trio.fail_after(60):
-                nonce = await client.nonce(key_of(1).address, pending=True)
-                wanted = nonce + 10
-                while nonce < wanted:
-                    await client.send(transfer(key_of(5).address, 1).signed(key_of(1), nonce))
-                    nonce = await client.nonce(key_of(1).address, pending=True)
-                while await client.nonce(key_of(1).address, pending=False) < wanted:
-                    await trio.sleep(0.02)
-                tip = (await client.status()).height
-                for height in range(tip + 1):
-                    block = await client.block(height)
-                    assert block is not None
-                    assert shown.setdefault(height, block) == block
-    seen: list[int] = []
-    async with (
-        running(arguments) as (process, url),
-        httpx.AsyncClient() as http,
-        open_database(MemoryStore()) as db,
-    ):
+    lives, each = 3, 10
+    async with open_database(MemoryStore()) as db:
+        seen = Nonces()
+        for life in range(1, lives + 1):
+            async with running(arguments) as (_process, url), httpx.AsyncClient() as http:
+                client = HttpL1Client(url, http)
+                follower = Follower(client, db, seen.handler, poll_s=0.02)
+                with trio.fail_after(60):
+                    for nonce in range((life - 1) * each, life * each):
+                        await client.send(transfer(key_of(5).address, 1).signed(key_of(1), nonce))
+                    await seen.wait_for(follower, life * each)
+        async with running(arguments) as (process, url), httpx.AsyncClient() as http:
+            everything = Nonces()
+            await Follower(HttpL1Client(url, http), db, everything.handler, name="new").catch_up()
+            assert everything.order == seen.order == list(range(lives * each))
+            process.send_signal(signal.SIGTERM)
+            with trio.fail_after(10):
+                assert await process.wait() == 0
 
-        def handler(_batch: Batch, block: Block) -> None:
-            seen.extend(tx.nonce for tx in block.txs)
 
-        await Follower(HttpL1Client(url, http), db, handler).catch_up()
-        assert seen == list(range(30))
-        process.send_signal(signal.SIGTERM)
-        with trio.fail_after(10):
-            assert await process.wait() == 0
+class Nonces:
+    """The nonces in the blocks that were shown."""
+
+    def __init__(self) -> None:
+        self.order: list[int] = []
+        self._enough = trio.Event()
+        self._wanted = 0
+
+    def handler(self, batch: Batch, block: Block) -> None:
+        self.order.extend(tx.nonce for tx in block.txs)
+        batch.put(b"seen", str(len(self.order)).encode())
+        if len(self.order) >= self._wanted:
+            self._enough.set()
+
+    async def wait_for(self, follower: Follower, wanted: int) -> None:
+        self._enough, self._wanted = trio.Event(), wanted
+        async with trio.open_nursery() as nursery:
+            await nursery.start(follower.run)
+            await self._enough.wait()
+            nursery.cancel_scope.cancel()

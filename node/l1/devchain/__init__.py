@@ -12,8 +12,9 @@ talks to a real L1. Bottom up:
 `records`   all of it on disk.
 `receipts`, `events`  what may be asked about a transaction afterwards.
 `node`      the above together, as one object without sockets.
-`intake`    transactions as they come over HTTP; `server`, the ASGI application.
+`intake`    transactions as they come over HTTP.
+`server`    the ASGI application, of `routes` and `views`.
 `run`       opens and serves it: `open_devchain(config)`.
 
-Only `intake` and `server` import a web framework, and only `run` a web server.
+Only `intake`, `routes` and `server` import a web framework, and only `run` a web server.
 """

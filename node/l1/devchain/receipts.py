@@ -2,6 +2,8 @@
 
 import msgspec
 
+from node.l1.devchain.mempool import EXPIRED
+
 MAX_RECEIPTS = 10_000
 
 
@@ -39,8 +41,7 @@ class Receipts:
 
     def expired(self, tx_hash: str, now: float) -> None:
         """The transaction waited too long."""
-        error = "Transaction expired (TTL exceeded)"
-        self._put(tx_hash, Receipt("failed", None, int(now), error))
+        self._put(tx_hash, Receipt("failed", None, int(now), EXPIRED))
 
     def _put(self, tx_hash: str, receipt: Receipt) -> None:
         self._receipts[tx_hash] = receipt

@@ -1,8 +1,8 @@
 """The ASGI application: a short way in for transactions, and the FastAPI routes for the rest.
 
-A POST is read to its end before anything is answered: the web server gets confused by an answer
-that overtakes its request. A transaction in exact JSON then goes straight to the pool, and
-everything else through the routes, with the existing chain's words for what is wrong.
+A request is read to its end before anything is answered: the web server gets confused by an answer
+that overtakes it. A transaction in exact JSON then goes straight to the pool, and everything else
+through the routes, with the existing chain's words for what is wrong.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -29,13 +29,14 @@ def build_app(chain: DevChain) -> App:
     routes = build_routes(chain)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http":
             await routes(scope, receive, send)
             return
         body = await _read(receive)
+        is_tx = (scope["method"], scope["path"]) == ("POST", "/tx/send")
         if body is None:
             await _answer(send, 413, {"detail": f"more than {MAX_BODY_BYTES} bytes"})
-        elif not (scope["path"] == "/tx/send" and await _take(chain, scope, body, send)):
+        elif not (is_tx and await _take(chain, scope, body, send)):
             await routes(scope, _replay(body, receive), send)
 
     return app

@@ -119,6 +119,7 @@ class Market:
         self, db: Database, client: L1Client, parameters: SettlementParameters, key: AccountKey
     ) -> None:
         self.db = db
+        self._rest = client, parameters, key
         self.sender = Sender(key, db, client, confirmations=parameters.confirmations)
         self.settlement = TransferSettlement(
             db,
@@ -138,12 +139,18 @@ class Market:
             confirmations=parameters.confirmations,
         )
 
+    def under(self, **changes: object) -> "Market":
+        """The same market, restarted with other parameters."""
+        client, parameters, key = self._rest
+        return Market(self.db, client, msgspec.structs.replace(parameters, **changes), key)
+
     @property
     def ledger(self) -> Ledger:
         return self.settlement.ledger
 
     @staticmethod
     def now_ms() -> int:
+        """Trio's clock, from the chain's genesis on."""
         return GENESIS_TIME * 1000 + int(trio.current_time() * 1000)
 
 

@@ -235,8 +235,8 @@ def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@given(st.lists(STEPS, min_size=20, max_size=40))
-@settings(max_examples=25, deadline=None)
+@given(st.lists(STEPS, min_size=16, max_size=32))
+@settings(max_examples=15, deadline=None)
 def test_the_money_is_right_whatever_happens(
     make_world: Any, key: Callable[[int], AccountKey], steps: list[Step]
 ) -> None:

@@ -8,7 +8,7 @@ CHAIN = "cpc-devnet-1"
 
 def secrets_of(cast, result) -> dict[bytes, bytes]:
     return {
-        one.identity.public_key: secret_of(one.identity, CHAIN, result.task_id, result.nonce)
+        one.identity.public_key: secret_of(one.identity, CHAIN, cast.draw(), result.nonce)
         for one in cast.validators
     }
 
@@ -48,13 +48,21 @@ def test_a_secret_must_be_the_committed_one(cast) -> None:
         joint_seed(result, {}, {}, CHAIN)
 
 
-def test_secrets_differ_by_attempt_and_validator(cast) -> None:
+def test_secrets_differ_by_attempt_draw_and_validator(cast) -> None:
     one, two = cast.validators[0].identity, cast.validators[1].identity
+    draw = cast.draw()
     drawn = {
-        secret_of(one, CHAIN, "task", 1),
-        secret_of(one, CHAIN, "task", 2),
-        secret_of(one, CHAIN, "other", 1),
-        secret_of(one, "other-chain", "task", 1),
-        secret_of(two, CHAIN, "task", 1),
+        secret_of(one, CHAIN, draw, 1),
+        secret_of(one, CHAIN, draw, 2),
+        secret_of(one, CHAIN, cast.draw(task_id="another"), 1),
+        secret_of(one, CHAIN, cast.draw(expires_ms=draw.expires_ms + 1), 1),
+        secret_of(one, "other-chain", draw, 1),
+        secret_of(two, CHAIN, draw, 1),
     }
-    assert len(drawn) == 5
+    assert len(drawn) == 6
+
+
+def test_a_secret_is_the_same_after_a_restart(cast) -> None:
+    one = cast.validators[0].identity
+    again = type(one).from_seed(one.seed)
+    assert secret_of(one, CHAIN, cast.draw(), 6) == secret_of(again, CHAIN, cast.draw(), 6)

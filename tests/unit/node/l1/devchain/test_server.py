@@ -215,7 +215,11 @@ class Listener:
         self._gone = trio.Event()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        request = [{"type": "http.request"}]
+
         async def receive() -> Any:
+            if request:
+                return request.pop()
             await self._gone.wait()
             return {"type": "http.disconnect"}
 

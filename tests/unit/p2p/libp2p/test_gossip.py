@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from libp2p.utils.varint import encode_varint_prefixed
 
 from p2p.errors import BrokenFraming
-from p2p.libp2p.pubsub import MAX_RPC_BYTES, RpcReader, SeenIds
+from p2p.libp2p.gossip import MAX_RPC_BYTES, RpcReader, SeenIds
 
 
 @given(st.lists(st.binary(max_size=300), max_size=5), st.integers(1, 100))

@@ -7,7 +7,6 @@ managers close upward, so that each layer still has what it stands on.
 
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -23,6 +22,7 @@ from node.config import Config
 from node.errors import ConfigError
 from node.keys import find_passphrase, load_or_make_keys
 from node.l1.client import HttpL1Client
+from node.lifetime import open_stop_signal
 from node.logs import configure_logging
 from node.offload import Threads
 from node.roles.worker import Compute
@@ -41,13 +41,11 @@ BLOCKING_THREADS = 4
 
 
 async def run(config: Config) -> None:
-    """Run a node until SIGTERM or SIGINT; prints `ready …` once it is."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_node(config) as url:
-            print(f"ready {'+'.join(config.node.roles)} {url}", flush=True)
-            async for number in signals:
-                log.info("stopping on %s", signal.Signals(number).name)
-                break
+    """Run a node until it is told to stop; prints `ready …` once it is."""
+    async with open_stop_signal() as stop, open_node(config) as url:
+        print(f"ready {'+'.join(config.node.roles)} {url}", flush=True)
+        await stop.wait()
+        log.info("stopping")
 
 
 @asynccontextmanager

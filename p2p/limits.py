@@ -136,10 +136,6 @@ class RateTable:
         self._buckets.move_to_end(key)
         return bucket.take(now_s)
 
-    def forget(self, key: bytes) -> None:
-        """Drop the key's bucket."""
-        self._buckets.pop(key, None)
-
     def __len__(self) -> int:
         return len(self._buckets)
 

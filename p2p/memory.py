@@ -2,8 +2,9 @@
 
 A `MemoryHub` is the world. Networks opened on it are connected when one of them connects to the
 other's address, `/memory/<peer id>`, and then behave like the real ones: gossip passes from
-subscriber to subscriber, every message is encoded, signed and checked. Under pytest-trio's
-`autojump_clock` all of it runs in virtual time, `latency_s` per hop.
+subscriber to subscriber, every message is encoded, signed and checked. (What is published before
+a peer connects does not reach it; the real network may hand it the last seconds.) Under
+pytest-trio's `autojump_clock` all of it runs in virtual time, `latency_s` per hop.
 """
 
 import itertools

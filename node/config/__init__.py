@@ -18,7 +18,6 @@ from node.config.model import (
     P2PSection,
     ProtocolSection,
     Role,
-    ValidatorSection,
     WorkerSection,
 )
 from node.config.showing import plain, to_toml
@@ -36,7 +35,6 @@ __all__ = [
     "P2PSection",
     "ProtocolSection",
     "Role",
-    "ValidatorSection",
     "WorkerSection",
     "load_config",
     "load_network",

@@ -53,7 +53,6 @@ def load_config(
         p2p=_override(file.p2p, "p2p", listen=list(listen) or None),
         api=_override(file.api, "api", listen=api),
         worker=file.worker,
-        validator=file.validator,
         market=file.market,
         network=load_network(network),
     )

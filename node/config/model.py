@@ -126,13 +126,6 @@ class WorkerSection(msgspec.Struct, frozen=True, kw_only=True):
 
     slots: Annotated[int, Meta(ge=1, le=256)] = 1
     memory_limit: ByteSize = ByteSize(2 << 30)
-    min_price: Amount = Amount(0)
-
-
-class ValidatorSection(msgspec.Struct, frozen=True, kw_only=True):
-    """`[validator]`: what it does beside checking."""
-
-    orchestrate: bool = True
 
 
 class MarketSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,7 +141,6 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     p2p: P2PSection = P2PSection()
     api: ApiSection = ApiSection()
     worker: WorkerSection = WorkerSection()
-    validator: ValidatorSection = ValidatorSection()
     market: MarketSection = MarketSection()
 
 

@@ -9,6 +9,7 @@ import msgspec
 from node.amounts import UNITS_PER_CPC
 from node.keys import load_or_make_keys
 from node.l1.devchain.config import DevChainConfig, Genesis
+from node.lifetime import open_stop_signal
 from node.logs import configure_logging
 
 CHAIN_ID = "cpc-devnet-1"
@@ -26,7 +27,7 @@ def write_genesis(directory: Path, alloc: Mapping[str, int]) -> None:
 
 async def run_devchain(directory: Path, host: str, port: int, block_time_s: float) -> None:
     """Serve the chain until SIGINT or SIGTERM; prints `ready …` once it answers."""
-    from node.l1.devchain.run import run
+    from node.l1.devchain.run import open_devchain
 
     configure_logging("info", "l1")
     proposer = load_or_make_keys(directory).account
@@ -40,4 +41,6 @@ async def run_devchain(directory: Path, host: str, port: int, block_time_s: floa
         chain_id=CHAIN_ID,
         block_time_s=block_time_s,
     )
-    await run(config, lambda url: print(f"ready l1 {url}", flush=True))
+    async with open_stop_signal() as stop, open_devchain(config) as served:
+        print(f"ready l1 {served.url}", flush=True)
+        await stop.wait()

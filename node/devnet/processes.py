@@ -11,6 +11,7 @@ from typing import ClassVar
 import trio
 
 from node.errors import NodeError
+from node.lifetime import STOP_WITH_PARENT
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
@@ -57,8 +58,8 @@ class Program:
                 [*self.COMMAND, *self._arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **(environment or {})},
+                stdin=subprocess.PIPE,
+                env={**os.environ, STOP_WITH_PARENT: "1", **(environment or {})},
                 start_new_session=True,
             )
         with trio.move_on_after(START_TIMEOUT_S):

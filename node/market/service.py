@@ -21,6 +21,7 @@ from node.amounts import Amount
 from node.config import NetworkConfig
 from node.errors import (
     Conflict,
+    InsufficientFunds,
     InvalidInput,
     NotAllowed,
     NotFound,
@@ -217,7 +218,10 @@ class MarketService:
             work_units=quote.work_units,
         )
         batch = Batch()
-        self._settlement.reserve(batch, record.task_id, account, record.reward, now_ms)
+        try:
+            self._settlement.reserve(batch, record.task_id, account, record.reward, now_ms)
+        except InsufficientFunds as error:
+            raise InsufficientFunds(error.message, field="reward", remedy=error.remedy) from error
         self._board.put(batch, record)
         self._keys.put(batch, _key_of(account, key), IdempotencyRecord(record.task_id, request))
         self._db.stage(batch)

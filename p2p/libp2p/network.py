@@ -57,18 +57,20 @@ async def open_libp2p_network(
     Raises BadAddress, AddressInUse, CannotListen.
     """
     limits = limits or Limits()
-    wanted = [(peer_id, address) for address in bootstrap for peer_id, _ in [parse_peer(address)]]
+    wanted = [(parse_peer(address)[0], address) for address in bootstrap]
     listeners = await bind(listen)
     async with trio.open_nursery() as nursery:
         network = Libp2pNetwork(nursery, identity, chain_id, addresses_of(listeners), limits)
-        await network.start(listeners)
-        for peer_id, address in wanted:
-            nursery.start_soon(network.want, peer_id, address)
         try:
+            await network.start(listeners)
+            for peer_id, address in wanted:
+                nursery.start_soon(network.want, peer_id, address)
             yield network
         finally:
             with shielded(_CLOSE_S):
                 await network.close()
+            for listener in listeners:
+                listener.socket.close()
             nursery.cancel_scope.cancel()
 
 
@@ -221,6 +223,8 @@ class Libp2pNetwork:
         return True
 
     async def _dial(self, peer_id: str, address: str) -> None:
+        if self._door.cancel_called:
+            raise PeerUnreachable(peer_id, "the network is closing")
         try:
             await self._swarm.dial_addr(Multiaddr(address), ID.from_string(peer_id))
         except (BaseLibp2pError, OSError) as error:

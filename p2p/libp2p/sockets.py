@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import trio
-from libp2p.abc import IListener, IRawConnection, ITransport
+from libp2p.abc import IRawConnection, ITransport
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.connection.raw_connection import RawConnection
@@ -150,7 +150,3 @@ class Tcp(ITransport):  # type: ignore[misc]
     def create_listener(self, handler_function: object) -> NoReturn:
         """Nothing listens through libp2p."""
         raise NotImplementedError
-
-    def get_listener(self) -> IListener | None:
-        """Nothing listens through libp2p."""
-        return None

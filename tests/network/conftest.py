@@ -3,6 +3,7 @@
 Only three things differ from a real node: the network and the store are the in-memory twins, and
 blocking work runs inline (a virtual clock jumps over threads), so jobs run without the sandbox.
 Between a node's roles and its network stands a `Wire`, through which tests let nodes misbehave.
+A test asks for `autojump_clock` by name beside its world: pytest-trio looks nowhere else.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ import httpx
 import msgspec
 import pytest
 import trio
+from trio.testing import MockClock
 
 from gpu.cpu import CpuBackend
 from gpu.workloads import WORKLOADS
@@ -30,8 +32,16 @@ from node.l1.devchain.run import open_chain
 from node.l1.devchain.server import build_app
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
-from node.market.views import NewTask, TaskView
+from node.market.tasks import OutcomeRecord, TaskRecord
+from node.market.views import NewTask, NodeStatus, TaskView
 from node.offload import Inline
+from node.roles.orchestrator import LeaseRecord
+from node.roles.submitter import PendingResult
+from node.roles.worker import JobRecord
+from node.settlement.ledger import Ledger
+from node.settlement.network import settlement_parameters
+from node.settlement.split import split
+from node.verification.statements import addresses_of
 from p2p.errors import RequestTimeout
 from p2p.identity import Identity
 from p2p.memory import MemoryHub, virtual_clock_ms
@@ -41,8 +51,14 @@ from storage.artifacts import ArtifactStore
 from storage.database import Database, open_database
 from storage.memory import MemoryStore
 from storage.store import Batch
+from storage.tables import Table
 
 CHAIN = "cpc-devnet-1"
+DEPOSIT, REWARD = 1000, 10
+"""CPC: what the customer pays in, and what a task offers."""
+VALIDATOR_FUNDS = 100
+LONGEST_S = 3600
+"""Virtual seconds after which a test has failed."""
 
 
 def keys_of(number: int) -> NodeKeys:
@@ -105,7 +121,7 @@ class InlineCompute:
     """Runs jobs in the test's own process. `spoil` may change what a run leaves behind."""
 
     def __init__(self) -> None:
-        self.spoil: Callable[[Path, RunReport], RunReport] = lambda folder, report: report
+        self.spoil: Callable[[Path, RunReport], RunReport] | None = None
         self.gate: trio.Event | None = None
         self.started = trio.Event()
         self.running = 0
@@ -131,7 +147,7 @@ class InlineCompute:
         workload = WORKLOADS[kind]
         decoded = workload.from_canonical(parameters)
         report = workload.run(job, decoded, CpuBackend(), scratch, progress)
-        return self.spoil(scratch, report)
+        return report if self.spoil is None else self.spoil(scratch, report)
 
 
 @dataclass
@@ -212,11 +228,12 @@ class World:
                         task_status.started()
                         await trio.sleep_forever()
         finally:
+            member.assembly = None
             member.ended.set()
 
     async def _parts(self, member: Member, stack: AsyncExitStack) -> Parts:
-        others = [one for one in self.members.values() if one is not member]
-        bootstrap = [f"/memory/{one.peer_id}" for one in others if "market" in one.config.node.roles]
+        markets = [one for one in self.members.values() if "market" in one.config.node.roles]
+        bootstrap = [f"/memory/{one.peer_id}" for one in markets if one is not member]
         db = await stack.enter_async_context(open_database(member.store))
         network = await stack.enter_async_context(
             self.hub.open_network(member.keys.identity, CHAIN, bootstrap=bootstrap)
@@ -240,8 +257,70 @@ class World:
         nonce = await self.l1.nonce(self.customer.address, pending=True)
         draft = transfer(market.address, cpc * UNITS_PER_CPC)
         await self.l1.send(draft.signed(self.customer, nonce))
-        while self.market.account(self.customer.address).available == 0:
-            await trio.sleep(0.1)
+        await self.holds(lambda: self.market.account(self.customer.address).available)
+
+    async def meet(self) -> None:
+        """Wait until everybody that runs knows everybody."""
+        there = [one for one in self.members.values() if one.assembly is not None]
+        await self.holds(
+            lambda: all(one.assembly.info.status().peers == len(there) - 1 for one in there)
+        )
+
+    async def holds(self, condition: Callable[[], object]) -> None:
+        """Wait, in virtual time, for something of which there is no event."""
+        while not condition():  # noqa: ASYNC110
+            await trio.sleep(0.02)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self._market_db)
+
+    @property
+    def _market_db(self) -> Database:
+        db = self.members["market"].db
+        assert db is not None
+        return db
+
+    def record(self, task_id: str) -> TaskRecord:
+        found = Table(self._market_db, "tasks", TaskRecord).get(task_id.encode())
+        assert found is not None
+        return found
+
+    def outcomes(self) -> list[OutcomeRecord]:
+        return [one for _, one in Table(self._market_db, "outcomes", OutcomeRecord).items()]
+
+    def named(self, peer_id: str) -> Member:
+        return next(one for one in self.members.values() if one.peer_id == peer_id)
+
+    def team(self, role: str) -> list[Member]:
+        return [one for one in self.members.values() if role in one.config.node.roles]
+
+    def status(self) -> NodeStatus:
+        assembly = self.members["market"].assembly
+        assert assembly is not None
+        return assembly.info.status()
+
+    def artifacts(self, member: Member) -> int:
+        return len(list((member.folder / "artifacts").iterdir()))
+
+    def leftovers(self) -> list[str]:
+        """What validators and workers keep of attempts, on disk and in their stores."""
+        found = []
+        for member in self.team("validator"):
+            assert member.db is not None
+            for name, kind in (("leases", LeaseRecord), ("pending-results", PendingResult)):
+                found += [f"{member.name}: {name}" for _ in Table(member.db, name, kind).items()]
+            found += [f"{member.name}: artifact"] * self.artifacts(member)
+        for member in self.team("worker"):
+            assert member.db is not None
+            found += [f"{member.name}: job" for _ in Table(member.db, "jobs", JobRecord).items()]
+            found += [f"{member.name}: {one}" for one in (member.folder / "scratch").iterdir()]
+        return found
+
+    async def orchestrator(self, task_id: str) -> Member:
+        """Wait until the task is leased; who holds it."""
+        await self.holds(lambda: self.record(task_id).orchestrator)
+        return self.named(self.record(task_id).orchestrator)
 
     @property
     def market(self):
@@ -254,7 +333,7 @@ class World:
         task = NewTask(
             challenge_type="synthetic",
             payload={"seed": "s", "matrix_size": size, "iterations": iterations},
-            reward=Amount(10 * UNITS_PER_CPC),
+            reward=Amount(REWARD * UNITS_PER_CPC),
         )
         return await self.market.submit(
             msgspec.structs.replace(task, **changes), self.customer.address
@@ -285,7 +364,7 @@ async def open_world(
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
     funded = {customer.address: alloc * UNITS_PER_CPC}
     for number in range(2, 2 + validators):
-        funded[keys_of(number).account.address] = 100 * UNITS_PER_CPC
+        funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC
     config = DevChainConfig(
         proposer=proposer,
         genesis=Genesis(alloc=funded, genesis_time=virtual_clock_ms() // 1000),
@@ -301,19 +380,92 @@ async def open_world(
         transport = httpx.ASGITransport(build_app(chain))
         async with httpx.AsyncClient(transport=transport) as http:
             world = World(nursery, folder, http)
-            names = ["market"]
             world.add("market", "market")
-            names += [world.add(f"validator-{n}", "validator").name for n in range(1, 1 + validators)]
-            names += [world.add(f"worker-{n}", "worker").name for n in range(1, 1 + workers)]
-            for name in names:
-                await world.start(world.members[name])
-            await world.deposit(1000)
+            for role, count in (("validator", validators), ("worker", workers)):
+                for number in range(1, 1 + count):
+                    world.add(f"{role}-{number}", role)
+            for member in list(world.members.values()):
+                await world.start(member)
+            await world.meet()
+            await world.deposit(DEPOSIT)
             yield world
             nursery.cancel_scope.cancel()
 
 
 @pytest.fixture
 async def world(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
-    with trio.fail_after(3600):
+    """A market, three validators and two workers."""
+    assert isinstance(trio.lowlevel.current_clock(), MockClock)
+    with trio.fail_after(LONGEST_S):
         async with open_world(tmp_path) as opened:
             yield opened
+
+
+@pytest.fixture
+async def large_world(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
+    """The same with three workers."""
+    assert isinstance(trio.lowlevel.current_clock(), MockClock)
+    with trio.fail_after(LONGEST_S):
+        async with open_world(tmp_path, workers=3) as opened:
+            yield opened
+
+
+@pytest.fixture(scope="session")
+def check_money() -> Callable[[World], Awaitable[None]]:
+    return _check_money
+
+
+async def _check_money(world: World) -> None:
+    """Wait until all that was earned is on the chain, then compare every balance with the tasks."""
+    await world.holds(lambda: not _underway(world.ledger))
+    audit = world.ledger.audit()
+    assert audit.ok, audit.findings
+    market = world.members["market"]
+    assert await world.l1.balance(market.address) == audit.held
+    earned = _earned(world)
+    received, spent = await _transfers(world)
+    for member in (*world.team("worker"), *world.team("validator")):
+        funds = VALIDATOR_FUNDS * UNITS_PER_CPC if "validator" in member.name else 0
+        balance = await world.l1.balance(member.address)
+        assert balance == funds + earned[member.address] - spent[member.address], member.name
+    economics = world.network.economics
+    for label in (str(economics.burn_address), str(economics.treasury_address)):
+        assert received[label] == earned[label], label  # the chain itself adds fees to them
+    account = world.market.account(world.customer.address)
+    rewards = sum(outcome.draw.reward for outcome in world.outcomes())
+    assert account.available + account.reserved + rewards == DEPOSIT * UNITS_PER_CPC
+
+
+def _underway(ledger: Ledger) -> list[str]:
+    """Accounts with money that still has to go to the chain."""
+    resting = ("l1", "fees", "customer:", "reserved:")
+    return [name for name, _ in ledger.holdings() if not name.startswith(resting)]
+
+
+def _earned(world: World) -> Counter[str]:
+    """Units by address that completed tasks bring."""
+    earned: Counter[str] = Counter()
+    economics, rules = world.network.economics, settlement_parameters(world.network)
+    for outcome in world.outcomes():
+        draw, addresses = outcome.draw, addresses_of(outcome.draw, outcome.verdicts)
+        validators = Counter((*addresses, draw.seats[0].address))
+        workers = {outcome.result.worker_address: 1}
+        parts = split(draw.reward, rules.shares, workers, validators, rules.fee_reserve)
+        earned.update(dict(parts.workers))
+        earned.update(dict(parts.validators))
+        earned[str(economics.burn_address)] += parts.burn
+        earned[str(economics.treasury_address)] += parts.treasury
+    return earned
+
+
+async def _transfers(world: World) -> tuple[Counter[str], Counter[str]]:
+    """Units by address that transactions brought, and that they cost in fees."""
+    received: Counter[str] = Counter()
+    spent: Counter[str] = Counter()
+    for height in range((await world.l1.status()).height + 1):
+        block = await world.l1.block(height)
+        assert block is not None
+        for tx in block.txs:
+            received[tx.to_address or ""] += tx.amount
+            spent[tx.from_address] += tx.fee
+    return received, spent

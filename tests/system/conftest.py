@@ -29,7 +29,6 @@ from node.devnet.demo import Payments
 from node.devnet.layout import Layout, Seat, write_layout
 from node.devnet.network import Devnet, DevnetOptions
 from node.devnet.processes import Program
-from node.errors import NodeError
 from node.l1.client import HttpL1Client, Status
 from node.market.views import NodeStatus
 from node.settlement.audit import AuditReport

@@ -9,8 +9,9 @@ from pathlib import Path
 import trio
 
 from node.l1.devchain.config import DevChainConfig, Genesis
-from node.l1.devchain.run import run
+from node.l1.devchain.run import open_devchain
 from node.l1.keys import AccountKey
+from node.lifetime import open_stop_signal
 
 
 def key_of(number: int) -> AccountKey:
@@ -29,7 +30,13 @@ def main() -> None:
         port=int(port),
         block_time_s=0.2,
     )
-    trio.run(run, config, lambda url: print(url, flush=True))  # noqa: T201 - it is the protocol
+    trio.run(serve, config)
+
+
+async def serve(config: DevChainConfig) -> None:
+    async with open_stop_signal() as stop, open_devchain(config) as served:
+        print(served.url, flush=True)  # noqa: T201 - it is the protocol
+        await stop.wait()
 
 
 if __name__ == "__main__":

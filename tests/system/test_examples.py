@@ -105,7 +105,7 @@ def tmnode(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line(net, api, tmp_path) -> None:
-    """From buying to verifying offline: 0 as it is, 1 with a byte changed, 2 without pinned keys."""
+    """From buying to verifying offline: exit code 0 as it is, 1 changed, 2 without pinned keys."""
     fields = ["seed=cli", "matrix_size=64", "iterations=2", "--reward", "10.0"]
     submitted = tmnode("task", "submit", "synthetic", *fields, "--api", api, "--json")
     assert submitted.returncode == 0, submitted.stderr

@@ -43,7 +43,9 @@ def test_a_lie_is_found_and_not_paid(net) -> None:
         assert set(told.values()) == {"none", "last", "middle", "another"}
         accepted = [lie for job, lie in told.items() if job in results]
         assert set(accepted) == {"none"}
-        paid_to_liar = [t for t in tasks if net.receipt(t).result.worker_address == net.address(liar)]
+        paid_to_liar = [
+            t for t in tasks if net.receipt(t).result.worker_address == net.address(liar)
+        ]
         assert len(paid_to_liar) == len(accepted)
         rejections = sum(net.log(name).count("found the result invalid") for name in net.validators)
         assert rejections == sum(lie != "none" for lie in told.values())

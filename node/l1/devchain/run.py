@@ -1,10 +1,9 @@
 """Opening and serving a development chain."""
 
 import errno
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
@@ -34,18 +33,6 @@ class Served:
         """Where it answers."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
-
-
-async def run(config: DevChainConfig, ready: Callable[[str], None]) -> None:
-    """Run a chain until SIGTERM or SIGINT; calls `ready` with its URL once it answers.
-
-    Raises what `open_devchain` does.
-    """
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_devchain(config) as served:
-            ready(served.url)
-            async for _ in signals:
-                break
 
 
 @asynccontextmanager

@@ -39,9 +39,6 @@ NODE_MISTAKES = [
         "worker.memory_limit",
         "at least 256 MiB",
     ),
-    ("[worker]\nmin_price = 0.1", "worker.min_price", '"10.0"'),
-    ('[worker]\nmin_price = "-1"', "worker.min_price", "no sign"),
-    ("[validator]\norchestrate = 1", "validator.orchestrate", "true or false"),
     ("[market]\nmax_open_tasks = 0", "market.max_open_tasks", "from 1"),
 ]
 

@@ -85,15 +85,19 @@ class Lifecycle:
         self._store(leased(task, draw, seats[0].peer_id))
         return draw
 
-    def release(self, task_id: str, epoch: int, reason: str) -> None:
-        """Take a lease back: queue the task for the next epoch, or end it after the last."""
+    def release(self, task_id: str, epoch: int, reason: str, *, begun: bool = True) -> None:
+        """Take a lease back: queue the task for the next epoch, or end it after the last.
+
+        Only epochs that were `begun` count; a lease that was refused did no harm.
+        """
         task = self._board.get(task_id)
         if task.phase != "leased" or task.epoch != epoch:
             return
-        if epoch >= self._network.protocol.max_attempts:
+        failures = len(task.failed_orchestrators) + begun
+        if failures >= self._network.protocol.max_attempts:
             self._service.end(task, "no_valid_result", reason)
         else:
-            self._store(unleased(task, reason))
+            self._store(unleased(task, reason, failed=begun))
 
     def judge(self, report: ReportResult, orchestrator: str) -> OutcomeRecord | None:
         """Check a reported result; what would complete its task, or None if the same one has.

@@ -93,16 +93,17 @@ def leased(task: TaskRecord, draw: Draw, orchestrator: str) -> TaskRecord:
     )
 
 
-def unleased(task: TaskRecord, reason: str) -> TaskRecord:
-    """Give a lease up: the next epoch goes to another orchestrator where there is one."""
+def unleased(task: TaskRecord, reason: str, *, failed: bool = True) -> TaskRecord:
+    """Give a lease up: one that `failed` leads to another orchestrator where there is one."""
     _require(task, "leased")
+    failures = (*task.failed_orchestrators, task.orchestrator)
     return msgspec.structs.replace(
         task,
         phase="queued",
         draw=None,
         orchestrator="",
         lease_until_ms=0,
-        failed_orchestrators=(*task.failed_orchestrators, task.orchestrator),
+        failed_orchestrators=failures if failed else task.failed_orchestrators,
         error_text=reason,
     )
 

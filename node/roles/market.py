@@ -26,7 +26,7 @@ from node.wire.leases import (
     ReportResult,
 )
 from node.wire.presence import Ack
-from p2p.errors import P2PError, RequestRefused
+from p2p.errors import P2PError, RequestRefused, RequestTimeout
 from p2p.network import Network
 from storage.database import Database
 from storage.store import Batch
@@ -38,6 +38,8 @@ AHEAD_S = 10.0
 """Leased work for each slot of the workers: two tasks, or as many small ones as a slow core does
 in this time. A lease must not run out because the workers had too much to do."""
 OFFER_TIMEOUT_S = 10.0
+REST_S = 1.0
+"""How long an orchestrator gets no lease after it refused one: it may have just started."""
 EXPIRY_PAUSE_S = 0.5
 LOST_AFTER_S = 1.5
 """How long an orchestrator may be disconnected before its leases go to others."""
@@ -71,6 +73,7 @@ class MarketRole:
         self._l1 = l1
         self._proposer_keys = proposer_keys
         self._offered: dict[tuple[str, int], str] = {}
+        self._resting: dict[str, float] = {}
         self._nursery: trio.Nursery | None = None
         network.serve(ReportResult, self._on_result)
         network.serve(ReportFailure, self._on_failure)
@@ -102,9 +105,12 @@ class MarketRole:
             self._lease_queued()
             self._offer_leased()
             self._retire_offers()
-            await first_of(*changes)
+            with trio.move_on_at(min(self._resting.values(), default=float("inf"))):
+                await first_of(*changes)
 
     def _lease_queued(self) -> None:
+        now = trio.current_time()
+        self._resting = {peer: until for peer, until in self._resting.items() if until > now}
         leased = list(self._board.leased_tasks())
         count, work_s = len(leased), sum(map(_work_s, leased))
         for task in self._board.queued_tasks():
@@ -118,7 +124,8 @@ class MarketRole:
             count, work_s = count + 1, work_s + _work_s(task)
 
     def _is_full(self, peer_id: str) -> bool:
-        return self._board.leases_of(peer_id) >= LEASES_PER_ORCHESTRATOR
+        held = self._board.leases_of(peer_id)
+        return held >= LEASES_PER_ORCHESTRATOR or peer_id in self._resting
 
     def _offer_leased(self) -> None:
         """Send leases that this process has not sent yet, also those from before a restart."""
@@ -142,21 +149,20 @@ class MarketRole:
                 peer_id, OfferLeases(draws), timeout_s=OFFER_TIMEOUT_S
             )
         except P2PError as error:
-            self._release(draws, [str(error)] * len(draws))
+            self._take_back(peer_id, draws, str(error), begun=isinstance(error, RequestTimeout))
             return
         if not isinstance(answer, LeaseAnswers) or len(answer.answers) != len(draws):
-            self._release(draws, ["the orchestrator's answer is malformed"] * len(draws))
+            self._take_back(peer_id, draws, "the orchestrator's answer is malformed", begun=True)
             return
-        refused = [
-            (draw, one.reason)
-            for draw, one in zip(draws, answer.answers, strict=True)
-            if not one.taken
-        ]
-        self._release([draw for draw, _ in refused], [reason for _, reason in refused])
+        for draw, one in zip(draws, answer.answers, strict=True):
+            if not one.taken:
+                self._take_back(peer_id, (draw,), one.reason, begun=False)
 
-    def _release(self, draws: Sequence[Draw], reasons: Sequence[str]) -> None:
-        for draw, reason in zip(draws, reasons, strict=True):
-            self._lifecycle.release(draw.task_id, draw.epoch, reason)
+    def _take_back(self, peer_id: str, draws: Sequence[Draw], reason: str, *, begun: bool) -> None:
+        """Leases that their orchestrator did not take, or perhaps did."""
+        self._resting[peer_id] = trio.current_time() + REST_S
+        for draw in draws:
+            self._lifecycle.release(draw.task_id, draw.epoch, reason, begun=begun)
 
     def _retire_offers(self) -> None:
         """Forget offers whose lease is over; stop orchestrators that work on them in vain."""

@@ -52,6 +52,8 @@ JOB_PER_TERA_S = 100
 """Seconds that a slow CPU core takes for 10^12 work units."""
 LEAST_WORK_S = 1.0
 BUSY_PAUSE_S = 0.05
+RETRY_PAUSE_S = 2.0
+"""Before a worker gets a task again that it failed."""
 REPORT_TIMEOUT_S = 30.0
 REPORT_PAUSE_S = 1.0
 FINAL_REFUSALS = frozenset({Conflict.code, NotFound.code, StatementInvalid.code})
@@ -299,7 +301,9 @@ class Orchestrator:
         return self._work_s(draw) >= max(LEAST_WORK_S, _slow_s(draw) / 2)
 
     async def _wait_worker(self, draw: Draw, tried: set[str], full: set[str]) -> str:
-        """The next worker; after a pause also those that were `full` when they were asked."""
+        """The next worker; after a pause also one that was `full` when it was asked, and after a
+        longer one also one that was `tried`: somebody else may turn up."""
+        again_at = trio.current_time() + (RETRY_PAUSE_S if tried else 0)
         while True:
             benches = [
                 Bench(one.peer_id, max(1, one.presence.slots))
@@ -314,10 +318,12 @@ class Orchestrator:
                 tried=tried,
                 queue_per_slot=JOBS_PER_SLOT,
             )
-            if picked is not None:
+            rests = picked in tried and trio.current_time() < again_at
+            if picked is not None and not rests:
                 return picked
             with trio.move_on_after(BUSY_PAUSE_S if full else float("inf")):
-                await first_of(self._freed, self._directory.changed)
+                with trio.move_on_at(again_at if rests else float("inf")):
+                    await first_of(self._freed, self._directory.changed)
             full.clear()
 
     async def _report(self, draw: Draw, report: ReportResult) -> None:

@@ -8,10 +8,10 @@ A test asks for `autojump_clock` by name beside its world: pytest-trio looks now
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -28,6 +28,8 @@ from node.config import Config, NetworkConfig, NodeSection, WorkerSection, load_
 from node.keys import NodeKeys
 from node.l1.client import HttpL1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.mempool import Mempool
+from node.l1.devchain.node import DevChain
 from node.l1.devchain.run import open_chain
 from node.l1.devchain.server import build_app
 from node.l1.keys import AccountKey
@@ -117,11 +119,20 @@ class Disk(MemoryStore):
             super().write(batch, sync=sync)
 
 
+class Run(NamedTuple):
+    """A job that was computed, and what it left in its folder."""
+
+    job: JobContext
+    parameters: Any
+    folder: Path
+    report: RunReport
+
+
 class InlineCompute:
     """Runs jobs in the test's own process. `spoil` may change what a run leaves behind."""
 
     def __init__(self) -> None:
-        self.spoil: Callable[[Path, RunReport], RunReport] | None = None
+        self.spoil: Callable[[Run], RunReport] | None = None
         self.gate: trio.Event | None = None
         self.started = trio.Event()
         self.running = 0
@@ -147,7 +158,7 @@ class InlineCompute:
         workload = WORKLOADS[kind]
         decoded = workload.from_canonical(parameters)
         report = workload.run(job, decoded, CpuBackend(), scratch, progress)
-        return report if self.spoil is None else self.spoil(scratch, report)
+        return report if self.spoil is None else self.spoil(Run(job, decoded, scratch, report))
 
 
 @dataclass
@@ -164,6 +175,7 @@ class Member:
     scope: trio.CancelScope | None = None
     ended: trio.Event = field(default_factory=trio.Event)
     db: Database | None = None
+    network: Wire | None = None
     answers: dict[type[Message], Answer] = field(default_factory=dict)
     sends: dict[type[Message], Send] = field(default_factory=dict)
     heard: Counter[type[Message]] = field(default_factory=Counter)
@@ -181,8 +193,11 @@ class Member:
 class World:
     """A hub, a chain, and the nodes on them."""
 
-    def __init__(self, nursery: trio.Nursery, folder: Path, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, folder: Path, http: httpx.AsyncClient, chain: DevChain
+    ) -> None:
         self._nursery = nursery
+        self.chain = chain
         self._folder = folder
         self._http = http
         self.hub = MemoryHub()
@@ -216,6 +231,18 @@ class World:
         await member.ended.wait()
         member.store.cut = False
 
+    async def restart(self, *members: Member) -> None:
+        """Crash and start again, all of them at the same time."""
+        async with trio.open_nursery() as nursery:
+            for member in members:
+                nursery.start_soon(self.crash, member)
+        for member in members:
+            await self.start(member)
+
+    def forget(self) -> None:
+        """Lose the transactions that wait for a block."""
+        self.chain.mempool = Mempool(self.chain.config.rules, 3600.0)
+
     async def _run(self, member: Member, *, task_status: trio.TaskStatus[None]) -> None:
         try:
             with trio.CancelScope() as member.scope:
@@ -239,11 +266,12 @@ class World:
             self.hub.open_network(member.keys.identity, CHAIN, bootstrap=bootstrap)
         )
         member.db = db
+        member.network = Wire(network, member)
         return Parts(
             config=member.config,
             keys=member.keys,
             db=db,
-            network=Wire(network, member),
+            network=member.network,
             l1=self.l1,
             places=[member.compute] if "worker" in member.config.node.roles else [],
             scratch=member.folder / "scratch",
@@ -359,7 +387,12 @@ def _network_config() -> NetworkConfig:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, *, validators: int = 3, workers: int = 2, alloc: int = 10**9
+    folder: Path,
+    *,
+    market: tuple[str, ...] = ("market",),
+    validators: int = 3,
+    workers: int = 2,
+    alloc: int = 10**9,
 ) -> AsyncIterator[World]:
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
     funded = {customer.address: alloc * UNITS_PER_CPC}
@@ -379,8 +412,8 @@ async def open_world(
         await nursery.start(chain.run)
         transport = httpx.ASGITransport(build_app(chain))
         async with httpx.AsyncClient(transport=transport) as http:
-            world = World(nursery, folder, http)
-            world.add("market", "market")
+            world = World(nursery, folder, http, chain)
+            world.add("market", *market)
             for role, count in (("validator", validators), ("worker", workers)):
                 for number in range(1, 1 + count):
                     world.add(f"{role}-{number}", role)
@@ -408,6 +441,16 @@ async def large_world(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
     with trio.fail_after(LONGEST_S):
         async with open_world(tmp_path, workers=3) as opened:
             yield opened
+
+
+@pytest.fixture(scope="session", name="open_world")
+def _open_world() -> Callable[..., AbstractAsyncContextManager[World]]:
+    return open_world
+
+
+@pytest.fixture(scope="session", name="silence")
+def _silence() -> Answer:
+    return silence
 
 
 @pytest.fixture(scope="session")

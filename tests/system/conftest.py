@@ -46,6 +46,7 @@ POLL_S = 0.05
 DONE_S = 60.0
 """Longest wait for anything that a loaded machine takes seconds for."""
 REWARD = "10.0"
+PAGE = 200
 
 
 def until(condition: Callable[[], T], what: str, timeout_s: float = DONE_S) -> T:
@@ -238,9 +239,12 @@ class Net:
 
     def tasks(self, status: str | None = None) -> list[answers.TaskAnswer]:
         """All tasks that the market knows."""
-        page = self.client.tasks(status=status, limit=200)
-        assert page.total == len(page.tasks)
-        return list(page.tasks)
+        found: list[answers.TaskAnswer] = []
+        while True:
+            page = self.client.tasks(status=status, limit=PAGE, offset=len(found))
+            found += page.tasks
+            if len(found) >= page.total:
+                return found
 
     # money
 

@@ -6,6 +6,7 @@ waits for a block, as the real one does when it restarts.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,6 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.l1.blocks import Block
 from node.l1.client import HttpL1Client, L1Client, SendOutcome, Status, Validator
 from node.l1.devchain.config import DevChainConfig, Genesis
-from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.server import build_app
 from node.l1.follower import Follower
@@ -202,7 +202,7 @@ class World:
 
     def forget(self) -> None:
         """Lose the transactions that wait for a block."""
-        self.chain.mempool = Mempool(self.chain.config.rules, 3600.0)
+        self.chain.mempool.expire(inf)
 
 
 @pytest.fixture(scope="session")

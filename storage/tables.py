@@ -38,14 +38,20 @@ class Table(Generic[T]):
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_to_wire)
         self._decoder = msgspec.msgpack.Decoder(record, dec_hook=_from_wire)
 
-    def get(self, key: bytes) -> T | None:
+    def get(self, key: bytes, batch: Batch | None = None) -> T | None:
         """The record of a key, staged changes included, or None.
+
+        With a batch that is still being built: as it will be once that is staged.
 
         Raises:
             UnknownVersion: another release stored it.
             CorruptRecord: the stored bytes do not decode.
         """
-        value = self._db.get(self._prefix + key)
+        full_key = self._prefix + key
+        if batch is not None and full_key in batch.changes:
+            value = batch.changes[full_key]
+        else:
+            value = self._db.get(full_key)
         return None if value is None else self._decoded(key, value)
 
     def put(self, batch: Batch, key: bytes, value: T) -> None:

@@ -1,7 +1,7 @@
 """What a sender keeps on disk: every transaction it ever signed, and which of them are open."""
 
 from collections.abc import Iterator
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -12,8 +12,6 @@ from storage.store import Batch
 from storage.tables import Table
 
 MAX_CAUSE_BYTES = 512
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 
 class OutboundRecord(msgspec.Struct, frozen=True):
@@ -53,13 +51,13 @@ class OutboundBook:
     """
 
     def __init__(self, db: Database, address: str) -> None:
-        self._records = _BatchTable(db, f"l1-outbound/{address}", OutboundRecord)
-        self._open = _BatchTable(db, f"l1-outbound-open/{address}", _OpenRecord)
-        self._account = _BatchTable(db, f"l1-outbound-account/{address}", _AccountRecord)
+        self._records = Table(db, f"l1-outbound/{address}", OutboundRecord)
+        self._open = Table(db, f"l1-outbound-open/{address}", _OpenRecord)
+        self._account = Table(db, f"l1-outbound-account/{address}", _AccountRecord)
 
     def find(self, batch: Batch, cause: str) -> OutboundRecord | None:
         """The record of a cause."""
-        return self._records.through(batch, _cause_key(cause))
+        return self._records.get(_cause_key(cause), batch)
 
     @property
     def synchronised(self) -> bool:
@@ -68,7 +66,7 @@ class OutboundBook:
 
     def next_nonce(self, batch: Batch) -> int:
         """The nonce of the next transaction; raises NotSynchronised before it is known."""
-        account = self._account.through(batch, b"")
+        account = self._account.get(b"", batch)
         if account is None:
             raise NotSynchronised("the account's first nonce has not been learned from the L1 yet")
         return account.next_nonce
@@ -92,7 +90,7 @@ class OutboundBook:
 
     def open_at(self, batch: Batch, nonce: int) -> OutboundRecord | None:
         """The open record with a nonce, if there is one."""
-        entry = self._open.through(batch, _nonce_key(nonce))
+        entry = self._open.get(_nonce_key(nonce), batch)
         return None if entry is None else self.find(batch, entry.cause)
 
     def open_records(self, first: int = 0, stop: int | None = None) -> Iterator[OutboundRecord]:
@@ -107,17 +105,6 @@ class OutboundBook:
     def has_open(self) -> bool:
         """Whether anything waits for a block."""
         return next(self._open.items(), None) is not None
-
-
-class _BatchTable(Table[T]):
-    """A table that can also be read through a batch which has not been staged yet."""
-
-    def through(self, batch: Batch, key: bytes) -> T | None:
-        full_key = self._prefix + key
-        if full_key not in batch.changes:
-            return self.get(key)
-        value = batch.changes[full_key]
-        return None if value is None else self._decoded(key, value)
 
 
 def _cause_key(cause: str) -> bytes:

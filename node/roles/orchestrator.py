@@ -51,6 +51,7 @@ JOBS_PER_SLOT = 4
 JOB_PER_TERA_S = 100
 """Seconds that a slow CPU core takes for 10^12 work units."""
 LEAST_WORK_S = 1.0
+MOST_OF_IT = 0.9
 BUSY_PAUSE_S = 0.05
 RETRY_PAUSE_S = 2.0
 """Before a worker gets a task again that it failed."""
@@ -291,10 +292,14 @@ class Orchestrator:
                 await attempt.release()
 
     def _work_s(self, draw: Draw) -> float:
-        """What a worker gets for one attempt: so much that time is left to check it, and for
-        another worker if this one never answers."""
-        most_s = self._protocol.job_lease_s + _slow_s(draw)
-        return min(most_s, self._remaining_s(draw) / 2)
+        """What a worker gets for one attempt.
+
+        Half of what is left, so that another worker can follow one that never answers; more only
+        if a slow one needs it, as when the deadline is near, but always some is left to check.
+        """
+        left_s, slow_s = self._remaining_s(draw), _slow_s(draw)
+        wanted_s = max(left_s / 2, min(slow_s, left_s * MOST_OF_IT))
+        return min(self._protocol.job_lease_s + slow_s, wanted_s)
 
     def _has_time(self, draw: Draw) -> bool:
         """Whether another attempt could be done in time: work that comes too late is unpaid."""

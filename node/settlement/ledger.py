@@ -19,10 +19,10 @@ from node.settlement.accounts import CUSTOMER, L1
 from node.settlement.audit import AuditReport, audit
 from node.settlement.entries import Entry, Posting, check_entry, index_key
 from node.settlement.errors import LedgerConflict, Overdrawn
-from node.settlement.staged import StagedTable
 from p2p.encoding import u64
 from storage.database import Database
 from storage.store import Batch
+from storage.tables import Table
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -41,16 +41,16 @@ class Ledger:
     """The only writer of its tables, which `audit` reads as well."""
 
     def __init__(self, db: Database) -> None:
-        self.by_sequence = StagedTable(db, "ledger/entries", Entry)
-        self.by_cause = StagedTable(db, "ledger/causes", Place)
-        self.by_account = StagedTable(db, "ledger/accounts", Place)
-        self.balances = StagedTable(db, "ledger/balances", Balance)
-        self.next = StagedTable(db, "ledger/next", Place)
+        self.by_sequence = Table(db, "ledger/entries", Entry)
+        self.by_cause = Table(db, "ledger/causes", Place)
+        self.by_account = Table(db, "ledger/accounts", Place)
+        self.balances = Table(db, "ledger/balances", Balance)
+        self.next = Table(db, "ledger/next", Place)
 
     def balance(self, account: str, batch: Batch | None = None) -> int:
         """Units the account holds, after `batch` if one is given; 0 for one never used."""
         batch = Batch() if batch is None else batch
-        held = self.balances.through(batch, account.encode())
+        held = self.balances.get(account.encode(), batch)
         return held.amount if held else 0
 
     def holdings(self, prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -65,8 +65,8 @@ class Ledger:
     def find(self, cause: str, batch: Batch | None = None) -> Entry | None:
         """The entry of a cause, or None; sees into `batch` if one is given."""
         batch = Batch() if batch is None else batch
-        place = self.by_cause.through(batch, cause.encode())
-        return self.by_sequence.through(batch, u64(place.sequence)) if place else None
+        place = self.by_cause.get(cause.encode(), batch)
+        return self.by_sequence.get(u64(place.sequence), batch) if place else None
 
     def post(
         self, batch: Batch, *, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
@@ -95,7 +95,7 @@ class Ledger:
 
     def next_sequence(self, batch: Batch) -> int:
         """The number that the next entry in this batch gets."""
-        place = self.next.through(batch, b"")
+        place = self.next.get(b"", batch)
         return place.sequence if place else 0
 
     def entries(

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.settlement.staged import StagedTable
 from storage.database import Database
 from storage.store import Batch
+from storage.tables import Table
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -23,11 +23,11 @@ class OwedBook:
     """One record for each account with unpaid entries, so that finding them scans nothing else."""
 
     def __init__(self, db: Database) -> None:
-        self._table = StagedTable(db, "settlement/owed", Owed)
+        self._table = Table(db, "settlement/owed", Owed)
 
     def add(self, batch: Batch, account: str, *, sequence: int, at_ms: int) -> None:
         """Note that entry `sequence` credits the account."""
-        known = self._table.through(batch, account.encode()) or Owed(sequence, at_ms, 0)
+        known = self._table.get(account.encode(), batch) or Owed(sequence, at_ms, 0)
         more = Owed(known.first, known.since_ms, known.entries + 1)
         self._table.put(batch, account.encode(), more)
 

@@ -19,10 +19,10 @@ from node.settlement.ledger import Ledger
 from node.settlement.outbox import Clock, Outbox
 from node.settlement.owed import Owed, OwedBook
 from node.settlement.parameters import SettlementParameters
-from node.settlement.staged import StagedTable
 from storage.database import Database
 from storage.merkle import merkle_root
 from storage.store import Batch
+from storage.tables import Table
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Payouts:
         self._outbox = outbox
         self._parameters = parameters
         self._chain_id = chain_id
-        self._payouts = StagedTable(db, "settlement/payouts", Payout)
+        self._payouts = Table(db, "settlement/payouts", Payout)
 
     async def run(self, clock_ms: Clock) -> None:
         """Pay until cancelled; the sender must be ready. Raises StorageFailed."""

@@ -357,15 +357,16 @@ class World:
         assert assembly.market is not None
         return assembly.market
 
-    async def buy(self, size: int = 16, iterations: int = 2, **changes: object) -> TaskView:
+    async def buy(
+        self, size: int = 16, iterations: int = 2, key: str | None = None, **changes: object
+    ) -> TaskView:
         task = NewTask(
             challenge_type="synthetic",
             payload={"seed": "s", "matrix_size": size, "iterations": iterations},
             reward=Amount(REWARD * UNITS_PER_CPC),
         )
-        return await self.market.submit(
-            msgspec.structs.replace(task, **changes), self.customer.address
-        )
+        asked = msgspec.structs.replace(task, **changes)
+        return await self.market.submit(asked, self.customer.address, key)
 
     async def until(self, task_id: str, *phases: str) -> TaskView:
         """Wait for one of the phases."""

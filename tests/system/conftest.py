@@ -146,12 +146,12 @@ class Net:
         self._loop(stop_all)
         return found
 
-    def close(self) -> None:
-        """Stop everything."""
-        self.stop(*self.clients)
-        self.stop("l1")
+    def close(self) -> dict[str, int]:
+        """Stop everything, all nodes at once; the exit codes that are not 0."""
+        stopped = self.stop(*self.clients) | self.stop("l1")
         for client in self.clients.values():
             client.__exit__()
+        return {name: code for name, (code, _) in stopped.items() if code}
 
     @contextmanager
     def lying(self, name: str) -> Iterator[Path]:
@@ -369,7 +369,8 @@ def running_network(layout: Layout) -> Iterator[Net]:
             loop(devnet.fund_customer)
             yield net
         finally:
-            net.close()
+            failed = net.close()
+        assert failed == {}
 
 
 @pytest.fixture

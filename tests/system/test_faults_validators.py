@@ -25,7 +25,7 @@ def test_a_task_survives_the_kill_of_its_orchestrator(net) -> None:
     Without that the lease would run out after more than 20 s; without leases that end the task
     would hang for ever.
     """
-    task_id = net.post(size=1500, iterations=20)
+    task_id = net.post(size=1500, iterations=12)
     net.until(lambda: net.busy(net.workers), "a worker has the job")
     victim = net.busy(net.validators, "leases_held")
     net.kill(victim)

@@ -142,3 +142,42 @@ async def test_impossible_versions(version: int) -> None:
     async with open_database(MemoryStore()) as database:
         with pytest.raises(ValueError, match="1 to 255"):
             Table(database, "accounts", Account, version=version)
+
+
+async def test_a_table_is_read_through_a_batch_that_is_being_built() -> None:
+    async with open_database(MemoryStore()) as database:
+        table = Table(database, "accounts", Account)
+        await fill(database, table, b"a")
+        batch = Batch()
+        table.put(batch, b"b", Account("new", 2))
+        table.delete(batch, b"a")
+        assert table.get(b"a", batch) is None
+        assert table.get(b"b", batch) == Account("new", 2)
+        assert table.get(b"a") == Account("61", 1)
+        assert table.get(b"b") is None
+        assert table.get(b"a", Batch()) == Account("61", 1)
+
+
+class Tenths(int):
+    """A type with a form of its own on the disk."""
+
+    def to_wire(self) -> str:
+        return f"{self // 10}.{self % 10}"
+
+    @classmethod
+    def from_wire(cls, value: object) -> "Tenths":
+        whole, tenths = str(value).split(".")
+        return cls(10 * int(whole) + int(tenths))
+
+
+class Measured(msgspec.Struct, frozen=True):
+    length: Tenths
+
+
+async def test_a_type_may_bring_its_own_form() -> None:
+    async with open_database(MemoryStore()) as database:
+        table = Table(database, "measured", Measured)
+        batch = Batch()
+        table.put(batch, b"k", Measured(Tenths(2**80)))
+        assert table.get(b"k", batch) == Measured(Tenths(2**80))
+        assert type(table.get(b"k", batch).length) is Tenths

@@ -13,7 +13,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- picture: begin -->\n", "<!-- picture: end -->\n"
 FOLDERS = ("node", "p2p", "gpu", "storage")
-EVERYWHERE = {"node.errors", "node.amounts", "node.offload", "node.events", "node.logs"}
+EVERYWHERE = {
+    "node.errors",
+    "node.amounts",
+    "node.offload",
+    "node.events",
+    "node.logs",
+    "node.metrics",
+}
 """Small modules that anything may use: their arrows would hide the others."""
 
 

@@ -16,6 +16,7 @@ from node.l1.client import L1Client
 from node.l1.follower import Follower
 from node.l1.sender import OutboundRecord, Sender
 from node.market.board import TaskBoard
+from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
 from node.market.service import MarketService
 from node.market.views import Market
@@ -90,7 +91,9 @@ def assemble(parts: Parts) -> Assembly:
     chain = ChainWatch(parts.l1)
     lifetime_s = protocol.presence_interval_s * PRESENCE_LIVES
     directory = Directory(author.chain_id, parts.now_ms, lifetime_s)
-    info = NodeInfo(author, config.node.roles, directory, chain, parts.now_ms)
+    info = NodeInfo(
+        author, config.node.roles, directory, chain, parts.now_ms, parts.db, parts.network
+    )
     assembly = Assembly(info=info, directory=directory, runs=[chain.run])
     shelf = OutputShelf(parts.network, parts.artifacts, parts.offload)
     shelf.serve()
@@ -202,7 +205,7 @@ def _add_market(
     config, identity, address = parts.config, parts.keys.identity, parts.keys.account.address
     network = config.network.network
     proposer_keys = tuple(bytes.fromhex(key) for key in network.proposer_keys)
-    board = TaskBoard(parts.db)
+    board = TaskBoard(parts.db, ChangeLog(parts.now_ms))
     anchors = AnchorBook(parts.db, network.chain_id)
     settlement = TransferSettlement(
         parts.db,

@@ -1,12 +1,29 @@
 """What a node tells about itself: `tmnode status` and `tmnode peers`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import node
 from node.chainwatch import ChainWatch
 from node.directory import Directory
+from node.market.tasks import STATUS_OF
 from node.market.views import NodeStatus, WorkerView
+from node.metrics import Family, Sample, by_label, counter, gauge
 from node.verification.author import Author
+from p2p.network import Network
+from storage.database import Database
+
+COUNTERS = {
+    "results_committed": "Results that the worker committed to.",
+    "verdicts_signed": "Verdicts that the validator signed.",
+}
+"""Facts that only grow; the others go up and down."""
+GAUGES = {
+    "jobs_busy": "Jobs that the worker runs now.",
+    "leases_held": "Leases that the validator holds now.",
+    "results_pending": "Verified results that are not in a block yet.",
+}
+_OTHER = "As in the counts of the status."
+_TASKS = "tasks_"
 
 Facts = Callable[[], Mapping[str, int]]
 Waits = Callable[[], Sequence[str]]
@@ -22,12 +39,16 @@ class NodeInfo:
         directory: Directory,
         chain: ChainWatch,
         now_ms: Callable[[], int],
+        db: Database,
+        network: Network,
     ) -> None:
         self._author = author
         self._roles = tuple(roles)
         self._directory = directory
         self._chain = chain
         self._now_ms = now_ms
+        self._db = db
+        self._network = network
         self._started_ms = now_ms()
         self._facts: list[Facts] = []
         self._waits: list[Waits] = [self._own_waits]
@@ -51,6 +72,40 @@ class NodeInfo:
             counts={name: value for facts in self._facts for name, value in facts().items()},
             waiting=tuple(line for waits in self._waits for line in waits()),
         )
+
+    def metrics(self) -> tuple[Family, ...]:
+        """The same and more as numbers for Prometheus."""
+        status = self.status()
+        height = () if status.l1_height is None else (Sample(status.l1_height),)
+        roles = "+".join(self._roles)
+        about = {"version": status.version, "chain": status.chain_id, "roles": roles}
+        return (
+            Family("tmnode_info", "gauge", "What runs here; always 1.", (Sample(1, about),)),
+            gauge("tmnode_uptime_seconds", "Seconds since the start.", status.uptime_s),
+            gauge("tmnode_peers", "Nodes connected now.", status.peers),
+            Family("tmnode_l1_height", "gauge", "Height of the L1, as last seen.", height),
+            gauge("tmnode_l1_reachable", "1 if the L1 answers.", int(self._chain.reachable)),
+            gauge("tmnode_waiting", "Things that wait, see status.", len(status.waiting)),
+            counter("tmnode_database_syncs_total", "Synced writes.", self._db.syncs),
+            by_label(
+                "tmnode_network_events_total",
+                "counter",
+                "What the network dropped or refused, by name.",
+                "event",
+                self._network.counters,
+            ),
+            *self._counted(status.counts),
+        )
+
+    def _counted(self, counts: Mapping[str, int]) -> Iterator[Family]:
+        if "market" in self._roles:
+            phases = {str(phase): counts.get(_TASKS + phase, 0) for phase in STATUS_OF}
+            yield by_label("tmnode_tasks", "gauge", "Tasks by phase.", "phase", phases)
+        for name, value in counts.items():
+            if name in COUNTERS:
+                yield counter(f"tmnode_{name}_total", COUNTERS[name], value)
+            elif not name.startswith(_TASKS):
+                yield gauge(f"tmnode_{name}", GAUGES.get(name, _OTHER), value)
 
     def peers(self) -> tuple[WorkerView, ...]:
         """The nodes this one knows, itself included."""

@@ -3,11 +3,14 @@
 from gpu.workloads.base import Limits
 from node.config import ProtocolSection
 
+MAX_STEPS = 65_536
+"""Steps of one job, whatever the network file says: their digests travel in one message."""
+
 
 def limits_of(protocol: ProtocolSection) -> Limits:
     """What a task may ask for on this network."""
     return Limits(
         max_matrix_size=protocol.max_matrix_size,
-        max_iterations=protocol.max_iterations,
+        max_iterations=min(protocol.max_iterations, MAX_STEPS),
         max_trace_bytes=protocol.max_trace_bytes,
     )

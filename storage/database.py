@@ -17,9 +17,11 @@ from contextlib import asynccontextmanager
 from functools import partial
 from heapq import merge
 from operator import itemgetter
+from pathlib import Path
 
 import trio
 
+from storage.backup import BackupReport, write_backup
 from storage.errors import StorageFailed
 from storage.store import Batch, KeyValueStore
 
@@ -42,6 +44,7 @@ class Database:
         self.syncs = 0  # synced writes so far
         self._store = store
         self._limiter = trio.CapacityLimiter(1)
+        self._backup_limiter = trio.CapacityLimiter(1)
         self._queued = _Group()
         self._writing = _Group()  # empty and done unless a write is under way
         self._writing.done.set()
@@ -63,9 +66,9 @@ class Database:
         return self._store.get(key)
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs with start <= key < stop, staged changes included, as of this call.
+        """The pairs with start <= key < stop (None: to the end) as of now, with what is staged.
 
         The iterator is a snapshot: one may stage, or wait, while going through it.
 
@@ -107,16 +110,35 @@ class Database:
         self.stage(batch)
         await self.flushed()
 
+    async def backup(self, directory: Path) -> BackupReport:
+        """Copy everything staged so far to a new directory, durably, while writers go on.
+
+        The copy is the state of one moment after this call: each batch is in it whole or not at
+        all. Cancelling the caller stops the copy at its next MiB and removes it.
+
+        Raises:
+            TargetExists: the directory exists already.
+            BackupFailed: the copy cannot be written; the database itself goes on.
+            StorageFailed: the store cannot be read, or an earlier write failed.
+        """
+        await self.flushed()
+        if not self._store.blocking:
+            return write_backup(self._store, directory)
+        copy = partial(
+            write_backup, self._store, directory, between_batches=trio.from_thread.check_cancelled
+        )
+        return await trio.to_thread.run_sync(copy, limiter=self._backup_limiter)
+
     def _check(self) -> None:
         if self._failure is not None:
             raise StorageFailed(self._failure.reason) from self._failure
 
-    def _staged_between(self, start: bytes, stop: bytes) -> dict[bytes, bytes | None]:
+    def _staged_between(self, start: bytes, stop: bytes | None) -> dict[bytes, bytes | None]:
         return {
             key: value
             for group in (self._writing, self._queued)
             for key, value in group.batch.changes.items()
-            if start <= key < stop
+            if start <= key and (stop is None or key < stop)
         }
 
     async def _run(self) -> None:

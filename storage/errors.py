@@ -4,6 +4,11 @@ StorageError
 ├── StorageFailed          the store refused a read or write: fatal, restart from what is durable
 ├── StoreLocked            another process (or an earlier open) owns the directory
 ├── StoreUnusable          the directory cannot be opened as a store
+├── TargetExists           neither a backup nor a restored store overwrites anything
+├── RepairFailed           not even LevelDB's repair makes the directory a store
+├── BackupError
+│   ├── BackupFailed       the disk refused to write or read a copy: not fatal
+│   └── BackupDamaged      the copy is not what its manifest says
 ├── RecordError
 │   ├── CorruptRecord      stored bytes do not decode
 │   └── UnknownVersion     stored by a newer (or much older) release
@@ -47,10 +52,52 @@ class StoreUnusable(StorageError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(
             f"{path} cannot be opened as a store ({reason}): check that it is a directory this"
-            " user may write, and restore it from a backup if its files are damaged"
+            " user may write, on a disk with room; if its files are damaged, restore it from a"
+            " backup, or repair it if there is none"
         )
         self.path = path
         self.reason = reason
+
+
+class TargetExists(StorageError):
+    """Neither a backup, nor a restored store, nor what a repair sets aside overwrites anything."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists already: name a directory that does not, or move it away")
+        self.path = path
+
+
+class RepairFailed(StorageError):
+    """The directory could not be repaired."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} cannot be repaired ({reason}): restore it from a backup")
+        self.path = path
+        self.reason = reason
+
+
+class BackupError(StorageError):
+    """A backup could not be made or restored; the store it concerns is as it was."""
+
+
+class BackupFailed(BackupError):
+    """The disk refused to write or read a copy; nothing remains under its name."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path}: {reason}: check that the disk has room and that this user may write there"
+        )
+        self.path = path
+        self.reason = reason
+
+
+class BackupDamaged(BackupError):
+    """The copy is not what its manifest says, so it is not restored."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"the backup {path} is damaged ({problem}): use another one")
+        self.path = path
+        self.problem = problem
 
 
 class RecordError(StorageError):
@@ -70,14 +117,16 @@ class CorruptRecord(RecordError):
 class UnknownVersion(RecordError):
     """The record was stored under a version that this release does not read."""
 
-    def __init__(self, table: str, key: bytes, version: int, known: int) -> None:
+    def __init__(self, table: str, key: bytes, version: int, oldest: int, known: int) -> None:
+        reads = f"version {known}" if oldest == known else f"versions {oldest} to {known}"
         super().__init__(
-            f"table {table!r}, key {key!r}: version {version}, but this release reads version"
-            f" {known}: run the release that wrote it"
+            f"table {table!r}, key {key!r}: version {version}, but this release reads {reads}:"
+            " run the release that wrote it"
         )
         self.table = table
         self.key = key
         self.version = version
+        self.oldest = oldest
         self.known = known
 
 

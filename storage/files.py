@@ -1,12 +1,15 @@
 """Directories created, synced and locked so that a crash cannot undo it."""
 
+import errno
 import fcntl
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.errors import StoreLocked
+from storage.errors import StoreLocked, TargetExists
 
 LOCK_FILE = "OWNER"
 
@@ -26,6 +29,51 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """Make everything in a directory durable, the names and the contents of its files."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(folder))
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A directory to fill, which becomes `path`, whole and durable, when the block ends.
+
+    Until then it lies beside it as `.NAME.unfinished-…`, for its owner alone. If the block fails
+    it is removed; what a killed process left may be deleted.
+
+    Raises:
+        TargetExists: `path` exists.
+    """
+    if path.exists():
+        raise TargetExists(path)
+    make_directory(path.parent)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}.unfinished-", dir=path.parent))
+    try:
+        yield unfinished
+        sync_tree(unfinished)
+        _rename(unfinished, path)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    sync_directory(path.parent)
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):  # made by somebody else meanwhile
+            raise TargetExists(target) from error
+        raise
 
 
 @contextmanager

@@ -24,9 +24,10 @@ class MemoryStore:
         return self._values[place] if present else None
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        chosen = slice(bisect_left(self._keys, start), bisect_left(self._keys, stop))
+        end = len(self._keys) if stop is None else bisect_left(self._keys, stop)
+        chosen = slice(bisect_left(self._keys, start), end)
         keys, values = self._keys[chosen], self._values[chosen]
         if reverse:
             keys.reverse()

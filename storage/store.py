@@ -48,9 +48,9 @@ class KeyValueStore(Protocol):
         """
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        """The pairs with start <= key < stop, as they are at the time of the call.
+        """The pairs with start <= key < stop (None: to the end), as they are at this call.
 
         `reverse` turns only the order. Later writes do not show in an iterator already made.
 

@@ -3,9 +3,15 @@
 A table's keys begin with its name, length first (`u8 length || name`), so that no table's keys
 can lie inside another's. A value is one version byte and the record as MessagePack. A field may
 have a type of its own if that has `to_wire()` and a class method `from_wire(value)`.
+
+An incompatible change of a record raises the table's version and brings a *migration*: a pure
+function from the old version's fields to the next one's. Records stay on the disk as they were
+stored; a read takes them through the chain of migrations, and the next put writes the new form.
+So a new release opens an old store at once, and an older release never misreads a newer record.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -18,18 +24,45 @@ MAX_NAME_BYTES = 255
 MAX_VERSION = 255
 
 T = TypeVar("T", bound=msgspec.Struct)
+Fields = dict[str, Any]
+"""A record as MessagePack's own types: None, bool, int, float, str, bytes, list, dict."""
+Migration = Callable[[Fields], Fields]
+_FIELD_AMISS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a migration raises when a field is missing or of another type."""
+
+
+class _MigrationFailed(Exception):
+    """A migration found fields that it does not know."""
 
 
 class Table(Generic[T]):
     """Records of one frozen struct under byte keys.
 
     `version` (1 to 255) counts the incompatible changes of `record`; a field added with a default
-    is compatible and needs no new one.
+    is compatible and needs no new one. `migrations[n]` turns the fields of version n into those
+    of n + 1; they run without a gap from the oldest version that is still read to the one before
+    `version`. A migration may change and return its argument; a value that it returns may be of
+    any type that the record's fields may have.
     """
 
-    def __init__(self, db: Database, name: str, record: type[T], *, version: int = 1) -> None:
+    def __init__(
+        self,
+        db: Database,
+        name: str,
+        record: type[T],
+        *,
+        version: int = 1,
+        migrations: Mapping[int, Migration] = MappingProxyType({}),
+    ) -> None:
         if not 1 <= version <= MAX_VERSION:
             raise ValueError(f"a table version is 1 to {MAX_VERSION}, not {version}")
+        self._oldest = version - len(migrations)
+        if set(migrations) != set(range(max(self._oldest, 1), version)):
+            raise ValueError(
+                f"migrations to version {version} are from each version between the oldest and"
+                f" {version - 1}, not from {sorted(migrations)}"
+            )
+        self._migrations = dict(migrations)
         self._db = db
         self._name = name
         self._prefix, self._end = _key_range(name)
@@ -44,7 +77,7 @@ class Table(Generic[T]):
         With a batch that is still being built: as it will be once that is staged.
 
         Raises:
-            UnknownVersion: another release stored it.
+            UnknownVersion: a newer release stored it, or one older than the migrations.
             CorruptRecord: the stored bytes do not decode.
         """
         full_key = self._prefix + key
@@ -83,12 +116,25 @@ class Table(Generic[T]):
     def _decoded(self, key: bytes, value: bytes) -> T:
         if not value:
             raise CorruptRecord(self._name, key, "no version byte")
-        if value[0] != self._version:
-            raise UnknownVersion(self._name, key, value[0], self._version)
+        version, body = value[0], memoryview(value)[1:]
+        if not self._oldest <= version <= self._version:
+            raise UnknownVersion(self._name, key, version, self._oldest, self._version)
         try:
-            return self._decoder.decode(memoryview(value)[1:])
-        except msgspec.DecodeError as error:
+            if version < self._version:
+                body = memoryview(self._migrated(version, body))
+            return self._decoder.decode(body)
+        except (msgspec.DecodeError, _MigrationFailed) as error:
             raise CorruptRecord(self._name, key, str(error)) from error
+
+    def _migrated(self, version: int, body: memoryview) -> bytes:
+        """An old body in the present form; encoded again, so that it is decoded as strictly."""
+        fields = msgspec.msgpack.decode(body, type=Fields)
+        for step in range(version, self._version):
+            try:
+                fields = self._migrations[step](fields)
+            except _FIELD_AMISS as error:
+                raise _MigrationFailed(f"migration from version {step}: {error!r}") from error
+        return self._encoder.encode(fields)
 
 
 def _to_wire(value: Any) -> Any:

@@ -9,9 +9,10 @@ Read the modules in this order:
 `body`         hostile bytes: media type, size, time, strict JSON.
 `callers`      whose money a request may spend; `accounts` API keys and `spending` their limits.
 `rest`, `rpc`  the two doors; `downloads` byte ranges of artifacts; `openapi`, `docs_page` texts.
+`events`       server-sent events; `observed` the id, the log line and the numbers of a request.
 `connections`  one HTTP/1.1 connection with its time limits; `gate` how many requests at once;
 `server`       the port, and the graceful stop.
 
-`commands`, `params`, `answers` and `errors` import neither FastAPI nor Hypercorn, so that the
-command line can use them; import the rest where a server is started.
+`commands`, `params`, `answers`, `errors` and `events` import neither FastAPI nor Hypercorn, so
+that the command line can use them; import the rest where a server is started.
 """

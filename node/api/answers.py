@@ -93,6 +93,8 @@ class ListAnswer(msgspec.Struct, frozen=True):
     total: int
     limit: int
     offset: int
+    cursor: str | None = None
+    """Where the next page begins; null after the last one."""
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):
@@ -137,6 +139,12 @@ class HealthAnswer(msgspec.Struct, frozen=True):
     status: str
     ready: bool
     waiting: tuple[str, ...]
+
+
+class MetricsText(msgspec.Struct, frozen=True):
+    """The node's numbers, not as JSON but in Prometheus' text format."""
+
+    text: str
 
 
 Receipt = msgspec.Raw
@@ -194,7 +202,7 @@ def _result_answer(result: ResultView) -> ResultAnswer:
 def list_answer(page: TaskPage) -> ListAnswer:
     """A page of tasks as JSON."""
     tasks = tuple(map(task_answer, page.tasks))
-    return ListAnswer(tasks, page.total, page.limit, page.offset)
+    return ListAnswer(tasks, page.total, page.limit, page.offset, page.cursor)
 
 
 def account_answer(account: AccountView) -> AccountAnswer:

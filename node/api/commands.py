@@ -9,9 +9,11 @@ import trio
 
 from node.api import answers, operations, params
 from node.api.callers import Caller
+from node.api.events import EventStream
 from node.api.params import Params, bind
 from node.api.service import Service
 from node.errors import Unavailable
+from node.logs import about
 from node.market.views import NodeStatus
 
 P = TypeVar("P", bound=Params)
@@ -32,7 +34,7 @@ class Command(Generic[P]):
     """REST route; `{…}` are parameters."""
     params: type[P]
     answer: Any
-    """Type of the answer; `Path` is a file to send."""
+    """Type of the answer; `Path` is a file to send, `EventStream` events."""
     call: Callable[[Service, Caller, P], Awaitable[Any]]
     summary: str
     needs_market: bool = True
@@ -117,6 +119,28 @@ COMMANDS: tuple[Command[Any], ...] = (
         limit_s=params.MAX_WAIT_S + LIMIT_S,
     ),
     Command(
+        name="task-events",
+        method=None,
+        verb="GET",
+        path="/tasks/{task_id}/events",
+        params=params.TaskEventsParams,
+        answer=EventStream,
+        call=operations.follow_task,
+        summary="Follow a task's phases as server-sent events, until its last one.",
+        headers={"last_event_id": "Last-Event-ID"},
+    ),
+    Command(
+        name="events",
+        method=None,
+        verb="GET",
+        path="/events",
+        params=params.EventsParams,
+        answer=EventStream,
+        call=operations.follow_tasks,
+        summary="Follow the phases of all tasks as server-sent events.",
+        headers={"last_event_id": "Last-Event-ID"},
+    ),
+    Command(
         name="cancel",
         method="tm_cancelTask",
         verb="POST",
@@ -190,6 +214,17 @@ COMMANDS: tuple[Command[Any], ...] = (
         needs_market=False,
     ),
     Command(
+        name="metrics",
+        method=None,
+        verb="GET",
+        path="/metrics",
+        params=Params,
+        answer=answers.MetricsText,
+        call=operations.show_metrics,
+        summary="The node's numbers, for Prometheus.",
+        needs_market=False,
+    ),
+    Command(
         name="peers",
         method="tm_peers",
         verb="GET",
@@ -246,7 +281,8 @@ async def perform(
 ) -> Any:
     """Run a command on unchecked parameters; every error of a request is a NodeError."""
     bound = bind(command.params, values, strict=strict)
-    with trio.move_on_after(command.limit_s):
+    subjects = {"task": bound.task_id} if isinstance(bound, params.TaskParams) else {}
+    with about(**subjects), trio.move_on_after(command.limit_s):
         return await command.call(service, caller, bound)
     raise Unavailable(
         f"{command.name} was not done after {command.limit_s:g} s; it may still happen",

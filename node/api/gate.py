@@ -7,7 +7,7 @@ from typing import Any
 from node.api.connections import App
 from node.api.errors import Overloaded, problem
 
-_OPEN_PATHS = ("/healthz",)
+_OPEN_PATHS = ("/healthz", "/metrics")
 
 
 class Gate:
@@ -16,6 +16,8 @@ class Gate:
     def __init__(self, app: App, max_requests: int) -> None:
         self._app = app
         self._free = max_requests
+        self.refused = 0
+        """Requests refused so far."""
         answer = problem(
             Overloaded(f"{max_requests} requests are running", remedy="try again in a second")
         )
@@ -28,13 +30,14 @@ class Gate:
         self._body = {"type": "http.response.body", "body": answer.body}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope.setdefault("state", {})["gate"] = self
         if scope["type"] != "http" or scope["path"] in _OPEN_PATHS:
             await self._app(scope, receive, send)
         elif self._free <= 0:
+            self.refused += 1
             await send(self._start)
             await send(self._body)
         else:
-            scope.setdefault("state", {})["gate"] = self
             self._free -= 1
             try:
                 await self._app(scope, receive, send)

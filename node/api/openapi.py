@@ -6,8 +6,10 @@ from typing import Any
 import msgspec
 
 from node import __version__
+from node.api.answers import MetricsText
 from node.api.commands import COMMANDS, Command
 from node.api.errors import MEANINGS
+from node.api.events import EventStream
 from node.api.params import metadata
 
 _SCHEMAS = "#/components/schemas/"
@@ -80,6 +82,10 @@ def body_schema(command: Command[Any]) -> dict[str, Any]:
 def _success(command: Command[Any]) -> dict[str, Any]:
     if command.answer is Path:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    elif command.answer is EventStream:
+        content = {"text/event-stream": {"schema": {"type": "string"}}}
+    elif command.answer is MetricsText:
+        content = {"text/plain": {"schema": {"type": "string"}}}
     elif command.answer is msgspec.Raw:
         content = _json({"type": "object"})
     else:
@@ -88,7 +94,7 @@ def _success(command: Command[Any]) -> dict[str, Any]:
 
 
 def _answer_schemas() -> dict[str, Any]:
-    types = {command.answer for command in COMMANDS} - {Path, msgspec.Raw}
+    types = {command.answer for command in COMMANDS} - {Path, EventStream, MetricsText, msgspec.Raw}
     _, schemas = msgspec.json.schema_components(
         sorted(types, key=lambda kind: str(kind.__name__)), ref_template=_SCHEMAS + "{name}"
     )

@@ -10,10 +10,14 @@ from node.amounts import parse_cpc
 from node.api import answers, params
 from node.api.callers import Caller, Interruption
 from node.api.errors import Overloaded
+from node.api.events import EventStream
 from node.api.params import Params
-from node.api.service import Service
+from node.api.service import MAX_STREAMS, MAX_WAITS, Service
 from node.errors import InvalidInput, NodeError, Unavailable
 from node.market.views import NewTask, NodeStatus, TaskView
+from node.metrics import by_label, render
+
+_HELD = "Requests that wait for a task or follow events now."
 
 
 async def quote_work(service: Service, _: Caller, p: params.QuoteParams) -> answers.QuoteAnswer:
@@ -102,10 +106,26 @@ async def _cancel_after(interruption: Interruption, scope: trio.CancelScope) -> 
     scope.cancel()
 
 
+async def follow_tasks(service: Service, caller: Caller, p: params.EventsParams) -> EventStream:
+    """Follow all tasks."""
+    return EventStream(service, service.market, caller.waiting, after=p.last_event_id)
+
+
+async def follow_task(service: Service, caller: Caller, p: params.TaskEventsParams) -> EventStream:
+    """Follow one task."""
+    market = service.market
+    task = market.task(p.task_id)
+    return EventStream(service, market, caller.waiting, task.task_id, p.last_event_id)
+
+
 async def list_tasks(service: Service, _: Caller, p: params.ListParams) -> answers.ListAnswer:
     """List tasks, newest first."""
     page = service.market.tasks(
-        status=p.status, challenge_type=p.challenge_type, limit=p.limit, offset=p.offset
+        status=p.status,
+        challenge_type=p.challenge_type,
+        limit=p.limit,
+        offset=p.offset,
+        cursor=p.cursor,
     )
     return answers.list_answer(page)
 
@@ -150,6 +170,14 @@ async def make_key(service: Service, _: Caller, p: params.CreateKeyParams) -> an
 async def show_status(service: Service, _: Caller, __: Params) -> NodeStatus:
     """Describe the node."""
     return service.node.status()
+
+
+async def show_metrics(service: Service, _: Caller, __: Params) -> answers.MetricsText:
+    """The numbers of the node and of its API."""
+    held = {"events": MAX_STREAMS - service.streams.value, "wait": MAX_WAITS - service.waits.value}
+    following = by_label("tmnode_requests_held", "gauge", _HELD, "command", held)
+    families = (*service.node.metrics(), *service.requests.families(), following)
+    return answers.MetricsText(render(families))
 
 
 async def list_peers(service: Service, _: Caller, __: Params) -> answers.PeersAnswer:

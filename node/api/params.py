@@ -37,6 +37,7 @@ def _doc(text: str, example: object, **bounds: Any) -> msgspec.Meta:
 
 _KIND = _doc("The kind of work.", "synthetic")
 _PAYLOAD = _doc("The work itself; each kind documents its fields.", _EXAMPLE_PAYLOAD)
+_LAST_EVENT = _doc("The id of the last event you have seen.", 1_700_000_000_000_007)
 _ADDRESS_DOC = "An account's address on the chain."
 
 
@@ -94,6 +95,18 @@ class WaitParams(TaskParams, frozen=True, kw_only=True):
     ] = 30.0
 
 
+class EventsParams(Params, frozen=True, kw_only=True):
+    """Where to go on."""
+
+    last_event_id: Annotated[int | None, _LAST_EVENT] = None
+
+
+class TaskEventsParams(TaskParams, frozen=True, kw_only=True):
+    """A task, and where to go on."""
+
+    last_event_id: Annotated[int | None, _LAST_EVENT] = None
+
+
 class ListParams(Params, frozen=True, kw_only=True):
     """Which tasks to list."""
 
@@ -101,6 +114,13 @@ class ListParams(Params, frozen=True, kw_only=True):
     challenge_type: Annotated[Kind | None, _doc("Only tasks of this kind.", "synthetic")] = None
     limit: Annotated[int, _doc("How many, at most.", 50, ge=1, le=MAX_PAGE)] = 50
     offset: Annotated[int, _doc("How many to skip, newest first.", 0, ge=0, le=MAX_OFFSET)] = 0
+    cursor: Annotated[
+        str | None, _doc("Go on after an earlier page: its `cursor`.", "AAAAAAAAAGQ")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.cursor is not None and self.offset:
+            raise InvalidInput("cannot be with an offset", field="cursor", remedy="give one")
 
 
 class AccountParams(Params, frozen=True, kw_only=True):

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from node.api.answers import MetricsText
 from node.api.body import check_media_type, header, parse_json, read_body
 from node.api.callers import Caller, Waiting, identify
 from node.api.commands import COMMANDS, Command, perform
+from node.api.connections import App
 from node.api.docs_page import docs_page
 from node.api.downloads import send_file
 from node.api.errors import (
@@ -25,10 +27,13 @@ from node.api.errors import (
     MethodNotAllowed,
     problem,
 )
+from node.api.events import EventStream, send_events
+from node.api.observed import Observed
 from node.api.openapi import describe
 from node.api.rpc import answer_rpc, failed
 from node.api.service import Service
 from node.errors import InvalidInput, NodeError, NotFound
+from node.metrics import CONTENT_TYPE
 
 _JSON = "application/json"
 _DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -37,7 +42,7 @@ _log = logging.getLogger(__name__)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(service: Service) -> Starlette:
+def build_app(service: Service) -> App:
     """The ASGI application of a node.
 
     Bodies are read, checked and answered by hand: a way through pydantic models costs more than
@@ -50,16 +55,21 @@ def build_app(service: Service) -> Starlette:
     app.add_route("/rpc", _rpc_endpoint(service), methods=["POST"])
     _add_descriptions(app)
     app.add_exception_handler(HTTPException, _unrouted)
-    return app
+    return Observed(app, service.requests)
 
 
 def _endpoint(service: Service, command: Command[Any]) -> Endpoint:
     async def handle(request: Request) -> Response:
+        request.scope["state"]["command"] = command.name
         caller = _caller(service, request)
         values = await _values(service, command, request)
         result = await perform(command, service, caller, values, strict=command.in_body)
         if isinstance(result, Path):
             return _FileResponse(result)
+        if isinstance(result, EventStream):
+            return _EventResponse(result)
+        if isinstance(result, MetricsText):
+            return Response(result.text, media_type=CONTENT_TYPE)
         return Response(msgspec.json.encode(result), command.status, media_type=_JSON)
 
     return _guarded(handle)
@@ -156,6 +166,7 @@ async def _json_body(service: Service, request: Request, *, optional: bool = Fal
 
 def _rpc_endpoint(service: Service) -> Endpoint:
     async def handle(request: Request) -> Response:
+        request.scope["state"]["command"] = "rpc"
         caller = _caller(service, request)
         try:
             value = await _json_body(service, request)
@@ -179,6 +190,20 @@ class _FileResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await send_file(scope, receive, send, self._path)
+        except NodeError as error:
+            await _response(problem(error))(scope, receive, send)
+
+
+class _EventResponse(Response):
+    """Server-sent events, as they happen."""
+
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send_events(send, self._stream, only_headers=scope["method"] == "HEAD")
         except NodeError as error:
             await _response(problem(error))(scope, receive, send)
 

@@ -1,6 +1,7 @@
 """JSON-RPC 2.0 over the command table: single requests, batches, notifications."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import trio
 
 from node.api.callers import Caller
 from node.api.commands import BY_METHOD, Command, perform
-from node.api.errors import INTERNAL, InvalidRequest, UnknownMethod, rpc_error
+from node.api.errors import INTERNAL, InvalidRequest, UnknownMethod, meaning_of, rpc_error
 from node.api.service import Service
 from node.errors import InvalidInput, NodeError, Unavailable
 
@@ -78,7 +79,7 @@ async def _respond(service: Service, caller: Caller, value: object) -> Mapping[s
         return _failure(error, _id_of(value))
     try:
         command, params = _resolve(request)
-        result = await perform(command, service, caller, params)
+        result = await _metered(command, service, caller, params)
         response = {"jsonrpc": "2.0", "result": result, "id": request.id}
     except NodeError as error:
         response = _failure(error, request.id)
@@ -87,6 +88,22 @@ async def _respond(service: Service, caller: Caller, value: object) -> Mapping[s
         _log.exception("JSON-RPC %s failed", request.method)
         response = _failure(INTERNAL, request.id)
     return response if request.wants_answer else None
+
+
+async def _metered(
+    command: Command[Any], service: Service, caller: Caller, params: object
+) -> object:
+    """Perform and count, under the status that REST would have answered."""
+    status, begun = meaning_of(INTERNAL).status, time.perf_counter()
+    try:
+        result = await perform(command, service, caller, params)
+        status = command.status
+    except NodeError as error:
+        status = meaning_of(error).status
+        raise
+    finally:
+        service.requests.add(command.name, status, time.perf_counter() - begun)
+    return result
 
 
 def _parse(value: object) -> _Request:

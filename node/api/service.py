@@ -11,12 +11,14 @@ from node.api.body import MAX_BODY_BYTES, MAX_BODY_S
 from node.api.errors import NotAMarket
 from node.errors import Unavailable
 from node.market.views import Market, Node
+from node.metrics import RequestMeter
 
 if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
     from node.api.accounts import Accounts
 
 DAY_S = 86400
 MAX_WAITS = 192
+MAX_STREAMS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +36,14 @@ class Service:
     max_body_bytes: int = MAX_BODY_BYTES
     max_body_s: float = MAX_BODY_S
     """Seconds that a client may take to send a body."""
+    requests: RequestMeter = field(default_factory=RequestMeter)
+    """What the requests came to."""
     now: Callable[[], float] = time.time
     """Unix seconds."""
     waits: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(MAX_WAITS))
     """How many clients may wait for a task at once."""
+    streams: trio.Semaphore = field(default_factory=lambda: trio.Semaphore(MAX_STREAMS))
+    """How many clients may follow events at once."""
 
     @property
     def market(self) -> Market:

@@ -54,3 +54,24 @@ def api(requests: int, as_json: bool) -> None:
 
     result = trio.run(bench_api, requests)
     print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01),
+    default=1.0,
+    show_default=True,
+    help="Length of one run; there are eight cases.",
+)
+@click.option(
+    "--runs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each case."
+)
+@json_option
+def storage(seconds: float, runs: int, as_json: bool) -> None:
+    """Durable puts of 64 writers and of one, beside SQLite's."""
+    from node.bench.report import lines
+    from node.bench.storage import bench_storage
+
+    result = bench_storage(seconds, runs)
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)

@@ -68,9 +68,16 @@ def tasks(
     challenge_type: str | None = None,
     limit: int = 50,
     offset: int = 0,
+    cursor: str | None = None,
 ) -> Call[answers.ListAnswer]:
-    """List tasks, newest first."""
-    wanted = {"status": status, "challenge_type": challenge_type, "limit": limit, "offset": offset}
+    """List tasks, newest first: from an earlier page's `cursor` on, or after `offset` of them."""
+    wanted: Mapping[str, str | int | None] = {
+        "status": status,
+        "challenge_type": challenge_type,
+        "limit": limit,
+        "offset": offset,
+        "cursor": cursor,
+    }
     query = {name: value for name, value in wanted.items() if value is not None}
     return Call(verb="GET", path="/tasks", answer=answers.ListAnswer, query=query)
 

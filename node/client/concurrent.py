@@ -74,9 +74,12 @@ class AsyncClient:
         challenge_type: str | None = None,
         limit: int = 50,
         offset: int = 0,
+        cursor: str | None = None,
     ) -> answers.ListAnswer:
         """List tasks, newest first."""
-        call = calls.tasks(status=status, challenge_type=challenge_type, limit=limit, offset=offset)
+        call = calls.tasks(
+            status=status, challenge_type=challenge_type, limit=limit, offset=offset, cursor=cursor
+        )
         return await self.ask(call)
 
     async def wait(

@@ -1,52 +1,59 @@
 """The market's tasks: stored, indexed for listing, and watched.
 
 Every change goes through `put`, into the caller's batch; `announce` tells whoever waits once the
-batch is staged. Listing walks a small index in memory instead of the records, and open tasks,
-which are looked at all the time, are in memory as a whole.
+batch is staged, and logs the new phase (`changes`). Listing slices an index in memory (`listing`)
+and loads the page's records only; open tasks, which are looked at all the time, are in memory as
+a whole.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
-import msgspec
 import trio
 
 from node.errors import NotFound
+from node.market.changes import ChangeLog
+from node.market.listing import Line, TaskIndex
 from node.market.tasks import OutcomeRecord, TaskRecord
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
 
+log = logging.getLogger(__name__)
 
-class _Line(msgspec.Struct, frozen=True):
-    """What the index keeps of a task."""
 
-    task_id: str
-    kind: str
-    status: str
-    phase: str
+class BoardPage(NamedTuple):
+    """Some tasks, how many match in all, and where the next page begins."""
+
+    tasks: list[TaskRecord]
+    total: int
+    cursor: str | None
 
 
 class TaskBoard:
     """All tasks of this market, over one database."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, changes: ChangeLog) -> None:
+        self.changes = changes
         self._tasks = Table(db, "tasks", TaskRecord)
         self._outcomes = Table(db, "outcomes", OutcomeRecord)
-        self._lines: dict[int, _Line] = {}
+        self._index = TaskIndex()
         self._watchers: dict[str, trio.Event] = {}
+        self._unannounced: dict[str, TaskRecord] = {}
         self._queued: dict[str, TaskRecord] = {}
         self._leased: dict[str, TaskRecord] = {}
         self.changed = trio.Event()
         """Set, and replaced, at every change of any task."""
         stored = [task for _, task in self._tasks.items()]
         for task in sorted(stored, key=lambda task: task.sequence):
-            self._index(task)
+            self._keep(task)
 
     @property
     def next_sequence(self) -> int:
         """The number of the next task."""
-        return len(self._lines)
+        return len(self._index)
 
     def find(self, task_id: str) -> TaskRecord | None:
         """The task, or None."""
@@ -70,10 +77,17 @@ class TaskBoard:
         self._tasks.put(batch, task.task_id.encode(), task)
         if outcome is not None:
             self._outcomes.put(batch, task.task_id.encode(), outcome)
-        self._index(task)
+        known = self._index.get(task.sequence)
+        if known is None or known.phase != task.phase:
+            self._unannounced[task.task_id] = task
+        self._keep(task)
 
     def announce(self, task_id: str) -> None:
-        """Wake those who wait for a change of this task, or of any."""
+        """Wake those who wait for a change of this task, or of any, and log its new phase."""
+        changed = self._unannounced.pop(task_id, None)
+        if changed is not None:
+            self.changes.add(task_id, changed.status, changed.phase)
+            log.info("the task is %s", changed.phase, extra={"task": task_id})
         watcher = self._watchers.pop(task_id, None)
         if watcher is not None:
             watcher.set()
@@ -112,22 +126,28 @@ class TaskBoard:
         return task is not None and task.epoch == epoch
 
     def page(
-        self, *, status: str | None, kind: str | None, limit: int, offset: int
-    ) -> tuple[list[TaskRecord], int]:
-        """A page of matching tasks, newest first, and how many match."""
-        matching = [
-            line.task_id
-            for line in reversed(self._lines.values())
-            if (status is None or line.status == status) and (kind is None or line.kind == kind)
-        ]
-        return [self.get(task_id) for task_id in matching[offset : offset + limit]], len(matching)
+        self,
+        *,
+        status: str | None,
+        kind: str | None,
+        limit: int,
+        offset: int,
+        cursor: str | None = None,
+    ) -> BoardPage:
+        """A page of matching tasks, newest first, from the cursor on; InvalidInput if it is none.
+
+        Pages that follow cursors show no task twice, whatever happens in between, and leave none
+        out that matches all the time.
+        """
+        page = self._index.page(status=status, kind=kind, limit=limit, offset=offset, cursor=cursor)
+        return BoardPage([self.get(task_id) for task_id in page.task_ids], page.total, page.cursor)
 
     def counts(self) -> Counter[str]:
         """How many tasks are in each phase."""
-        return Counter(line.phase for line in self._lines.values())
+        return self._index.counts()
 
-    def _index(self, task: TaskRecord) -> None:
-        self._lines[task.sequence] = _Line(task.task_id, task.kind, task.status, task.phase)
+    def _keep(self, task: TaskRecord) -> None:
+        self._index.put(task.sequence, Line(task.task_id, task.kind, task.status, task.phase))
         self._queued.pop(task.task_id, None)
         self._leased.pop(task.task_id, None)
         if task.phase == "queued":

@@ -37,6 +37,7 @@ WORK_PER_TERA_S = 100
 """Seconds that a slow CPU core takes for 10^12 work units."""
 LEASE_PER_TERA_S = 240
 """Seconds of lease for each 10^12 work units, beyond the base: half of it for one attempt."""
+LEAST_LEASE_MS = 1000
 LEASE_PER_MIB_S = 0.5
 """The same for each MiB of trace, which each validator of the quorum fetches."""
 
@@ -84,6 +85,10 @@ class Lifecycle:
         draw = self._signed_draw(task, seats)
         self._store(leased(task, draw, seats[0].peer_id))
         return draw
+
+    def is_in_time(self, task: TaskRecord) -> bool:
+        """Whether a lease could still lead to something before the deadline."""
+        return task.deadline_ms - self._now_ms() >= LEAST_LEASE_MS
 
     def release(self, task_id: str, epoch: int, reason: str, *, begun: bool = True) -> None:
         """Take a lease back: queue the task for the next epoch, or end it after the last.

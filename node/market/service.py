@@ -30,6 +30,7 @@ from node.errors import (
     WorkloadUnavailable,
 )
 from node.market.board import TaskBoard
+from node.market.changes import ChangeLog
 from node.market.quote import check_reward, price
 from node.market.tasks import OutcomeRecord, TaskRecord, refunded
 from node.market.views import (
@@ -92,6 +93,11 @@ class MarketService:
         self._epoch_hash = epoch_hash
         self._keys = Table(db, "idempotency", IdempotencyRecord)
 
+    @property
+    def changes(self) -> ChangeLog:
+        """What happens to the tasks, to be followed."""
+        return self._board.changes
+
     def quote(self, challenge_type: str, payload: Mapping[str, object]) -> Quote:
         """Price a piece of work without buying it."""
         workload, parameters = self._parse(challenge_type, payload)
@@ -133,14 +139,20 @@ class MarketService:
         return self._view(self._board.get(task_id))
 
     def tasks(
-        self, *, status: str | None, challenge_type: str | None, limit: int, offset: int
+        self,
+        *,
+        status: str | None,
+        challenge_type: str | None,
+        limit: int,
+        offset: int,
+        cursor: str | None = None,
     ) -> TaskPage:
         """List tasks, newest first."""
-        records, total = self._board.page(
-            status=status, kind=challenge_type, limit=limit, offset=offset
+        page = self._board.page(
+            status=status, kind=challenge_type, limit=limit, offset=offset, cursor=cursor
         )
-        views = tuple(self._view(record) for record in records)
-        return TaskPage(tasks=views, total=total, limit=limit, offset=offset)
+        views = tuple(self._view(record) for record in page.tasks)
+        return TaskPage(views, page.total, limit, offset, page.cursor)
 
     async def cancel(self, task_id: str, account: str) -> TaskView:
         """Cancel an open task and give the reward back."""

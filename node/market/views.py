@@ -7,6 +7,8 @@ from typing import Protocol
 import msgspec
 
 from node.amounts import Amount
+from node.market.changes import ChangeLog
+from node.metrics import Family
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -93,6 +95,8 @@ class TaskPage(msgspec.Struct, frozen=True):
     total: int
     limit: int
     offset: int
+    cursor: str | None = None
+    """Where the next page begins; None after the last one."""
 
 
 class AccountView(msgspec.Struct, frozen=True):
@@ -140,6 +144,10 @@ class Node(Protocol):
         """Describe this node now."""
         ...
 
+    def metrics(self) -> tuple[Family, ...]:
+        """The node's numbers for Prometheus."""
+        ...
+
     def peers(self) -> tuple[WorkerView, ...]:
         """List the nodes this one knows."""
         ...
@@ -147,6 +155,11 @@ class Node(Protocol):
 
 class Market(Protocol):
     """What a market answers; errors are `node.errors`."""
+
+    @property
+    def changes(self) -> ChangeLog:
+        """What happens to its tasks, to be followed."""
+        ...
 
     def quote(self, challenge_type: str, payload: Mapping[str, object]) -> Quote:
         """Price a piece of work without buying it."""
@@ -166,9 +179,15 @@ class Market(Protocol):
         ...
 
     def tasks(
-        self, *, status: str | None, challenge_type: str | None, limit: int, offset: int
+        self,
+        *,
+        status: str | None,
+        challenge_type: str | None,
+        limit: int,
+        offset: int,
+        cursor: str | None = None,
     ) -> TaskPage:
-        """List tasks, newest first."""
+        """List tasks, newest first, from the cursor of an earlier page on."""
         ...
 
     async def cancel(self, task_id: str, account: str) -> TaskView:

@@ -44,7 +44,8 @@ EXPIRY_PAUSE_S = 0.5
 LOST_AFTER_S = 1.5
 """How long an orchestrator may be disconnected before its leases go to others."""
 RETURN_AFTER_S = 8.0
-"""The same after a restart of the market, for those it has not met since: they redial by then."""
+"""From the market's start: nobody is given up before, since those that it leased to in an earlier
+life have to find it again first."""
 
 
 class MarketRole:
@@ -113,7 +114,7 @@ class MarketRole:
         self._resting = {peer: until for peer, until in self._resting.items() if until > now}
         leased = list(self._board.leased_tasks())
         count, work_s = len(leased), sum(map(_work_s, leased))
-        for task in self._board.queued_tasks():
+        for task in filter(self._lifecycle.is_in_time, self._board.queued_tasks()):
             slots = self._directory.slots(task.kind)
             if count >= slots * LEASES_PER_SLOT and work_s >= slots * AHEAD_S:
                 break
@@ -184,17 +185,16 @@ class MarketRole:
 
     async def _loss_loop(self) -> None:
         """Take leases back from orchestrators that stay away."""
-        met: set[str] = set()
+        began = trio.current_time()
         missing: dict[str, float] = {}
         while True:
             changed = self._directory.changed
             now = trio.current_time()
             holders = {task.orchestrator for task in self._board.leased_tasks()}
             gone = {peer for peer in holders if not self._directory.is_connected(peer)}
-            met = holders & met | holders - gone
             missing = {peer: missing.get(peer, now) for peer in gone}
             for peer, since in missing.items():
-                if now - since >= (LOST_AFTER_S if peer in met else RETURN_AFTER_S):
+                if now >= max(since + LOST_AFTER_S, began + RETURN_AFTER_S):
                     self._release_all(peer)
             with trio.move_on_after(LOST_AFTER_S / 2 if missing else float("inf")):
                 await changed.wait()

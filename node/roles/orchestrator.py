@@ -240,6 +240,7 @@ class Orchestrator:
         begun = record.attempts if record else 0
         reason = "no attempt was made"
         while begun < self._protocol.max_attempts and (begun == 0 or self._has_time(draw)):
+            await self._wait_quorum(draw)
             worker = await self._wait_worker(draw, tried, full)
             begun += 1
             await self._store(LeaseRecord(draw, begun))
@@ -262,6 +263,12 @@ class Orchestrator:
                 self._strikes[worker] += failure.strikes
         await self._report_failure(draw, reason)
         return None
+
+    async def _wait_quorum(self, draw: Draw) -> None:
+        """Wait until enough drawn validators are connected: after a restart nobody is yet."""
+        peers = [peer_id_of(seat.key) for seat in draw.seats]
+        while sum(map(self._directory.is_connected, peers)) < draw.needed:
+            await self._directory.changed.wait()
 
     async def _attempt(self, draw: Draw, number: int, worker: str) -> ReportResult:
         """One attempt on one worker; the attempt's number is unique over all epochs."""

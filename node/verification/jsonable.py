@@ -1,6 +1,7 @@
 """Structs as plain JSON values and back: bytes as lower-case hex, amounts as decimal text."""
 
 import typing
+from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
@@ -29,6 +30,11 @@ def from_jsonable(value: object, kind: type[T]) -> T:
     )
 
 
+@cache
+def _hints_of(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _hexed(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
@@ -46,7 +52,7 @@ def _unhexed(value: object, kind: Any) -> object:
     if isinstance(value, list) and get_origin(kind) is tuple:
         return [_unhexed(one, get_args(kind)[0]) for one in value]
     if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        hints = typing.get_type_hints(kind)
+        hints = _hints_of(kind)
         items = cast("dict[str, object]", value).items()
         return {name: _unhexed(one, hints.get(name)) for name, one in items}
     return value

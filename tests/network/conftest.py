@@ -1,7 +1,8 @@
 """Whole networks in one process under virtual time: real roles, rules, storage and chain.
 
-Only three things differ from a real node: the network and the store are the in-memory twins, and
-blocking work runs inline (a virtual clock jumps over threads), so jobs run without the sandbox.
+Only this differs from a real node: the network and the store are the in-memory twins, the chain is
+asked directly, and blocking work runs inline (a virtual clock jumps over threads), so that jobs run
+without the sandbox.
 Between a node's roles and its network stands a `Wire`, through which tests let nodes misbehave.
 A test asks for `autojump_clock` by name beside its world: pytest-trio looks nowhere else.
 """
@@ -13,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
 import msgspec
 import pytest
 import trio
@@ -26,14 +26,14 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.assembly import Assembly, Parts, assemble
 from node.config import Config, NetworkConfig, NodeSection, WorkerSection, load_network
 from node.keys import NodeKeys
-from node.l1.client import HttpL1Client
+from node.l1.blocks import Block
+from node.l1.client import L1Client, SendOutcome, Status, Validator
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.node import DevChain
 from node.l1.devchain.run import open_chain
-from node.l1.devchain.server import build_app
 from node.l1.keys import AccountKey
-from node.l1.transactions import transfer
+from node.l1.transactions import Transaction, transfer
 from node.market.tasks import OutcomeRecord, TaskRecord
 from node.market.views import NewTask, NodeStatus, TaskView
 from node.offload import Inline
@@ -137,7 +137,7 @@ class InlineCompute:
         self.started = trio.Event()
         self.running = 0
         """Jobs begun and neither finished nor stopped."""
-        self.runs = 0
+        self.jobs: list[JobContext] = []
 
     async def run(
         self,
@@ -148,7 +148,7 @@ class InlineCompute:
         progress: Callable[[float], None],
     ) -> RunReport:
         self.started.set()
-        self.runs += 1
+        self.jobs.append(job)
         self.running += 1
         try:
             if self.gate is not None:
@@ -190,18 +190,52 @@ class Member:
         return self.keys.account.address
 
 
+class DirectL1:
+    """The chain without HTTP, which would be most of what a simulated hour costs."""
+
+    def __init__(self, chain: DevChain) -> None:
+        self._chain = chain
+
+    async def status(self) -> Status:
+        await trio.lowlevel.checkpoint()
+        tip = self._chain.tip
+        return Status(tip.height, tip.block_hash, "devnet", 0, 0)
+
+    async def block(self, height: int) -> Block | None:
+        await trio.lowlevel.checkpoint()
+        content = self._chain.block(height)
+        return None if content is None else msgspec.json.decode(content, type=Block)
+
+    async def balance(self, address: str) -> int:
+        await trio.lowlevel.checkpoint()
+        return self._chain.account(address).balance
+
+    async def nonce(self, address: str, *, pending: bool) -> int:
+        await trio.lowlevel.checkpoint()
+        if pending:
+            return self._chain.first_free_nonce(address)
+        return self._chain.account(address).nonce
+
+    async def send(self, tx: Transaction) -> SendOutcome:
+        await trio.lowlevel.checkpoint()
+        _, problem = self._chain.submit(tx)
+        if problem == "already_in_pool":
+            return SendOutcome("known")
+        return SendOutcome("rejected", problem) if problem else SendOutcome("accepted")
+
+    async def validators(self) -> tuple[Validator, ...]:
+        raise NotImplementedError
+
+
 class World:
     """A hub, a chain, and the nodes on them."""
 
-    def __init__(
-        self, nursery: trio.Nursery, folder: Path, http: httpx.AsyncClient, chain: DevChain
-    ) -> None:
+    def __init__(self, nursery: trio.Nursery, folder: Path, chain: DevChain) -> None:
         self._nursery = nursery
-        self.chain = chain
         self._folder = folder
-        self._http = http
+        self.chain = chain
         self.hub = MemoryHub()
-        self.l1 = HttpL1Client("http://l1", http)
+        self.l1: L1Client = DirectL1(chain)
         self.customer = AccountKey(b"\x77" * 32)
         self.members: dict[str, Member] = {}
         self.network = _network_config()
@@ -411,19 +445,17 @@ async def open_world(
     ):
         chain = await open_chain(config, db, now=lambda: virtual_clock_ms() / 1000)
         await nursery.start(chain.run)
-        transport = httpx.ASGITransport(build_app(chain))
-        async with httpx.AsyncClient(transport=transport) as http:
-            world = World(nursery, folder, http, chain)
-            world.add("market", *market)
-            for role, count in (("validator", validators), ("worker", workers)):
-                for number in range(1, 1 + count):
-                    world.add(f"{role}-{number}", role)
-            for member in list(world.members.values()):
-                await world.start(member)
-            await world.meet()
-            await world.deposit(DEPOSIT)
-            yield world
-            nursery.cancel_scope.cancel()
+        world = World(nursery, folder, chain)
+        world.add("market", *market)
+        for role, count in (("validator", validators), ("worker", workers)):
+            for number in range(1, 1 + count):
+                world.add(f"{role}-{number}", role)
+        for member in list(world.members.values()):
+            await world.start(member)
+        await world.meet()
+        await world.deposit(DEPOSIT)
+        yield world
+        nursery.cancel_scope.cancel()
 
 
 @pytest.fixture

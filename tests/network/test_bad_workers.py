@@ -123,7 +123,7 @@ async def test_a_wrong_result_is_found(
 ) -> None:
     bad.compute.spoil = SPOILS[name]
     await done_by_the_other(world, bad, good)
-    assert bad.compute.runs == 1
+    assert len(bad.compute.jobs) == 1
     await check_money(world)
     await world.holds(lambda: not world.leftovers())
 
@@ -218,7 +218,7 @@ async def test_a_worker_that_refuses_every_job(
 
     bad.answers[LeaseJob] = refuse
     await done_by_the_other(world, bad, good)
-    assert bad.compute.runs == 0
+    assert not bad.compute.jobs
     await check_money(world)
 
 

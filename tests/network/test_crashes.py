@@ -123,7 +123,7 @@ async def test_the_market_dies_and_the_work_goes_on(world, check_money, autojump
     await world.start(world.members["market"])
     done = await world.until(task.task_id, "anchored", "refunded")
     assert (done.phase, done.epoch) == ("anchored", 1)
-    assert sum(worker.compute.runs for worker in world.team("worker")) == 1
+    assert sum(len(worker.compute.jobs) for worker in world.team("worker")) == 1
     await check_money(world)
 
 

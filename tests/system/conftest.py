@@ -126,8 +126,15 @@ class Net:
         """SIGKILL, and wait until the process is gone."""
         self._loop(self.programs[name].kill)
 
-    def start(self, name: str, **environment: str) -> None:
-        self._loop(self.programs[name].start, environment)
+    def start(self, *names: str, **environment: str) -> None:
+        """Start processes side by side, and wait until they are ready."""
+
+        async def start_all() -> None:
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    nursery.start_soon(self.programs[name].start, environment)
+
+        self._loop(start_all)
 
     def stop(self, *names: str) -> dict[str, tuple[int, float]]:
         """SIGTERM to all at once; exit code and seconds of each."""
@@ -148,7 +155,8 @@ class Net:
 
     def close(self) -> dict[str, int]:
         """Stop everything, all nodes at once; the exit codes that are not 0."""
-        stopped = self.stop(*self.clients) | self.stop("l1")
+        running = [name for name in self.clients if self.programs[name].running]
+        stopped = self.stop(*running) | self.stop("l1")
         for client in self.clients.values():
             client.__exit__()
         return {name: code for name, (code, _) in stopped.items() if code}
@@ -169,9 +177,7 @@ class Net:
 
     def heal(self) -> None:
         """Start what is not running and wait until everybody knows everybody."""
-        for name in ("l1", *(seat.name for seat in self.layout.seats)):
-            if not self.programs[name].running:
-                self.start(name)
+        self.start(*(name for name, program in self.programs.items() if not program.running))
         for seat in self.layout.seats:
             until(lambda seat=seat: self.sees_all(seat.name), f"{seat.name} is connected to all")
 

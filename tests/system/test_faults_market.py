@@ -9,6 +9,7 @@ import random
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -20,10 +21,28 @@ pytestmark = pytest.mark.system
 TASKS = 40
 KILLS = 3
 SEED = 2931
+PAYLOAD = {"seed": "s", "matrix_size": 64, "iterations": 2}
 
 
-def after_the_answer(net) -> list[str]:
-    return [net.post() for _ in range(6)]
+def at_the_answer(net) -> list[str]:
+    """Eight customers buy as fast as they can until the market is gone under them.
+
+    What it answered last was written to the disk a moment before, or not at all.
+    """
+    answered: list[str] = []
+
+    def shop() -> None:
+        with Client(net.layout.market.api_url) as client, suppress(Unavailable):
+            while True:
+                answered.append(client.submit("synthetic", PAYLOAD, "10.0").task_id)
+
+    with ThreadPoolExecutor(8) as customers:
+        shopping = [customers.submit(shop) for _ in range(8)]
+        net.until(lambda: len(answered) >= TASKS, "the market has answered")
+        net.kill("market")
+    for done in shopping:
+        done.result()
+    return answered
 
 
 def while_leased(net) -> list[str]:
@@ -47,7 +66,7 @@ def during_payouts(net) -> list[str]:
     return posted
 
 
-MOMENTS = [after_the_answer, while_leased, before_anchoring, during_payouts]
+MOMENTS = [at_the_answer, while_leased, before_anchoring, during_payouts]
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: moment.__name__)

@@ -6,6 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.system
 
+NOTICED_S = 10.0
 TASKS_FOR_LIAR = 36
 """So many that the honest worker is full, and even a worker known to have lied gets some."""
 
@@ -13,13 +14,15 @@ TASKS_FOR_LIAR = 36
 def test_the_job_of_a_killed_worker_is_finished_by_another(net) -> None:
     """The orchestrator notices the lost connection and begins a second attempt in its epoch.
 
-    Without that, the job's lease would run out later, or the market's lease of the task, which
-    would show as another epoch; without either, the task would never be completed.
+    Without that, the job's lease would run out half a minute later, or the market's lease of the
+    task, which would show as another epoch; without either it would never be completed.
     """
     task_id = net.post(size=1500, iterations=20)
     victim = net.until(lambda: net.busy(net.workers), "a worker has the job")
     assert net.client.task(task_id).status == "in_progress"
+    others = [name for name in net.workers if name != victim]
     net.kill(victim)
+    net.until(lambda: net.busy(others), "another has the job", NOTICED_S)
     done = net.completed(task_id)
     assert done.result.worker_address != net.address(victim)
     assert net.attempt(task_id) == (1, 2)

@@ -30,7 +30,7 @@ class PassOn:
         return self.inner.get(key)
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         return self.inner.scan(start, stop, reverse=reverse)
 

@@ -35,7 +35,7 @@ class GatedStore(MemoryStore):
             return super().get(key)
 
     def scan(
-        self, start: bytes, stop: bytes, *, reverse: bool = False
+        self, start: bytes, stop: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         with self._turn:
             return super().scan(start, stop, reverse=reverse)

@@ -167,6 +167,23 @@ async def test_lists_are_pages(client, order, market) -> None:
     assert (await client.get("/tasks")).json()["limit"] == 50
 
 
+async def test_a_cursor_goes_on_where_the_page_ended_whatever_was_bought_since(
+    client, order
+) -> None:
+    ids = [(await client.post("/tasks", json=order)).json()["task_id"] for _ in range(5)]
+    first = (await client.get("/tasks?limit=2")).json()
+    await client.post("/tasks", json=order)
+    query = {"limit": 2, "cursor": first["cursor"]}
+    second = (await client.get("/tasks", params=query)).json()
+    assert [task["task_id"] for task in second["tasks"]] == [ids[2], ids[1]]
+    query = {"limit": 2, "cursor": second["cursor"]}
+    last = (await client.get("/tasks", params=query)).json()
+    assert [task["task_id"] for task in last["tasks"]] == [ids[0]]
+    assert (last["cursor"], last["total"]) == (None, 6)
+    call = {"jsonrpc": "2.0", "method": "tm_listTasks", "params": query, "id": 1}
+    assert (await client.post("/rpc", json=call)).json()["result"] == last
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -176,6 +193,11 @@ async def test_lists_are_pages(client, order, market) -> None:
         ("limit=", "limit"),
         ("limit=1&limit=2", "limit"),
         ("offset=-1", "offset"),
+        ("offset=1&cursor=AAAAAAAAAGQ", "cursor"),
+        ("cursor=AAAAAAAAAGR", "cursor"),
+        ("cursor=5", "cursor"),
+        ("cursor=", "cursor"),
+        ("cursor=%C3%BC", "cursor"),
         ("offset=1e99", "offset"),
         ("status=done", "status"),
         ("challenge_type=mining", "challenge_type"),

@@ -17,6 +17,8 @@ from node.errors import (
     TaskTooLarge,
     WorkloadUnavailable,
 )
+from node.market.changes import ChangeLog
+from node.market.listing import Line, TaskIndex
 from node.market.views import (
     AccountView,
     NewTask,
@@ -29,6 +31,7 @@ from node.market.views import (
     WorkerShare,
     WorkerView,
 )
+from node.metrics import Family, gauge
 
 CPC = 10**18
 LOCAL = "cpc1local"
@@ -44,6 +47,7 @@ class TwinMarket:
         self.files: dict[str, Path] = {}
         self.receipts: dict[str, bytes] = {}
         self.submitted = 0
+        self.changes = ChangeLog(lambda: STARTED_MS)
         self._tasks: dict[str, TaskView] = {}
         self._by_key: dict[tuple[str, str], str] = {}
         self._changed: dict[str, trio.Event] = {}
@@ -91,6 +95,7 @@ class TwinMarket:
             epoch=0,
         )
         self._tasks[view.task_id] = view
+        self.changes.add(view.task_id, view.status, view.phase)
         return view
 
     def task(self, task_id: str) -> TaskView:
@@ -99,14 +104,22 @@ class TwinMarket:
         return self._tasks[task_id]
 
     def tasks(
-        self, *, status: str | None, challenge_type: str | None, limit: int, offset: int
+        self,
+        *,
+        status: str | None,
+        challenge_type: str | None,
+        limit: int,
+        offset: int,
+        cursor: str | None = None,
     ) -> TaskPage:
-        found = [
-            task
-            for task in reversed(self._tasks.values())
-            if status in (None, task.status) and challenge_type in (None, task.challenge_type)
-        ]
-        return TaskPage(tuple(found[offset : offset + limit]), len(found), limit, offset)
+        index = TaskIndex()
+        for number, task in enumerate(self._tasks.values()):
+            index.put(number, Line(task.task_id, task.challenge_type, task.status, task.phase))
+        page = index.page(
+            status=status, kind=challenge_type, limit=limit, offset=offset, cursor=cursor
+        )
+        found = tuple(self._tasks[task_id] for task_id in page.task_ids)
+        return TaskPage(found, page.total, limit, offset, page.cursor)
 
     async def cancel(self, task_id: str, account: str) -> TaskView:
         task = self.task(task_id)
@@ -146,6 +159,7 @@ class TwinMarket:
         task = msgspec.structs.replace(self.task(task_id), phase=phase, **changes)
         self._tasks[task_id] = task
         self._changed.pop(task_id, trio.Event()).set()
+        self.changes.add(task_id, task.status, task.phase)
         return task
 
     def complete(self, task_id: str) -> TaskView:
@@ -183,6 +197,9 @@ class TwinNode:
             counts={"tasks_queued": 0},
             waiting=("one task waits for a worker",),
         )
+
+    def metrics(self) -> tuple[Family, ...]:
+        return (gauge("tmnode_peers", "Nodes connected now.", 2),)
 
     def peers(self) -> tuple[WorkerView, ...]:
         return (

@@ -54,6 +54,7 @@ def test_the_commands_are_these() -> None:
         "account",
         "bench tasks",
         "bench api",
+        "bench storage",
         "version",
     }
 

@@ -16,7 +16,7 @@ CALLS: dict[str, Call[Any]] = {
     "submit": calls.submit("synthetic", PAYLOAD, "1.0", deadline=5, idempotency_key="k"),
     "quote": calls.quote("synthetic", PAYLOAD),
     "task": calls.task(ID),
-    "list": calls.tasks(status="failed", challenge_type="synthetic", limit=3, offset=4),
+    "list": calls.tasks(status="failed", challenge_type="synthetic", limit=3, offset=4, cursor="x"),
     "wait": calls.wait(ID, phase="queued", timeout_s=2.5),
     "cancel": calls.cancel(ID),
     "receipt": calls.receipt(ID),

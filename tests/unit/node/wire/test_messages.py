@@ -1,0 +1,254 @@
+"""Every message comes back as it was sent, and fits its bound at the largest that roles send."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import node.wire
+from gpu.workloads import KINDS, WORKLOADS
+from gpu.workloads.base import Limits as WorkLimits
+from gpu.workloads.synthetic.parameters import MAX_SEED_BYTES
+from node.amounts import MAX_AMOUNT, Amount
+from node.keys import bind
+from node.l1.keys import AccountKey
+from node.roles.orchestrator import MAX_REASON
+from node.roles.presence import MAX_ADDRESSES
+from node.roles.results import signed_result
+from node.roles.worker import INLINE_BYTES
+from node.verification.author import Author
+from node.verification.batches import MAX_BATCH, leaf_of, seal_batch
+from node.verification.statements import (
+    ComputeResult,
+    Draw,
+    Manifest,
+    OutputRef,
+    Seat,
+    Verdict,
+    sign_draw,
+)
+from node.wire.checks import (
+    CommitmentAnswer,
+    RequestCommitment,
+    RequestReveal,
+    RequestVerdict,
+    RevealAnswer,
+    VerdictAnswer,
+)
+from node.wire.jobs import (
+    Challenge,
+    JobAnswer,
+    JobCommitted,
+    JobFailed,
+    LeaseJob,
+    Opening,
+    ReleaseJob,
+    Secret,
+    SecretCommitment,
+)
+from node.wire.leases import (
+    MAX_OFFER,
+    BatchAnchored,
+    CancelLease,
+    LeaseAnswers,
+    OfferLeases,
+    ReportFailure,
+    ReportResult,
+)
+from node.wire.presence import Ack, Answer, Hello, Presence
+from node.workloads import MAX_STEPS
+from p2p.errors import MalformedMessage
+from p2p.identity import Identity
+from p2p.limits import Limits
+from p2p.messages import Message, decode, encode
+
+for module in pkgutil.iter_modules(node.wire.__path__, "node.wire."):
+    importlib.import_module(module.name)
+MESSAGES = sorted(
+    (one for one in Message.__subclasses__() if one.__module__.startswith("node.wire.")),
+    key=lambda one: one.TYPE_ID,
+)
+
+CHAIN = "cpc-devnet-1"
+MAX_SEATS = 31
+"""The largest quorum that a network file may ask for."""
+U63 = 2**63 - 1
+LONG_REASON = "🦊" * MAX_REASON
+
+
+def values(kind: Any) -> st.SearchStrategy[Any]:
+    """Values of a field's type, as far as messages use them."""
+    plain: dict[Any, st.SearchStrategy[Any]] = {
+        int: st.integers(0, U63),
+        float: st.floats(allow_nan=False),
+        bool: st.booleans(),
+        str: st.text(max_size=12),
+        bytes: st.binary(max_size=40),
+        Amount: st.integers(-MAX_AMOUNT, MAX_AMOUNT).map(Amount),
+    }
+    if kind in plain:
+        return plain[kind]
+    if get_origin(kind) is tuple:
+        return st.lists(values(get_args(kind)[0]), max_size=2).map(tuple)
+    if get_origin(kind) is Literal:
+        return st.sampled_from(get_args(kind))
+    fields = {name: values(inner) for name, inner in fields_of(kind).items()}
+    if kind is Presence:
+        fields["slots"] = st.integers(0, 4096)
+    return st.builds(kind, **fields)
+
+
+def fields_of(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in msgspec.structs.fields(kind)}
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_message_comes_back(kind: type[Message], data) -> None:
+    message = data.draw(values(kind))
+    assert decode(encode(message)) == message
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+def test_a_bound_is_below_that_of_its_carrier(kind: type[Message]) -> None:
+    limits = Limits()
+    carrier = limits.max_gossip_bytes if kind is Presence else limits.max_frame_bytes
+    assert carrier > kind.MAX_BYTES
+
+
+@pytest.mark.parametrize("number", [-1, -(2**63), 2**63, 2**64 - 1])
+def test_numbers_that_no_statement_can_hold_are_malformed(number: int) -> None:
+    """They would break the canonical bytes deep inside a handler."""
+    for kind, field in ((CancelLease, "epoch"), (ReleaseJob, "nonce"), (JobFailed, "epoch")):
+        message = msgspec.structs.replace(LARGEST[kind](), **{field: number})
+        with pytest.raises(MalformedMessage):
+            decode(encode(message))
+    draw = msgspec.structs.replace(large_draw(), expires_ms=number)
+    with pytest.raises(MalformedMessage):
+        decode(encode(RequestCommitment(draw, 1)))
+
+
+def author(number: int) -> Author:
+    identity = Identity.from_seed(number.to_bytes(32, "big"))
+    account = AccountKey((number + 1).to_bytes(32, "big"))
+    return Author(identity, bind(identity, account, CHAIN), account.address, CHAIN)
+
+
+def large_draw() -> Draw:
+    """A full house, and the longest parameters."""
+    payload = {"seed": "x" * MAX_SEED_BYTES, "matrix_size": 1, "iterations": 1}
+    workload = WORKLOADS["synthetic"]
+    parsed = workload.parse(payload, WorkLimits())
+    largest = msgspec.structs.replace(parsed, matrix_size=2**16, iterations=2**32 - 1)
+    validators = [author(number) for number in range(1, MAX_SEATS + 1)]
+    draw = Draw(
+        task_id="550e8400-e29b-41d4-a716-446655440000",
+        epoch=U63,
+        kind="synthetic",
+        parameters=workload.canonical(largest),
+        reward=Amount(MAX_AMOUNT),
+        seats=tuple(Seat(one.identity.public_key, one.address) for one in validators),
+        needed=MAX_SEATS,
+        expires_ms=U63,
+        market_key=bytes(32),
+    )
+    return sign_draw(draw, CHAIN, author(50).identity)
+
+
+def manifest() -> Manifest:
+    output = OutputRef("matrix", bytes(32), U63, bytes(32))
+    return Manifest("synthetic", bytes(32), (output,), bytes(32), bytes(32))
+
+
+def result(number: int = 1) -> ComputeResult:
+    """A result as small as a worker's is, which may not have a payload of its own."""
+    return signed_result(large_draw(), U63, manifest(), author(number))
+
+
+def verdict() -> Verdict:
+    return Verdict(
+        task_id="550e8400-e29b-41d4-a716-446655440000",
+        epoch=U63,
+        nonce=U63,
+        worker_address=author(1).address,
+        result_hash=bytes(32),
+        finding="inconclusive",
+        seed=bytes(32),
+        validator_key=bytes(32),
+        signature=bytes(64),
+    )
+
+
+def presence() -> Presence:
+    address = "/dns6/" + "x" * 100 + "/tcp/65535/p2p/" + author(1).identity.peer_id
+    return Presence(
+        binding=author(1).binding,
+        roles=("market", "validator", "worker"),
+        kinds=KINDS,
+        addresses=(address,) * MAX_ADDRESSES,
+        slots=4096,
+    )
+
+
+def anchored() -> BatchAnchored:
+    """A full batch in which every result has another worker."""
+    results = [
+        msgspec.structs.replace(RESULT, worker_address=f"cpc1{number:039}")
+        for number in range(MAX_BATCH)
+    ]
+    return BatchAnchored(
+        batch=seal_batch(results, author(1)),
+        task_ids=(RESULT.task_id,) * MAX_BATCH,
+        leaves=(leaf_of(RESULT, CHAIN),) * MAX_BATCH,
+        height=U63,
+    )
+
+
+RESULT = result()
+DIGESTS = (bytes(32),) * MAX_STEPS
+COMMITMENTS = (SecretCommitment(bytes(32), bytes(32)),) * MAX_SEATS
+SECRETS = (Secret(bytes(32), bytes(32)),) * MAX_SEATS
+INLINE = bytes(INLINE_BYTES)
+TASK = RESULT.task_id
+
+LARGEST: dict[type[Message], Callable[[], Message]] = {
+    Presence: presence,
+    Hello: lambda: Hello(presence()),
+    Ack: Ack,
+    OfferLeases: lambda: OfferLeases((large_draw(),) * MAX_OFFER),
+    LeaseAnswers: lambda: LeaseAnswers((Answer(taken=False, reason=LONG_REASON),) * MAX_OFFER),
+    ReportResult: lambda: ReportResult(
+        U63, RESULT, manifest(), (verdict(),) * MAX_SEATS, (INLINE,)
+    ),
+    ReportFailure: lambda: ReportFailure(TASK, U63, LONG_REASON),
+    CancelLease: lambda: CancelLease(TASK, U63),
+    BatchAnchored: anchored,
+    LeaseJob: lambda: LeaseJob(large_draw(), U63, COMMITMENTS, 1e300),
+    JobAnswer: lambda: JobAnswer(Answer(taken=False, reason=LONG_REASON)),
+    JobCommitted: lambda: JobCommitted(U63, RESULT, manifest()),
+    JobFailed: lambda: JobFailed(TASK, U63, U63, LONG_REASON),
+    Challenge: lambda: Challenge(TASK, U63, SECRETS),
+    Opening: lambda: Opening(DIGESTS, INLINE, (INLINE,)),
+    ReleaseJob: lambda: ReleaseJob(TASK, U63, accepted=True),
+    RequestCommitment: lambda: RequestCommitment(large_draw(), U63),
+    CommitmentAnswer: lambda: CommitmentAnswer(COMMITMENTS[0]),
+    RequestReveal: lambda: RequestReveal(large_draw(), RESULT, manifest()),
+    RevealAnswer: lambda: RevealAnswer(SECRETS[0]),
+    RequestVerdict: lambda: RequestVerdict(
+        large_draw(), RESULT, manifest(), COMMITMENTS, SECRETS, DIGESTS, INLINE
+    ),
+    VerdictAnswer: lambda: VerdictAnswer(verdict()),
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+def test_the_largest_that_is_sent_fits(kind: type[Message]) -> None:
+    message = LARGEST[kind]()
+    assert decode(encode(message)) == message

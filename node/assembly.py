@@ -148,7 +148,9 @@ def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
         offload=parts.offload,
         now_ms=parts.now_ms,
     )
-    assembly.info.add(lambda: {"jobs_busy": worker.busy, "results_committed": worker.committed})
+    assembly.info.add(
+        lambda: {"jobs_busy": worker.busy, "results_committed": worker.committed}, worker.waits
+    )
     assembly.runs.append(worker.run)
 
 

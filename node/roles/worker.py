@@ -133,6 +133,7 @@ class Worker:
             (key.decode(), record) for key, record in self._jobs.items() if record.committed is None
         ]
         self._running: dict[str, trio.CancelScope] = {}
+        self._progress: dict[str, float] = {}
         self._send, self._receive = trio.open_memory_channel[str](QUEUE_PER_SLOT * len(places))
         self.committed = 0
         """Results committed since the start."""
@@ -146,6 +147,10 @@ class Worker:
     def busy(self) -> int:
         """Jobs running or waiting for a slot."""
         return len(self._running) + self._send.statistics().current_buffer_used
+
+    def waits(self) -> Sequence[str]:
+        """What is being computed, and how far it is, in sentences."""
+        return [f"job {key} is {done:.0%} done" for key, done in self._progress.items()]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled; begins by giving up what a crash left half done."""
@@ -186,6 +191,7 @@ class Worker:
                 outcome = _failure(record, str(error))
             finally:
                 del self._running[key]
+                self._progress.pop(key, None)
         if self._jobs.get(key.encode()) is None:
             await self._remove_folder(key)  # only now does nobody write there any more
         elif isinstance(outcome, JobCommitted):
@@ -198,7 +204,8 @@ class Worker:
         draw, folder = record.draw, self._folder(key)
         await self._offload(lambda: _make_empty(folder))
         job = JobContext(self._author.chain_id, draw.task_id, self._author.address, record.nonce)
-        report = await place.run(draw.kind, job, draw.parameters, folder, lambda _: None)
+        progress = partial(self._progress.__setitem__, key)
+        report = await place.run(draw.kind, job, draw.parameters, folder, progress)
         manifest = await self._offload(lambda: manifest_of(draw, folder, report))
         result = signed_result(draw, record.nonce, manifest, self._author)
         if self._jobs.get(key.encode()) is None:

@@ -78,3 +78,23 @@ async def test_a_task_waits_for_the_first_validators_and_workers(
     done = await world.until(task.task_id, "anchored", "refunded")
     assert (done.phase, done.epoch) == ("anchored", 1)
     await check_money(world)
+
+
+async def test_a_worker_tells_how_far_its_job_is(world, autojump_clock) -> None:
+    seen = []
+
+    def watch(worker):
+        def look(run):
+            seen.append((run.job.nonce, worker.assembly.info.status().waiting))
+            return run.report
+
+        return look
+
+    workers = world.team("worker")
+    for worker in workers:
+        worker.compute.spoil = watch(worker)
+    task = await world.buy(iterations=3)
+    await world.until(task.task_id, "anchored")
+    [(nonce, waiting)] = seen
+    assert waiting == (f"job {task.task_id}/{nonce} is 100% done",)
+    assert all(worker.assembly.info.status().waiting == () for worker in workers)

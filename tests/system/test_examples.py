@@ -78,7 +78,8 @@ def test_the_list_and_its_filters(net, api) -> None:
     assert [task["task_id"] for task in rest["tasks"]] == posted[:1]
     assert rest["total"] == page["total"] >= 3
     assert listed(status="failed")["total"] == 0
-    assert listed(challenge_type="rendering") == {"tasks": [], "total": 0, "limit": 50, "offset": 0}
+    others = listed(challenge_type="rendering")
+    assert (others["tasks"], others["total"]) == ([], 0)
 
 
 def test_json_rpc(net, api) -> None:

@@ -97,7 +97,7 @@ setup(
     entry_points={"console_scripts": ["tmnode = node.cli.main:main"]},
     install_requires=[
         "blake3>=1.0,<2",
-        "click>=8.1,<9",
+        "click>=8.4,<9",
         "coincurve>=21,<22",
         "fastapi>=0.115,<1",
         "httpx>=0.28,<1",
@@ -115,6 +115,7 @@ setup(
             "cryptography>=45",
             "ecdsa>=0.19,<1",
             "hypothesis>=6.100,<7",
+            "jsonschema-rs>=0.60,<1",
             "mypy>=2.4,<3",
             "pycryptodome>=3.20,<5",
             "pytest>=9,<10",

@@ -40,6 +40,8 @@ in this time. A lease must not run out because the workers had too much to do.""
 OFFER_TIMEOUT_S = 10.0
 REST_S = 1.0
 """How long an orchestrator gets no lease after it refused one: it may have just started."""
+CANCEL_WITHIN_S = 600.0
+"""How long a lost orchestrator is waited for, to tell it that its lease went to another."""
 EXPIRY_PAUSE_S = 0.5
 LOST_AFTER_S = 1.5
 """How long an orchestrator may be disconnected before its leases go to others."""
@@ -175,7 +177,10 @@ class MarketRole:
                 self._nursery.start_soon(self._cancel, orchestrator, CancelLease(task_id, epoch))
 
     async def _cancel(self, orchestrator: str, message: CancelLease) -> None:
-        with suppress(P2PError):
+        """Tell it once it can be told: one that crashed takes its leases up when it is back."""
+        with trio.move_on_after(CANCEL_WITHIN_S), suppress(P2PError):
+            while not self._directory.is_connected(orchestrator):
+                await self._directory.changed.wait()
             await self._network.request(orchestrator, message, timeout_s=OFFER_TIMEOUT_S)
 
     async def _expiry_loop(self) -> None:

@@ -224,13 +224,19 @@ class DirectL1:
         return SendOutcome("rejected", problem) if problem else SendOutcome("accepted")
 
     async def validators(self) -> tuple[Validator, ...]:
-        raise NotImplementedError
+        await trio.lowlevel.checkpoint()
+        return tuple(
+            Validator(one.address, one.pub_key, one.power, one.is_active)
+            for one in self._chain.validators
+        )
 
 
 class World:
     """A hub, a chain, and the nodes on them."""
 
-    def __init__(self, nursery: trio.Nursery, folder: Path, chain: DevChain) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, folder: Path, chain: DevChain, network: NetworkConfig
+    ) -> None:
         self._nursery = nursery
         self._folder = folder
         self.chain = chain
@@ -238,7 +244,7 @@ class World:
         self.l1: L1Client = DirectL1(chain)
         self.customer = AccountKey(b"\x77" * 32)
         self.members: dict[str, Member] = {}
-        self.network = _network_config()
+        self.network = network
 
     def add(self, name: str, *roles: str) -> Member:
         number = len(self.members) + 1
@@ -410,14 +416,15 @@ class World:
         return view
 
 
-def _network_config() -> NetworkConfig:
+def _network_config(proposers: tuple[AccountKey, ...], protocol: dict[str, Any]) -> NetworkConfig:
     config = load_network()
     network = msgspec.structs.replace(
         config.network,
-        proposer_keys=(AccountKey(b"\x55" * 32).public_key.hex(),),
+        proposer_keys=tuple(key.public_key.hex() for key in proposers),
         local_account=AccountKey(b"\x77" * 32).address,
     )
-    return msgspec.structs.replace(config, network=network)
+    changed = msgspec.structs.replace(config.protocol, **protocol)
+    return msgspec.structs.replace(config, network=network, protocol=changed)
 
 
 @asynccontextmanager
@@ -428,8 +435,12 @@ async def open_world(
     validators: int = 3,
     workers: int = 2,
     alloc: int = 10**9,
+    pinned: bool = True,
+    **protocol: Any,
 ) -> AsyncIterator[World]:
+    """A running world; further arguments change the network's protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
+    network = _network_config((proposer,) if pinned else (), protocol)
     funded = {customer.address: alloc * UNITS_PER_CPC}
     for number in range(2, 2 + validators):
         funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC
@@ -445,7 +456,7 @@ async def open_world(
     ):
         chain = await open_chain(config, db, now=lambda: virtual_clock_ms() / 1000)
         await nursery.start(chain.run)
-        world = World(nursery, folder, chain)
+        world = World(nursery, folder, chain, network)
         world.add("market", *market)
         for role, count in (("validator", validators), ("worker", workers)):
             for number in range(1, 1 + count):

@@ -242,6 +242,19 @@ async def test_a_batch_whose_nonce_is_taken_is_signed_again(
     assert done.phase == "anchored"
 
 
+async def test_a_market_that_is_away_for_long(world, check_money, autojump_clock) -> None:
+    """Its results get on the chain without it, and it is told when it is back."""
+    task = await world.buy()
+    await world.until(task.task_id, "verified")
+    await world.crash(world.members["market"])
+    await trio.sleep(650)
+    await world.start(world.members["market"])
+    began = trio.current_time()
+    await world.until(task.task_id, "anchored")
+    assert trio.current_time() - began < 70
+    await check_money(world)
+
+
 async def test_a_market_that_also_validates_keeps_what_it_sold(
     open_world, tmp_path, autojump_clock
 ) -> None:

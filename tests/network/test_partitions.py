@@ -5,7 +5,8 @@ import trio
 
 from node.roles.market import LOST_AFTER_S
 from node.wire.jobs import LeaseJob
-from node.wire.leases import ReportResult
+from node.wire.leases import CancelLease, ReportResult
+from node.wire.presence import Ack
 
 
 def hold_back(world) -> None:
@@ -27,7 +28,7 @@ def heal(world, one, other) -> None:
 
 
 async def test_an_orchestrator_cut_off_while_it_works(world, check_money, autojump_clock) -> None:
-    """Another epoch does the task; the first one's result is refused after the cut is healed."""
+    """Another epoch does the task; the first one hears of it when the cut is healed."""
     market = world.members["market"]
     hold_back(world)
     task = await world.buy()
@@ -39,11 +40,46 @@ async def test_an_orchestrator_cut_off_while_it_works(world, check_money, autoju
     done = await world.until(task.task_id, "verified", "refunded")
     assert (done.phase, done.epoch) == ("verified", 2)
     assert world.outcomes()[0].draw.seats[0].address != first.address
-    reports = market.heard[ReportResult]
+    assert first.assembly.info.status().counts["leases_held"] == 1
     heal(world, market, first)
-    await world.holds(lambda: market.heard[ReportResult] > reports)
+    await world.holds(lambda: first.assembly.info.status().counts["leases_held"] == 0)
     await world.until(task.task_id, "anchored")
     await world.holds(lambda: not world.leftovers())
+    assert world.artifacts(market) == 1
+    await check_money(world)
+
+
+async def test_a_result_of_an_epoch_that_is_over_is_refused(
+    world, check_money, autojump_clock
+) -> None:
+    """Its orchestrator was cut off and does not hear, or does not care, that it was called off."""
+    market, reported = world.members["market"], []
+
+    async def ignore(_sender, _message, _handler):
+        return Ack()
+
+    async def keep(_peer, report):
+        reported.append(report.epoch)
+        return report
+
+    for member in world.team("validator"):
+        member.answers[CancelLease] = ignore
+        member.sends[ReportResult] = keep
+    hold_back(world)
+    task = await world.buy()
+    first = await world.orchestrator(task.task_id)
+    await world.holds(lambda: any(one.heard[LeaseJob] for one in world.team("worker")))
+    cut(world, market, first)
+    await world.holds(lambda: world.record(task.task_id).orchestrator not in ("", first.peer_id))
+    let_go(world)
+    await world.until(task.task_id, "verified")
+    heard = market.heard[ReportResult]
+    heal(world, market, first)
+    await world.holds(lambda: market.heard[ReportResult] > heard)
+    await world.until(task.task_id, "anchored")
+    await world.holds(lambda: not world.leftovers())
+    assert set(reported) == {1, 2}
+    assert [outcome.draw.epoch for outcome in world.outcomes()] == [2]
     assert world.artifacts(market) == 1
     await check_money(world)
 

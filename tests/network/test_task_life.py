@@ -98,3 +98,44 @@ async def test_a_worker_tells_how_far_its_job_is(world, autojump_clock) -> None:
     [(nonce, waiting)] = seen
     assert waiting == (f"job {task.task_id}/{nonce} is 100% done",)
     assert all(worker.assembly.info.status().waiting == () for worker in workers)
+
+
+async def test_without_pinned_proposers_there_are_receipts_too(
+    open_world, tmp_path, autojump_clock
+) -> None:
+    """The chain names its proposers itself; what that is worth, the receipt's verifier says."""
+    async with open_world(tmp_path, pinned=False) as world:
+        task = await world.buy()
+        await world.until(task.task_id, "anchored")
+        _, standing = verify_receipt(world.market.receipt(task.task_id), world.network)
+        assert standing is Standing.UNANCHORED
+
+
+async def test_more_results_than_one_transaction_takes(
+    open_world, tmp_path, check_money, autojump_clock
+) -> None:
+    async with open_world(tmp_path, max_result_batch=3) as world:
+        tasks = [await world.buy() for _ in range(20)]
+        for task in tasks:
+            await world.until(task.task_id, "anchored")
+            _, standing = verify_receipt(world.market.receipt(task.task_id), world.network)
+            assert standing is Standing.ANCHORED
+        assert len({outcome.batch for outcome in world.outcomes()}) >= 7
+        await check_money(world)
+
+
+async def test_a_quorum_of_one(open_world, tmp_path, check_money, autojump_clock) -> None:
+    """A network of one validator: it orchestrates and checks."""
+    async with open_world(tmp_path, validators=1, quorum_size=1, quorum_needed=1) as world:
+        task = await world.buy()
+        done = await world.until(task.task_id, "anchored")
+        assert done.result.validators == (world.members["validator-1"].address,)
+        await check_money(world)
+
+
+async def test_a_quorum_of_five(open_world, tmp_path, check_money, autojump_clock) -> None:
+    async with open_world(tmp_path, validators=6, quorum_size=5, quorum_needed=3) as world:
+        task = await world.buy()
+        done = await world.until(task.task_id, "anchored")
+        assert len(done.result.validators) == 5
+        await check_money(world)

@@ -196,6 +196,11 @@ class Net:
         """The first of the nodes that has something in hand."""
         return next((name for name in names if self.count(name, what)), None)
 
+    def is_idle(self) -> bool:
+        """Whether no task is in anybody's hands."""
+        leases = self.busy(self.validators, "leases_held")
+        return leases is None and self.busy(self.workers) is None
+
     def log(self, name: str) -> str:
         """Everything a program has logged."""
         return self.programs[name].log.read_text(errors="replace")
@@ -280,19 +285,21 @@ class Net:
             parameters.fee_reserve,
         )
 
-    def paid(self) -> Counter[str]:
-        """Units by L1 address that the market's TRANSFERs in the chain's blocks have moved."""
-        payments = Payments(self.layout.market.keys.account.address)
-        self._loop(self._with_chain, payments.read_next)
-        return payments.units
-
     def check_payments(self) -> None:
-        """Every part of every completed task is paid, to the unit, and nothing else is."""
+        """Every part of every completed task is paid, to the unit, and nothing else is.
+
+        What is paid is read from the chain: all TRANSFERs of the market's in all its blocks.
+        """
         owed = self.owed()
         owed.pop(self.address("market"), None)  # what the market earns itself, it has already
-        until(lambda: self.paid().total() >= owed.total(), "all that is owed is in blocks")
-        names = {self.address(name): name for name in self.clients}
-        paid = self.paid()
+        payments = Payments(self.address("market"))
+
+        def all_paid() -> bool:
+            self.ask_chain(payments.read_next)
+            return payments.units.total() >= owed.total()
+
+        until(all_paid, "all that is owed is in blocks")
+        paid, names = payments.units, {self.address(name): name for name in self.clients}
         assert paid == owed, {names.get(one, one): paid[one] - owed[one] for one in paid | owed}
 
     def check_books(self) -> None:
@@ -395,8 +402,9 @@ def shared_net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 
 @pytest.fixture
 def net(shared_net: Net) -> Iterator[Net]:
-    """The shared network, whole at the start of each test, without complaints at its end."""
+    """The shared network, whole and idle at a test's start, without complaints at its end."""
     shared_net.heal()
+    until(shared_net.is_idle, "nobody works on a task of an earlier test")
     shared_net.complaints()
     yield shared_net
     assert shared_net.complaints() == []

@@ -1,7 +1,7 @@
 """Listing against a plain model, and the index against what a restart makes of the records."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import Amount
@@ -53,6 +53,7 @@ def state(board: TaskBoard) -> tuple:
     return leased, queued, pages, holders, board.counts(), board.next_sequence, board.open_count
 
 
+@settings(max_examples=50)
 @given(
     tasks=st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(PHASES)), max_size=25),
     status=st.sampled_from([None, "pending", "in_progress", "completed", "failed"]),
@@ -75,6 +76,7 @@ async def test_pages_are_those_of_a_list(tasks, status, kind, limit: int, offset
         assert (page, total) == (model[offset : offset + limit], len(model))
 
 
+@settings(max_examples=50)
 @given(
     moves=st.lists(
         st.tuples(st.integers(0, 5), st.sampled_from(KINDS), st.sampled_from(PHASES)), max_size=30

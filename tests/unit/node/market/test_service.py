@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC, Amount
@@ -136,6 +136,7 @@ async def test_without_a_key_every_request_is_another_task(shop) -> None:
     assert len({(await shop.buy()).task_id for _ in range(5)}) == 5
 
 
+@settings(max_examples=50)
 @given(
     requests=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=12),
     together=st.booleans(),

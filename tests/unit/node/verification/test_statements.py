@@ -4,12 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu.proofs.envelope import EnvelopeInvalid, ProofEnvelope, ProofSystem, decode, encode
+from node.roles.results import signed_result
 from node.verification.statements import (
+    OutputRef,
     StatementInvalid,
     check_draw,
+    check_nonce,
     check_result,
     check_verdict,
+    nonce_of,
     open_result,
+    result_statement,
+    seal_result,
 )
 
 CHAIN = "cpc-devnet-1"
@@ -137,3 +143,67 @@ def test_an_envelope_has_one_encoding(payload: bytes) -> None:
         payload=payload,
     )
     assert decode(encode(envelope)) == envelope
+
+
+@given(epoch=st.integers(0, 10**6), attempt=st.integers(1, 5), other=st.integers(0, 10**6))
+def test_a_nonce_belongs_to_one_epoch(cast, epoch: int, attempt: int, other: int) -> None:
+    nonce = nonce_of(epoch, attempt, 5)
+    check_nonce(nonce, cast.draw(epoch=epoch), 5)
+    if other != epoch:
+        with pytest.raises(StatementInvalid, match="superseded"):
+            check_nonce(nonce, cast.draw(epoch=other), 5)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("",), ("../matrix",), ("a/b",), (".hidden",), ("a\n",), ("x" * 129,), ("a", "a"), ("ä",)],
+)
+def test_an_output_has_a_plain_name(cast, names: tuple[str, ...]) -> None:
+    """It stands in paths and headers of whoever shows it."""
+    outputs = tuple(OutputRef(name, bytes(32), 1, bytes(32)) for name in names)
+    manifest = msgspec.structs.replace(cast.manifest(), outputs=outputs)
+    draw = cast.draw()
+    with pytest.raises(StatementInvalid, match="plain names"):
+        check_result(signed_result(draw, 6, manifest, cast.worker), manifest, draw, CHAIN)
+
+
+@pytest.mark.parametrize("field", ["trace_root", "digest", "sha256", "chunk_root"])
+def test_a_digest_has_32_bytes(cast, field: str) -> None:
+    manifest, draw = cast.manifest(), cast.draw()
+    if field in ("sha256", "chunk_root"):
+        output = msgspec.structs.replace(manifest.outputs[0], **{field: b"short"})
+        manifest = msgspec.structs.replace(manifest, outputs=(output,))
+    else:
+        manifest = msgspec.structs.replace(manifest, **{field: b"short"})
+    with pytest.raises(StatementInvalid, match="32 bytes"):
+        check_result(signed_result(draw, 6, manifest, cast.worker), manifest, draw, CHAIN)
+
+
+@pytest.mark.parametrize(
+    ("system", "payload"), [(ProofSystem.ATTESTED, b"x"), (ProofSystem.BATCH, b"")]
+)
+def test_a_workers_proof_carries_nothing(cast, system: ProofSystem, payload: bytes) -> None:
+    """It would travel with every receipt, up to 32 KiB of it."""
+    draw, manifest = cast.draw(), cast.manifest()
+    result = cast.result(draw)
+    statement = result_statement(result, manifest, CHAIN)
+    sealed = seal_result(result, statement, system, payload, cast.worker)
+    with pytest.raises(StatementInvalid, match="payload"):
+        check_result(sealed, manifest, draw, CHAIN)
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_seat_is_a_key(cast, size: int) -> None:
+    seats = tuple(
+        msgspec.structs.replace(seat, key=bytes([number]) * size)
+        for number, seat in enumerate(cast.draw().seats)
+    )
+    with pytest.raises(StatementInvalid, match="distinct seats"):
+        check_draw(cast.draw(seats=seats), CHAIN)
+
+
+def test_an_unsigned_draw_is_refused_whoever_is_pinned(cast) -> None:
+    unsigned = msgspec.structs.replace(cast.draw(), market_key=b"short")
+    for markets in ((), (cast.market.identity.peer_id,)):
+        with pytest.raises(StatementInvalid, match="did not sign"):
+            check_draw(unsigned, CHAIN, markets)

@@ -24,9 +24,10 @@ from storage.store import Batch
 from storage.tables import Table
 
 NOTIFY_TIMEOUT_S = 30.0
-NOTIFY_PAUSES_S = (1.0, 60.0)
-"""Before a market that could not be told is told again: at first, and at most, doubled between."""
-NOTIFY_TRIES = 7 * 24 * 60
+NOTIFY_PAUSES_S = (1.0, 5.0)
+"""Before a market that could not be told is told again: at first, and at most, doubled between.
+Trying costs nothing while it is not connected, and its customers wait for their receipts."""
+NOTIFY_TRIES = 7 * 24 * 720
 """A week of the longest pause: a market that stays away longer is given up."""
 CAUSE, AGAIN = "results:", "+"
 

@@ -111,6 +111,22 @@ async def checks_for_another(sender, message, handler):
     return VerdictAnswer(msgspec.structs.replace(verdict, validator_key=others[-1]))
 
 
+async def test_a_checker_that_repeats_anothers_verdict(world, check_money, autojump_clock) -> None:
+    """Signed by the other, who lent its key: it must not stand twice in the report."""
+    friend = world.members["validator-2"].keys.identity
+
+    async def lend(sender, message, handler):
+        verdict = (await handler(sender, message)).verdict
+        return VerdictAnswer(sign_verdict(verdict, CHAIN, friend))
+
+    world.members["validator-3"].answers[RequestVerdict] = lend
+    for _ in range(4):
+        task = await world.buy()
+        done = await world.until(task.task_id, "anchored", "refunded")
+        assert (done.phase, done.epoch) == ("anchored", 1)
+    await check_money(world)
+
+
 @pytest.mark.parametrize(
     ("request_type", "answer"),
     [

@@ -12,10 +12,14 @@ from gpu.cpu import CpuBackend
 from gpu.workloads import WORKLOADS
 from gpu.workloads.base import RunReport
 from gpu.workloads.synthetic.key import chain_key, out_digest
+from node.keys import bind
+from node.roles.results import signed_result
+from node.verification.author import Author
 from node.wire.jobs import Challenge, JobAnswer, JobCommitted, LeaseJob, Opening
 from node.wire.presence import Answer
 from p2p.errors import RequestRefused
 
+CHAIN = "cpc-devnet-1"
 SIZE, STEPS = 16, 3
 STEP = SIZE * SIZE
 
@@ -162,6 +166,30 @@ async def test_a_result_of_another_worker_earns_nothing(
     bad.sends[JobCommitted] = present
     await world.start(bad)
     await done_by_the_other(world, bad, good)
+    await check_money(world)
+
+
+async def test_a_worker_cannot_work_under_anothers_name(
+    world, bad, good, check_money, autojump_clock
+) -> None:
+    """All is computed and signed as the other would: still it is not the one that was asked."""
+    identity, account = good.keys.identity, good.keys.account
+    author = Author(identity, bind(identity, account, CHAIN), account.address, CHAIN)
+
+    def as_the_other(run) -> RunReport:
+        job = msgspec.structs.replace(run.job, worker=good.address)
+        workload = WORKLOADS["synthetic"]
+        return workload.run(job, run.parameters, CpuBackend(), run.folder, lambda _: None)
+
+    async def sign_as_the_other(_peer, message: JobCommitted) -> JobCommitted:
+        draw = world.record(message.result.task_id).draw
+        result = signed_result(draw, message.result.nonce, message.manifest, author)
+        return msgspec.structs.replace(message, result=result)
+
+    bad.compute.spoil = as_the_other
+    bad.sends[JobCommitted] = sign_as_the_other
+    await done_by_the_other(world, bad, good)
+    assert world.outcomes()[0].result.nonce == 7
     await check_money(world)
 
 

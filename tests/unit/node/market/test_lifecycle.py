@@ -89,6 +89,10 @@ async def test_a_refused_lease_is_no_failure(shop) -> None:
         shop.lifecycle.release(task.task_id, epoch, "busy", begun=False)
     assert shop.record(task.task_id).phase == "queued"
     assert shop.record(task.task_id).failed_orchestrators == ()
+    for _ in range(4):
+        shop.lifecycle.release(task.task_id, shop.lease(task.task_id).epoch, "failed")
+    shop.lifecycle.release(task.task_id, shop.lease(task.task_id).epoch, "busy", begun=False)
+    assert len(shop.record(task.task_id).failed_orchestrators) == 4
     draw = shop.lease(task.task_id)
     assert shop.complete(shop.report(draw)).phase == "verified"
 

@@ -18,7 +18,7 @@ from node.config import load_network
 from node.directory import Directory
 from node.keys import bind
 from node.l1.keys import AccountKey
-from node.offload import Inline
+from node.offload import Inline, Offload
 from node.roles.checker import Checker
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
@@ -155,7 +155,7 @@ class Stage:
             now_ms=virtual_clock_ms,
         )
 
-    async def run_worker(self, *places: Gated) -> Worker:
+    async def run_worker(self, *places: Gated, offload: Offload | None = None) -> Worker:
         self.scratch.mkdir(exist_ok=True)
         worker = Worker(
             network=self.network,
@@ -165,7 +165,7 @@ class Stage:
             markets=(),
             places=places,
             scratch=self.scratch,
-            offload=Inline(),
+            offload=offload or Inline(),
             now_ms=virtual_clock_ms,
         )
         await self.nursery.start(worker.run)

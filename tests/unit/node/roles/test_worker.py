@@ -1,10 +1,14 @@
 """A worker: whose jobs it takes, what it shows to whom, and what it leaves behind."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import msgspec
 import pytest
 import trio
 
 from gpu.errors import GpuError
+from node.offload import Inline
 from node.roles.worker import FOLDER_NAME_LENGTH, KEEP_MS, SWEEP_PAUSE_S, JobRecord
 from node.verification.challenge import commitment_of
 from node.wire.jobs import (
@@ -222,16 +226,36 @@ async def test_releasing_stops_what_runs(crew, make_author, autojump_clock) -> N
     assert crew.heard == []
 
 
-async def test_releasing_at_the_last_moment_brings_nothing_back(crew, autojump_clock) -> None:
+class Interrupted(Inline):
+    """Blocking work during which something else happens."""
+
+    def __init__(self) -> None:
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def __call__(self, function):
+        result = await super().__call__(function)
+        if self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            with trio.CancelScope(shield=True):  # as a thread, which nothing stops
+                await happens()
+        return result
+
+
+async def test_releasing_at_the_last_moment_brings_nothing_back(
+    open_stage, make_author, gated, autojump_clock
+) -> None:
     """The release comes when the run has just ended: its record must not be written again."""
-    draw = crew.stage.draw()
-    await crew.take(crew.lease(draw=draw))
-    await crew.place.started.wait()
-    async with trio.open_nursery() as nursery:
-        release = ReleaseJob(draw.task_id, 6, accepted=False)
-        nursery.start_soon(crew.stage.ask, crew.orchestrator, release)
+    async with open_stage(make_author(5)) as stage:
+        crew, offload = Crew(stage, gated(), make_author), Interrupted()
+        await stage.run_worker(crew.place, offload=offload)
+        await crew.take(crew.lease())
+        await crew.place.started.wait()
+        release = ReleaseJob(stage.draw().task_id, 6, accepted=False)
+        offload.meanwhile = partial(stage.ask, crew.orchestrator, release)
         crew.place.gate.set()
-    await crew.gone()
+        await crew.gone()
+        assert offload.meanwhile is None
+        assert crew.heard == []
 
 
 async def test_a_job_released_in_the_queue_never_runs(crew, autojump_clock) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu.proofs.envelope import ProofSystem
 from node.amounts import Amount
 from node.config import load_network
 from node.l1.blocks import Block, Header, block_digest, compute_root, tx_root
@@ -15,7 +16,7 @@ from node.l1.keys import CURVE_ORDER, AccountKey
 from node.l1.transactions import submit_result, transfer
 from node.market.tasks import OutcomeRecord
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
-from node.verification.batches import leaf_of, seal_batch
+from node.verification.batches import batch_statement, leaf_of, seal_batch
 from node.verification.receipt import (
     MAX_BYTES,
     Receipt,
@@ -25,7 +26,7 @@ from node.verification.receipt import (
     encode_receipt,
     verify_receipt,
 )
-from node.verification.statements import StatementInvalid
+from node.verification.statements import StatementInvalid, seal_result
 from storage.database import open_database
 from storage.memory import MemoryStore
 from storage.store import Batch
@@ -238,6 +239,17 @@ async def test_a_batch_of_somebody_else(cast, make_author, parts) -> None:
     assert refused(stolen).field == "anchor.place"
     unsigned = {**msgspec.to_builtins(parts["batch"]), "worker_address": other.worker_address}
     assert refused(changed(data, "anchor", "batch", to=unsigned)).field == "worker_address"
+
+
+async def test_a_batch_that_lies_about_its_size(cast, make_author, parts) -> None:
+    """Its validator signed another number of results than its root has."""
+    author = cast.validators[0]
+    wrong = msgspec.structs.replace(parts["batch"], nonce=RESULTS - 1, proof="", signature="")
+    statement = batch_statement(wrong, CHAIN)
+    sealed = seal_result(wrong, statement, ProofSystem.BATCH, b"", author)
+    block = block_of(make_author, sealed)
+    data = await receipt_of(cast, parts, batch=sealed, block=block)
+    assert refused(data).field == "anchor.batch.nonce"
 
 
 async def test_another_place_in_the_block(receipt) -> None:

@@ -1,8 +1,10 @@
 """The files of a development network: keys, genesis, network file, one node file each."""
 
 import json
+import random
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,6 +17,8 @@ from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 CUSTOMER_CPC = 1_000_000
 VALIDATOR_CPC = 100
 """What a validator has for the fees of its first `SUBMIT_RESULT`s."""
+PORTS = range(20_000, 32_768)
+"""Where nodes listen: below the ports that Linux gives to outgoing connections."""
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -110,15 +114,15 @@ def write_layout(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports nobody listens on now, and no outgoing connection will take while a node restarts."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def _seat(directory: Path, name: str, role: str, ports: Iterator[int], api_port: int = 0) -> Seat:

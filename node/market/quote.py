@@ -1,4 +1,7 @@
-"""The price of work: `base_price + work_units * price_per_tera_unit / 10^12`, rounded up."""
+"""The price of work: `base_price + work_units * price_per_tera_unit / 10^12`, rounded up.
+
+It is never below `min_reward`, of which the validators' part still covers the L1 fees.
+"""
 
 from node.amounts import Amount, format_cpc
 from node.errors import InvalidInput, RewardBelowQuote
@@ -6,9 +9,9 @@ from node.errors import InvalidInput, RewardBelowQuote
 TERA = 10**12
 
 
-def price(work_units: int, *, base: int, per_tera: int) -> Amount:
-    """Units of 10^-18 CPC for `work_units` multiply-adds."""
-    return Amount(base - (-work_units * per_tera // TERA))
+def price(work_units: int, *, base: int, per_tera: int, least: int = 0) -> Amount:
+    """Units of 10^-18 CPC for `work_units` multiply-adds, `least` at the least."""
+    return Amount(max(least, base - (-work_units * per_tera // TERA)))
 
 
 def check_reward(reward: int, *, quoted: int, highest: int) -> None:

@@ -108,6 +108,7 @@ class MarketService:
                 workload.work_units(parameters),
                 base=economics.base_price,
                 per_tera=economics.price_per_tera_unit,
+                least=economics.min_reward,
             ),
             work_units=workload.work_units(parameters),
             check_units=workload.check_units(parameters),

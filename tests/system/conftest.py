@@ -153,13 +153,13 @@ class Net:
         self._loop(stop_all)
         return found
 
-    def close(self) -> dict[str, int]:
-        """Stop everything, all nodes at once; the exit codes that are not 0."""
+    def close(self) -> dict[str, str]:
+        """Stop everything, all nodes at once; the exit codes that are not 0, and the last words."""
         running = [name for name in self.clients if self.programs[name].running]
         stopped = self.stop(*running) | self.stop("l1")
         for client in self.clients.values():
             client.__exit__()
-        return {name: code for name, (code, _) in stopped.items() if code}
+        return {f"{name} {code}": self.tail(name) for name, (code, _) in stopped.items() if code}
 
     @contextmanager
     def lying(self, name: str) -> Iterator[Path]:
@@ -204,6 +204,10 @@ class Net:
     def log(self, name: str) -> str:
         """Everything a program has logged."""
         return self.programs[name].log.read_text(errors="replace")
+
+    def tail(self, name: str) -> str:
+        """The end of a program's log."""
+        return self.log(name)[-2000:]
 
     def complaints(self) -> list[str]:
         """Lines at level error, and tracebacks, that any log got since the last look."""
@@ -311,7 +315,8 @@ class Net:
         """
         earned = self.owed()[self.address("market")]
         self.wait_blocks(3)  # the market has seen the last payment's block
-        assert self.stop("market")["market"][0] == 0
+        code, _ = self.stop("market")["market"]
+        assert code == 0, self.tail("market")
         report, holdings = self.audit()
         assert report.ok, report.findings
         assert [name for name in holdings if not name.startswith(("customer:", "l1", "fees"))] == []

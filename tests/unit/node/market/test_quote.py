@@ -18,6 +18,11 @@ def test_the_published_formula() -> None:
     assert asked == 10**15 + -(-100 * 1024**3 * 10**16 // 10**12)
 
 
+def test_no_price_is_below_the_least_reward() -> None:
+    assert price(1, base=5, per_tera=0, least=7) == 7
+    assert price(10**12, base=5, per_tera=9, least=7) == 14
+
+
 def test_a_low_reward_is_told_the_price() -> None:
     with pytest.raises(RewardBelowQuote, match=r"at least 1\.5") as refused:
         check_reward(UNITS_PER_CPC, quoted=UNITS_PER_CPC * 3 // 2, highest=10**30)

@@ -21,6 +21,7 @@ from node.market.lifecycle import Lifecycle
 from node.market.service import MarketService
 from node.market.views import Market
 from node.offload import Offload
+from node.roles.admission import DrawGate
 from node.roles.checker import Checker
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
@@ -100,12 +101,18 @@ def assemble(parts: Parts) -> Assembly:
     presence = PresenceRole(
         parts.network, directory, _presence(parts, author), protocol.presence_interval_s
     )
+    gate = DrawGate(
+        chain_id=author.chain_id,
+        markets=config.network.network.market_keys,
+        protocol=protocol,
+        now_ms=parts.now_ms,
+    )
     if "worker" in config.node.roles:
-        _add_worker(parts, assembly, author)
+        _add_worker(parts, assembly, author, gate)
     sender = Sender(parts.keys.account, parts.db, parts.l1, confirmations=protocol.l1_confirmations)
     settled = Settled()
     if "validator" in config.node.roles:
-        settled.add(_add_validator(parts, assembly, author, shelf, sender))
+        settled.add(_add_validator(parts, assembly, author, gate, shelf, sender))
     if "market" in config.node.roles:
         settled.add(_add_market(parts, assembly, chain, shelf, sender))
     sender.on_confirmed, sender.on_lost = settled.confirmed, settled.lost
@@ -136,13 +143,13 @@ def _presence(parts: Parts, author: Author) -> Presence:
     )
 
 
-def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
+def _add_worker(parts: Parts, assembly: Assembly, author: Author, gate: DrawGate) -> None:
     worker = Worker(
         network=parts.network,
         db=parts.db,
         author=author,
         protocol=parts.config.network.protocol,
-        markets=parts.config.network.network.market_keys,
+        gate=gate,
         places=parts.places,
         scratch=parts.scratch,
         offload=parts.offload,
@@ -155,7 +162,12 @@ def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
 
 
 def _add_validator(
-    parts: Parts, assembly: Assembly, author: Author, shelf: OutputShelf, sender: Sender
+    parts: Parts,
+    assembly: Assembly,
+    author: Author,
+    gate: DrawGate,
+    shelf: OutputShelf,
+    sender: Sender,
 ) -> Submitter:
     protocol = parts.config.network.protocol
     checker = Checker(
@@ -164,7 +176,7 @@ def _add_validator(
         identity=author.identity,
         chain_id=author.chain_id,
         protocol=protocol,
-        markets=parts.config.network.network.market_keys,
+        gate=gate,
         backend=CpuBackend(),
         scratch=parts.scratch,
         offload=parts.offload,
@@ -184,7 +196,7 @@ def _add_validator(
         identity=author.identity,
         chain_id=author.chain_id,
         protocol=protocol,
-        markets=parts.config.network.network.market_keys,
+        gate=gate,
         directory=assembly.directory,
         shelf=shelf,
         now_ms=parts.now_ms,

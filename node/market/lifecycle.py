@@ -33,8 +33,6 @@ from p2p.identity import Identity, public_key_of
 from storage.database import Database
 from storage.store import Batch
 
-WORK_PER_TERA_S = 100
-"""Seconds that a slow CPU core takes for 10^12 work units."""
 LEASE_PER_TERA_S = 240
 """Seconds of lease for each 10^12 work units, beyond the base: half of it for one attempt."""
 LEAST_LEASE_MS = 1000

@@ -1,7 +1,7 @@
 """A validator's seat in a quorum: commit to a secret, reveal it once, check, sign."""
 
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -72,7 +72,7 @@ class Checker:
         identity: Identity,
         chain_id: str,
         protocol: ProtocolSection,
-        markets: Collection[str],
+        gate: DrawGate,
         backend: Backend[Any],
         scratch: Path,
         offload: Offload,
@@ -83,7 +83,7 @@ class Checker:
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
-        self._gate = DrawGate(chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms)
+        self._gate = gate
         self._now_ms = now_ms
         self._backend = backend
         self._scratch = scratch

@@ -11,8 +11,8 @@ from node.events import first_of
 from node.l1.client import L1Client
 from node.l1.errors import L1Error
 from node.market.board import TaskBoard
-from node.market.lifecycle import WORK_PER_TERA_S, Lifecycle
-from node.market.tasks import OutcomeRecord, TaskRecord
+from node.market.lifecycle import Lifecycle
+from node.market.tasks import OutcomeRecord
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.statements import Draw, strict_hex
@@ -26,6 +26,7 @@ from node.wire.leases import (
     ReportResult,
 )
 from node.wire.presence import Ack
+from node.workloads import slow_core_s
 from p2p.errors import P2PError, RequestRefused, RequestTimeout
 from p2p.network import Network
 from storage.database import Database
@@ -115,7 +116,7 @@ class MarketRole:
         now = trio.current_time()
         self._resting = {peer: until for peer, until in self._resting.items() if until > now}
         leased = list(self._board.leased_tasks())
-        count, work_s = len(leased), sum(map(_work_s, leased))
+        count, work_s = len(leased), sum(slow_core_s(task.work_units) for task in leased)
         for task in filter(self._lifecycle.is_in_time, self._board.queued_tasks()):
             slots = self._directory.slots(task.kind)
             if count >= slots * LEASES_PER_SLOT and work_s >= slots * AHEAD_S:
@@ -124,7 +125,7 @@ class MarketRole:
             full = [one.peer_id for one in candidates if self._is_full(one.peer_id)]
             if self._lifecycle.lease(task, candidates, full) is None:
                 break
-            count, work_s = count + 1, work_s + _work_s(task)
+            count, work_s = count + 1, work_s + slow_core_s(task.work_units)
 
     def _is_full(self, peer_id: str) -> bool:
         held = self._board.leases_of(peer_id)
@@ -292,7 +293,3 @@ class MarketRole:
             self._db.stage(batch)
         for task_id in placed:
             self._board.announce(task_id)
-
-
-def _work_s(task: TaskRecord) -> float:
-    return task.work_units / 1e12 * WORK_PER_TERA_S

@@ -7,7 +7,7 @@ taken up again where that leaves it.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -33,6 +33,7 @@ from node.wire.leases import (
     ReportResult,
 )
 from node.wire.presence import Ack, Answer
+from node.workloads import slow_core_s
 from p2p.errors import P2PError, RequestRefused
 from p2p.identity import Identity, peer_id_of, public_key_of
 from p2p.network import Network
@@ -48,8 +49,6 @@ MAX_LEASES = 256
 """Leases held at a time; more are refused as `busy`."""
 JOBS_PER_SLOT = 4
 """Attempts sent to a worker's slot ahead of need."""
-JOB_PER_TERA_S = 100
-"""Seconds that a slow CPU core takes for 10^12 work units."""
 LEAST_WORK_S = 1.0
 MOST_OF_IT = 0.9
 BUSY_PAUSE_S = 0.05
@@ -96,7 +95,7 @@ class Orchestrator:
         identity: Identity,
         chain_id: str,
         protocol: ProtocolSection,
-        markets: Collection[str],
+        gate: DrawGate,
         directory: Directory,
         shelf: OutputShelf,
         now_ms: Callable[[], int],
@@ -107,7 +106,7 @@ class Orchestrator:
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
-        self._gate = DrawGate(chain_id=chain_id, markets=markets, protocol=protocol, now_ms=now_ms)
+        self._gate = gate
         self._directory = directory
         self._shelf = shelf
         self._now_ms = now_ms
@@ -400,8 +399,7 @@ def _report_of(draw: Draw, verified: Verified) -> ReportResult:
 
 def _slow_s(draw: Draw) -> float:
     workload = WORKLOADS[draw.kind]
-    units = workload.work_units(workload.from_canonical(draw.parameters))
-    return units / 1e12 * JOB_PER_TERA_S
+    return slow_core_s(workload.work_units(workload.from_canonical(draw.parameters)))
 
 
 def _follows(draw: Draw, earlier: Draw) -> bool:

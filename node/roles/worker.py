@@ -111,7 +111,7 @@ class Worker:
         db: Database,
         author: Author,
         protocol: ProtocolSection,
-        markets: Collection[str],
+        gate: DrawGate,
         places: Sequence[Compute],
         scratch: Path,
         offload: Offload,
@@ -121,9 +121,7 @@ class Worker:
         self._db = db
         self._author = author
         self._protocol = protocol
-        self._gate = DrawGate(
-            chain_id=author.chain_id, markets=markets, protocol=protocol, now_ms=now_ms
-        )
+        self._gate = gate
         self._now_ms = now_ms
         self._places = places
         self._scratch = scratch

@@ -26,14 +26,14 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.assembly import Assembly, Parts, assemble
 from node.config import Config, NetworkConfig, NodeSection, WorkerSection, load_network
 from node.keys import NodeKeys
-from node.l1.blocks import Block
-from node.l1.client import L1Client, SendOutcome, Status, Validator
+from node.l1.client import L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.node import DevChain
 from node.l1.devchain.run import open_chain
 from node.l1.keys import AccountKey
-from node.l1.transactions import Transaction, transfer
+from node.l1.transactions import transfer
 from node.market.tasks import OutcomeRecord, TaskRecord
 from node.market.views import NewTask, NodeStatus, TaskView
 from node.offload import Inline
@@ -190,47 +190,6 @@ class Member:
         return self.keys.account.address
 
 
-class DirectL1:
-    """The chain without HTTP, which would be most of what a simulated hour costs."""
-
-    def __init__(self, chain: DevChain) -> None:
-        self._chain = chain
-
-    async def status(self) -> Status:
-        await trio.lowlevel.checkpoint()
-        tip = self._chain.tip
-        return Status(tip.height, tip.block_hash, "devnet", 0, 0)
-
-    async def block(self, height: int) -> Block | None:
-        await trio.lowlevel.checkpoint()
-        content = self._chain.block(height)
-        return None if content is None else msgspec.json.decode(content, type=Block)
-
-    async def balance(self, address: str) -> int:
-        await trio.lowlevel.checkpoint()
-        return self._chain.account(address).balance
-
-    async def nonce(self, address: str, *, pending: bool) -> int:
-        await trio.lowlevel.checkpoint()
-        if pending:
-            return self._chain.first_free_nonce(address)
-        return self._chain.account(address).nonce
-
-    async def send(self, tx: Transaction) -> SendOutcome:
-        await trio.lowlevel.checkpoint()
-        _, problem = self._chain.submit(tx)
-        if problem == "already_in_pool":
-            return SendOutcome("known")
-        return SendOutcome("rejected", problem) if problem else SendOutcome("accepted")
-
-    async def validators(self) -> tuple[Validator, ...]:
-        await trio.lowlevel.checkpoint()
-        return tuple(
-            Validator(one.address, one.pub_key, one.power, one.is_active)
-            for one in self._chain.validators
-        )
-
-
 class World:
     """A hub, a chain, and the nodes on them."""
 
@@ -241,7 +200,7 @@ class World:
         self._folder = folder
         self.chain = chain
         self.hub = MemoryHub()
-        self.l1: L1Client = DirectL1(chain)
+        self.l1: L1Client = DirectClient(chain)
         self.customer = AccountKey(b"\x77" * 32)
         self.members: dict[str, Member] = {}
         self.network = network

@@ -19,6 +19,7 @@ from node.directory import Directory
 from node.keys import bind
 from node.l1.keys import AccountKey
 from node.offload import Inline, Offload
+from node.roles.admission import DrawGate
 from node.roles.checker import Checker
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
@@ -51,6 +52,13 @@ def parameters_of(size: int, iterations: int) -> bytes:
     workload = WORKLOADS["synthetic"]
     payload = {"seed": "s", "matrix_size": size, "iterations": iterations}
     return workload.canonical(workload.parse(payload, ANY_WORK))
+
+
+def open_gate() -> DrawGate:
+    """A gate for which any market counts."""
+    return DrawGate(
+        chain_id=CHAIN, markets=(), protocol=load_network().protocol, now_ms=virtual_clock_ms
+    )
 
 
 class Gated:
@@ -148,7 +156,7 @@ class Stage:
             identity=self.author.identity,
             chain_id=CHAIN,
             protocol=load_network().protocol,
-            markets=(),
+            gate=open_gate(),
             backend=CpuBackend(),
             scratch=self.folder,
             offload=Inline(),
@@ -162,7 +170,7 @@ class Stage:
             db=self.db,
             author=self.author,
             protocol=load_network().protocol,
-            markets=(),
+            gate=open_gate(),
             places=places,
             scratch=self.scratch,
             offload=offload or Inline(),
@@ -182,7 +190,7 @@ class Stage:
             "identity": self.author.identity,
             "chain_id": CHAIN,
             "protocol": load_network().protocol,
-            "markets": (),
+            "gate": open_gate(),
             "directory": directory,
             "shelf": OutputShelf(self.network, ArtifactStore(self.folder / "shelf"), Inline()),
             "now_ms": virtual_clock_ms,

@@ -15,16 +15,16 @@ import pytest
 import trio
 
 from node.amounts import UNITS_PER_CPC, Amount
-from node.l1.blocks import Block
-from node.l1.client import HttpL1Client, L1Client, SendOutcome, Status, Validator
+from node.l1.client import HttpL1Client, L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.server import build_app
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
 from node.l1.sender import Sender
-from node.l1.transactions import Transaction, transfer
+from node.l1.transactions import transfer
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from node.settlement.transfer import TransferSettlement
@@ -67,43 +67,6 @@ class CrashingStore(MemoryStore):
             if self.keep:
                 super().write(batch, sync=sync)
             raise StorageFailed("killed")
-
-
-class DirectClient:
-    """The chain without HTTP."""
-
-    def __init__(self, chain: DevChain) -> None:
-        self._chain = chain
-
-    async def status(self) -> Status:
-        await trio.lowlevel.checkpoint()
-        tip = self._chain.tip
-        return Status(tip.height, tip.block_hash, "devnet", 0, 0)
-
-    async def block(self, height: int) -> Block | None:
-        await trio.lowlevel.checkpoint()
-        content = self._chain.block(height)
-        return None if content is None else msgspec.json.decode(content, type=Block)
-
-    async def balance(self, address: str) -> int:
-        await trio.lowlevel.checkpoint()
-        return self._chain.account(address).balance
-
-    async def nonce(self, address: str, *, pending: bool) -> int:
-        await trio.lowlevel.checkpoint()
-        if pending:
-            return self._chain.first_free_nonce(address)
-        return self._chain.account(address).nonce
-
-    async def send(self, tx: Transaction) -> SendOutcome:
-        await trio.lowlevel.checkpoint()
-        _, problem = self._chain.submit(tx)
-        if problem == "already_in_pool":
-            return SendOutcome("known")
-        return SendOutcome("rejected", problem) if problem else SendOutcome("accepted")
-
-    async def validators(self) -> tuple[Validator, ...]:
-        raise NotImplementedError
 
 
 def over_http(chain: DevChain) -> HttpL1Client:

@@ -6,44 +6,79 @@ import tempfile
 import time
 from pathlib import Path
 
+import httpx
 import trio
 
 from node.bench.load import post_all, task_bodies
-from node.bench.processes import resident_mib
+from node.bench.processes import cpu_s, resident_mib
 from node.bench.report import Report, Row, median, quantile, report
-from node.devnet.network import DevnetOptions, open_devnet
+from node.devnet.network import Devnet, DevnetOptions, open_devnet
+from node.devnet.processes import Program
 
 CLIENTS = 32
 REWARD = "1.0"
+SLOW_MS = 5
+
+
+class SlowNode(Program):
+    """`tmnode` on a disk whose syncs take longer."""
+
+    COMMAND = (sys.executable, "-m", "node.bench.slow_disk", str(SLOW_MS))
 
 
 async def bench_api(requests: int) -> Report:
-    """Measure one market and one chain."""
+    """Measure one market and one chain, then the market again on a slower disk."""
     with tempfile.TemporaryDirectory(prefix="tmnode-bench-") as folder:
         options = DevnetOptions(validators=0, workers=0, api_port=0)
         began = trio.current_time()
         async with open_devnet(Path(folder), options) as devnet:
             started_s = trio.current_time() - began
             idle = resident_mib(devnet.nodes["market"].pid)
-            url = devnet.layout.market.api_url
-            warm = task_bodies(200, "warm", 64, 2, REWARD)
-            await post_all(url, "/tasks", warm, clients=CLIENTS)
-            began = trio.current_time()
-            bodies = task_bodies(requests, "api", 64, 2, REWARD)
-            seconds, _ = await post_all(url, "/tasks", bodies, clients=CLIENTS)
-            elapsed_s = trio.current_time() - began
+            rows = await _post_rows(devnet, requests, "")
+            await _slow_down(devnet)
+            rows += await _post_rows(devnet, requests // 3, f", {SLOW_MS} ms added per sync")
     help_s = [_help_s() for _ in range(5)]
-    rows = [
-        _row(
-            f"durable POST /tasks, {CLIENTS} clients", requests / elapsed_s, "requests/s", requests
-        ),
-        _row("POST /tasks, median", 1000 * median(seconds), "ms", requests),
-        _row("POST /tasks, p99", 1000 * quantile(seconds, 0.99), "ms", requests),
+    rows += [
         _row("market and chain, start to funded", started_s, "s"),
         _row("idle memory of the market", idle, "MiB"),
         _row("tmnode --help", median(help_s), "s", len(help_s)),
     ]
     return report("api", rows)
+
+
+async def _post_rows(devnet: Devnet, requests: int, disk: str) -> list[Row]:
+    """Post after a warm-up; rate, latency, CPU and syncs."""
+    url, market = devnet.layout.market.api_url, devnet.nodes["market"].pid
+    warm = task_bodies(200, f"warm{disk}", 64, 2, REWARD)
+    await post_all(url, "/tasks", warm, clients=CLIENTS)
+    bodies = task_bodies(requests, f"api{disk}", 64, 2, REWARD)
+    syncs, spent_s, began = await _syncs(url), cpu_s(market), trio.current_time()
+    seconds, _ = await post_all(url, "/tasks", bodies, clients=CLIENTS)
+    elapsed_s = trio.current_time() - began
+    spent_s, syncs = cpu_s(market) - spent_s, await _syncs(url) - syncs
+    name = f"durable POST /tasks, {CLIENTS} clients{disk}"
+    return [
+        _row(name, requests / elapsed_s, "requests/s", requests),
+        _row("  median", 1000 * median(seconds), "ms", requests),
+        _row("  p99", 1000 * quantile(seconds, 0.99), "ms", requests),
+        _row("  CPU of the market", 1000 * spent_s / requests, "ms", requests),
+        _row("  syncs per 1,000 requests", 1000 * syncs / requests, "syncs", requests),
+    ]
+
+
+async def _slow_down(devnet: Devnet) -> None:
+    """Start the market again on a disk whose syncs take longer."""
+    seat = devnet.layout.market
+    await devnet.nodes["market"].stop()
+    devnet.nodes["market"] = SlowNode(seat.name, ["run", "--config", str(seat.config)], seat.log)
+    await devnet.nodes["market"].start()
+
+
+async def _syncs(url: str) -> float:
+    """The market's own count of synced writes."""
+    async with httpx.AsyncClient() as http:
+        text = (await http.get(f"{url}/metrics")).text
+    return float(text.partition("\ntmnode_database_syncs_total ")[2].partition("\n")[0])
 
 
 def _help_s() -> float:

@@ -14,7 +14,6 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -23,9 +22,10 @@ from typing import NamedTuple
 import trio
 
 from node.bench.report import Report, Row, report
+from node.bench.slow_disk import SlowStore
 from storage.database import Database, open_database
 from storage.leveldb import open_leveldb
-from storage.store import Batch, KeyValueStore
+from storage.store import Batch
 
 WRITERS = (64, 1)
 ADDED_S = (0.0, 0.005)
@@ -37,31 +37,6 @@ FOLDER = "tmnode-bench-"
 class _Measured(NamedTuple):
     puts_per_s: float
     puts_per_sync: float
-
-
-class _SlowStore:
-    """A store whose synced writes take longer."""
-
-    blocking = True
-
-    def __init__(self, inner: KeyValueStore, added_s: float) -> None:
-        self._inner = inner
-        self._added_s = added_s
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._inner.get(key)
-
-    def scan(
-        self, start: bytes, stop: bytes | None, *, reverse: bool = False
-    ) -> Iterator[tuple[bytes, bytes]]:
-        return self._inner.scan(start, stop, reverse=reverse)
-
-    def write(self, batch: Batch, *, sync: bool) -> None:
-        self._inner.write(batch, sync=sync)
-        time.sleep(self._added_s)
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def bench_storage(seconds: float, runs: int) -> Report:
@@ -108,7 +83,7 @@ async def _ours(writers: int, added_s: float, seconds: float) -> _Measured:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=FOLDER))
         store = stack.enter_context(open_leveldb(Path(folder)))
-        async with open_database(_SlowStore(store, added_s) if added_s else store) as database:
+        async with open_database(SlowStore(store, added_s) if added_s else store) as database:
             began = time.perf_counter()
             async with trio.open_nursery() as nursery:
                 for writer in range(writers):

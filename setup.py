@@ -1,7 +1,7 @@
 """Build tmnode: plain top-level packages and one shared library of CPU kernels.
 
 The kernels have a plain C ABI and are loaded by ctypes, so the extension has no Python in it:
-`BuildKernels` compiles each `.cpp` of `gpu/csrc` with the flags of its instruction set and links
+`BuildKernels` compiles the sources of `gpu/csrc` with the flags of each instruction set and links
 them into `gpu/libtmkernels.so`. A C++ compiler is needed, CUDA is not.
 
 In place, for development: `python setup.py build_ext --inplace`. `CXX` names another compiler.
@@ -14,42 +14,105 @@ import os
 import platform
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("gpu/csrc")
 LIBRARY = "gpu.libtmkernels"
+PROOFS_LIBRARY = "gpu.libtmproofs"
 
 # No FMA contraction, no libm errno: what a kernel computes is what its source says.
 FLAGS = shlex.split(
     "-std=c++17 -O3 -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti"
-    " -ffp-contract=off -fno-math-errno -Wall -Wextra"
+    " -ffp-contract=off -fno-math-errno -Wall -Wextra -Wno-unused-function"
 )
 
-# One folder of gpu/csrc per instruction set, with the flags that only its files may have.
-ISA_FLAGS = {"baseline": [], "avx2": ["-mavx2"]}
-X86_ONLY = {"avx2"}
+# gpu/csrc/kernels is compiled once per instruction set, with the flags and the folder of headers
+# that only its objects may have; gpu/csrc/reference is the baseline. (GCC's own AVX-512 headers set
+# off the warnings that are switched off.)
+VECTOR_FLAGS = {
+    "avx2": "-mavx2 -mfma",
+    "avx512": "-mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni"
+    " -Wno-uninitialized -Wno-maybe-uninitialized",
+}
 
 NO_COMPILER = "tmnode: the C++ compiler {!r} was not found; install one, e.g. apt install g++"
 
 
-def instruction_sets() -> list[str]:
-    """The instruction sets this machine's compiler can build for."""
+class Unit(NamedTuple):
+    """A source, the flags it is compiled with, and its object."""
+
+    source: Path
+    flags: list[str]
+    target: Path
+
+
+def units(build: Path) -> list[Unit]:
+    """What to compile for this machine's architecture."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return [isa for isa in ISA_FLAGS if x86 or isa not in X86_ONLY]
+    found = [*_folder("host", build, "host", []), *_folder("reference", build, "baseline", [])]
+    for isa, flags in VECTOR_FLAGS.items() if x86 else ():
+        headers = f"-I{SOURCES / 'isa' / isa}"
+        found += _folder("kernels", build, isa, [*shlex.split(flags), headers])
+    return found
+
+
+def proof_units(build: Path) -> list[Unit]:
+    """The same for the proofs' field arithmetic: one text, compiled for each instruction set."""
+    found = [*_folder("proofs/host", build, "host", [])]
+    found += _folder("proofs/kernels", build, "baseline", [])
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return [*found, *(_folder("proofs/kernels", build, "avx2", ["-mavx2"]) if x86 else [])]
+
+
+def _folder(name: str, build: Path, isa: str, flags: list[str]) -> list[Unit]:
+    sources = sorted((SOURCES / name).glob("*.cpp"))
+    flags = [*FLAGS, *flags, f"-DTMK_ISA={isa}"]
+    return [Unit(source, flags, build / isa / f"{source.stem}.o") for source in sources]
+
+
+def command() -> list[str]:
+    """The C++ compiler."""
+    return shlex.split(os.environ.get("CXX") or "g++")
 
 
 def compiler(*arguments: str) -> None:
     """Run the C++ compiler; without one, stop with one line that says what to install."""
-    command = shlex.split(os.environ.get("CXX") or "g++")
     try:
-        subprocess.run([*command, *arguments], check=True)
+        subprocess.run([*command(), *arguments], check=True)
     except FileNotFoundError:
-        raise SystemExit(NO_COMPILER.format(command[0])) from None
+        raise SystemExit(NO_COMPILER.format(command()[0])) from None
     except subprocess.CalledProcessError as error:
-        raise SystemExit(f"tmnode: {command[0]} failed with status {error.returncode}") from None
+        raise SystemExit(f"tmnode: {command()[0]} failed with status {error.returncode}") from None
+
+
+def is_fresh(unit: Unit) -> bool:
+    """Whether the object was made by this command from files that have not changed since."""
+    made, depends = unit.target.with_suffix(".txt"), unit.target.with_suffix(".d")
+    if not (unit.target.exists() and made.exists() and depends.exists()):
+        return False
+    if made.read_text() != shlex.join([*command(), *unit.flags]):
+        return False
+    files = depends.read_text().partition(":")[2].replace("\\\n", " ").split()
+    born = unit.target.stat().st_mtime
+    return all(os.path.exists(file) and os.path.getmtime(file) <= born for file in files)
+
+
+def compile_unit(unit: Unit) -> str:
+    """The path of an up-to-date object."""
+    if is_fresh(unit):
+        return str(unit.target)
+    unit.target.parent.mkdir(parents=True, exist_ok=True)
+    depends, fresh = unit.target.with_suffix(".d"), unit.target.with_suffix(".new")
+    arguments = [*unit.flags, "-MMD", "-MF", str(depends), "-c", str(unit.source)]
+    compiler(*arguments, "-o", str(fresh))
+    fresh.replace(unit.target)
+    unit.target.with_suffix(".txt").write_text(shlex.join([*command(), *unit.flags]))
+    return str(unit.target)
 
 
 class BuildKernels(build_ext):
@@ -60,24 +123,17 @@ class BuildKernels(build_ext):
         return fullname.replace(".", "/") + ".so"
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile one object per source, then link them."""
-        objects = [self.compiled(SOURCES / "isa.cpp", [])]
-        for isa in instruction_sets():
-            sources = sorted((SOURCES / isa).glob("*.cpp"))
-            objects += [self.compiled(source, ISA_FLAGS[isa]) for source in sources]
+        """Compile what has changed, as many at a time as there are cores, then link."""
+        build = Path(self.build_temp) / ext.name.removeprefix("gpu.lib")
+        wanted = proof_units(build) if ext.name == PROOFS_LIBRARY else units(build)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            objects = list(pool.map(compile_unit, wanted))
         library = Path(self.get_ext_fullpath(ext.name))
         library.parent.mkdir(parents=True, exist_ok=True)
         # Renamed into place, so that a process which has the old library mapped keeps it whole.
         fresh = library.with_suffix(".new")
-        compiler("-shared", "-o", str(fresh), *objects)
+        compiler("-shared", "-pthread", "-o", str(fresh), *objects)
         fresh.replace(library)
-
-    def compiled(self, source: Path, flags: list[str]) -> str:
-        """Compile one source with the flags of its instruction set; returns the object's path."""
-        target = Path(self.build_temp) / source.relative_to(SOURCES).with_suffix(".o")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        compiler(*FLAGS, *flags, "-c", str(source), "-o", str(target))
-        return str(target)
 
 
 setup(
@@ -92,7 +148,10 @@ setup(
     ),
     package_dir={"": "."},
     package_data={"node.config": ["*.toml"]},
-    ext_modules=[Extension(LIBRARY, sources=sorted(str(path) for path in SOURCES.rglob("*.cpp")))],
+    ext_modules=[
+        Extension(LIBRARY, sources=sorted(str(path) for path in SOURCES.rglob("*.cpp"))),
+        Extension(PROOFS_LIBRARY, sources=[]),  # among the sources above
+    ],
     cmdclass={"build_ext": BuildKernels},
     entry_points={"console_scripts": ["tmnode = node.cli.main:main"]},
     install_requires=[
@@ -108,9 +167,11 @@ setup(
         "plyvel>=1.5,<2",
         "pynacl>=1.5,<2",
         "trio>=0.30,<1",
+        "wsproto>=1.2,<2",
     ],
     extras_require={
         "gpu": ["pycuda>=2026.1,<2027"],
+        "full": ["schemathesis>=4.32,<5"],
         "test": [
             "cryptography>=45",
             "ecdsa>=0.19,<1",

@@ -1,7 +1,8 @@
 """Kernels that give the same bits on every device, and the workloads built from them.
 
-Read in this order: `backend` says which operations a device offers; `cpu` is the device everybody
-has (C++ in `csrc`, one shared library); `workloads` turns operations into tasks that can be run
-and checked. Nothing here knows the network, the market or the store: a workload is pure functions
-over a backend, and `node` decides where and when they run.
+Read in this order: `tensors` are what operations work on; `ops` is the small tensor library they
+make up, the same for every device; `cpu` is the device everybody has (C++ in `csrc`, one shared
+library; docs/kernels.md); `backend` says what chains need of a device; `workloads` turns operations
+into tasks that can be run and checked. Nothing here knows the network, the market or the store: a
+workload is pure functions over a backend, and `node` decides where and when they run.
 """

@@ -1,4 +1,4 @@
-"""What a device must offer: a few operations on matrices of residues mod 241.
+"""What a device must offer to chains: a few operations on matrices of residues mod 241.
 
 An array belongs to its backend and is opaque to everyone else; bytes enter by `upload` and leave by
 `download`. Every array is a row-major matrix of bytes; a vector is a matrix of one row. Residues

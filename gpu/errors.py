@@ -3,7 +3,8 @@
 GpuError
 ├── PayloadError          a customer's payload is refused
 ├── KernelsUnavailable    the kernel library is missing, of another version, or not for this machine
-└── KernelFailed          an operation was called with operands that do not fit
+└── KernelFailed          an operation refused what it was called with
+    └── OperandMismatch   operands do not fit the operation or each other
 """
 
 
@@ -33,9 +34,21 @@ class KernelsUnavailable(GpuError):
 
 
 class KernelFailed(GpuError):
-    """An operation refused its operands."""
+    """An operation refused what it was called with."""
 
     def __init__(self, operation: str, reason: str) -> None:
         super().__init__(f"{operation}: {reason}")
         self.operation = operation
         self.reason = reason
+
+
+class OperandMismatch(KernelFailed):
+    """Operands do not fit; the message names the operation and every operand's type and shape.
+
+    `matmul: the inner sizes 5 and 6 differ (left f32[4, 5], right f32[6, 7])`
+    """
+
+    def __init__(self, operation: str, problem: str, **operands: object) -> None:
+        named = ", ".join(f"{name} {operand}" for name, operand in operands.items())
+        super().__init__(operation, f"{problem} ({named})")
+        self.operands = operands

@@ -1,57 +1,81 @@
-"""The Backend of the CPU: arrays are numpy matrices of bytes, operations are C++ kernels.
-
-The kernels get raw addresses, so every shape and stride is checked here first.
-"""
+"""The Backend of the CPU: memory is numpy's, operations are C++ kernels."""
 
 import ctypes
+import math
 import threading
+import weakref
 
 import numpy as np
 import numpy.typing as npt
 
-from gpu.cpu.library import Expansion, Product, load_kernels, succeed
-from gpu.errors import KernelFailed
+from gpu.cpu.host import as_tensor
+from gpu.cpu.library import Pool, load_kernels, succeed
+from gpu.errors import OperandMismatch
+from gpu.ops import Operations
+from gpu.ops.calls import Memory
+from gpu.tensors import DType, Tensor
 
-Matrix = npt.NDArray[np.uint8]
+Bytes = npt.NDArray[np.uint8]
 
 # About 100 ms on one thread of a 2.9 GHz Zen 3; older machines stay under 250 ms.
-_LAUNCH_MACS = {"avx2": 5_000_000_000, "baseline": 500_000_000}
-_KEY_BYTES = 32
+_LAUNCH_MACS = {"avx512": 10_000_000_000, "avx2": 5_000_000_000, "baseline": 500_000_000}
+_ALIGNMENT = 64
 
 
-class CpuBackend:
-    """One thread of this CPU; several threads may use one object, each has its own workspace.
+class CpuBackend(Operations):
+    """This CPU with one instruction set; `threads` share the work of an operation.
 
-    Raises KernelsUnavailable when the library is not built or lacks the instruction set.
+    Several Python threads may use one object: each has its own workspace, and while one of them
+    uses the pool, the others work alone. Raises KernelsUnavailable when the library is not built or
+    lacks the instruction set.
     """
 
-    def __init__(self, isa: str | None = None, *, launch_macs: int | None = None) -> None:
+    def __init__(
+        self, isa: str | None = None, *, threads: int = 1, launch_macs: int | None = None
+    ) -> None:
         self._kernels = load_kernels(isa)
+        self._pool = Pool(threads) if threads > 1 else None
+        if self._pool is not None:
+            weakref.finalize(self, self._pool.close)
         self._kept = threading.local()
         self.name = f"cpu/{self._kernels.isa}"
         self.launch_macs = launch_macs or _LAUNCH_MACS[self._kernels.isa]
 
-    def empty(self, rows: int, columns: int) -> Matrix:
-        """A new array of unspecified content."""
-        return np.empty((rows, columns), np.uint8)
+    def empty(self, *shape: int, dtype: DType = DType.U8) -> Tensor:
+        """A new tensor of unspecified content. Raises OperandMismatch for an empty shape."""
+        if not shape or min(shape) < 1:
+            raise OperandMismatch("empty", f"no tensor has the shape {list(shape)}")
+        memory, address = _aligned(math.prod(shape) * dtype.item_bytes)
+        return Tensor(dtype, shape, address, memory)
 
-    def upload(self, data: bytes | memoryview, rows: int, columns: int) -> Matrix:
-        """The bytes themselves, seen as a matrix."""
-        if len(data) != rows * columns:
-            raise KernelFailed("upload", f"{len(data)} bytes for a {rows} x {columns} matrix")
-        return np.frombuffer(data, np.uint8).reshape(rows, columns)
+    def upload(
+        self, data: bytes | bytearray | memoryview, *shape: int, dtype: DType = DType.U8
+    ) -> Tensor:
+        """The bytes themselves, seen as a tensor to be read only."""
+        memory: Bytes = np.frombuffer(data, np.uint8)
+        if not shape or min(shape) < 1 or memory.size != math.prod(shape) * dtype.item_bytes:
+            raise OperandMismatch("upload", f"{memory.size} bytes for {dtype}{list(shape)}")
+        address = int(memory.__array_interface__["data"][0])
+        return Tensor(dtype, shape, address, memory, writable=False)
 
-    def download(self, array: Matrix) -> memoryview:
-        """The matrix itself, seen as bytes."""
-        return np.ascontiguousarray(array).data.cast("B")
+    def download(self, tensor: Tensor) -> memoryview:
+        """The elements as bytes, row-major, in the tensor's own memory where it has no gaps."""
+        rows = _rows_of(tensor)
+        return np.ascontiguousarray(rows).data.cast("B")
 
-    def tile(self, array: Matrix, rows: slice, columns: slice) -> Matrix:
-        """A view."""
-        return array[rows, columns]
+    def tile(self, tensor: Tensor, rows: slice, columns: slice) -> Tensor:
+        """A part of a matrix, in the same memory."""
+        return tensor.tile(rows, columns)
+
+    def equal(self, left: Tensor, right: Tensor) -> bool:
+        """Whether types, shapes and bytes are the same."""
+        if left.dtype is not right.dtype or left.shape != right.shape:
+            return False
+        return np.array_equal(_rows_of(left), _rows_of(right))
 
     def expand(
         self,
-        out: Matrix,
+        out: Tensor | Bytes,
         key: bytes,
         stream: int,
         step: int,
@@ -59,92 +83,71 @@ class CpuBackend:
         first: int = 0,
         nonzero: bool = False,
     ) -> None:
-        """Fill with elements of a ChaCha20 stream, see Backend."""
-        if len(key) != _KEY_BYTES:
-            raise KernelFailed("expand", f"the key has {len(key)} bytes, not {_KEY_BYTES}")
-        _require_own_memory("expand", out)
-        _require_whole("expand", out)
-        values, lowest = (240, 1) if nonzero else (241, 0)
-        arguments = Expansion(key, _address(out), first, out.size, stream, step, values, lowest)
-        succeed("expand", self._kernels.expand(ctypes.byref(arguments)))
+        """See Backend; a numpy matrix is filled in place."""
+        out = out if isinstance(out, Tensor) else as_tensor(out)
+        super().expand(out, key, stream, step, first=first, nonzero=nonzero)
 
     def product(
         self,
-        left: Matrix,
-        right: Matrix,
-        out: Matrix,
+        left: Tensor | Bytes,
+        right: Tensor | Bytes,
+        out: Tensor | Bytes,
         *,
-        scale: Matrix | None = None,
-        column: Matrix | None = None,
-        row: Matrix | None = None,
+        scale: Tensor | None = None,
+        column: Tensor | None = None,
+        row: Tensor | None = None,
     ) -> None:
-        """out = left · diag(scale) · right + column ⊗ row mod 241, see Backend."""
-        (rows, inner), columns = left.shape, right.shape[1]
-        _require("product", left=(left, rows, inner), right=(right, inner, columns))
-        _require("product", out=(out, rows, columns), scale=(scale, 1, inner))
-        _require("product", column=(column, 1, rows), row=(row, 1, columns))
-        _require_own_memory("product", out, left, right)
-        arguments = Product(
-            *(_address(matrix) for matrix in (left, right, out, scale, column, row)),
-            *(_stride(matrix) for matrix in (left, right, out)),
-            rows,
-            inner,
-            columns,
+        """See Backend; numpy matrices are read and written in place."""
+        left, right, out = (
+            operand if isinstance(operand, Tensor) else as_tensor(operand)
+            for operand in (left, right, out)
         )
-        workspace = self._workspace(self._kernels.product_workspace(ctypes.byref(arguments)))
-        arguments.workspace, arguments.workspace_size = _address(workspace), workspace.size
-        succeed("product", self._kernels.product(ctypes.byref(arguments)))
+        super().product(left, right, out, scale=scale, column=column, row=row)
 
-    def scale_rows(self, array: Matrix, factors: Matrix) -> None:
-        """Multiply row i by factors[i] mod 241, in place."""
-        rows, width = array.shape
-        _require("scale_rows", factors=(factors, 1, rows))
-        _require_own_memory("scale_rows", array, factors)
-        _require_whole("scale_rows", array)
-        status = self._kernels.scale_rows(_address(array), _address(factors), rows, width)
-        succeed("scale_rows", status)
+    def launch(self, operation: str, call: ctypes.Structure) -> None:
+        """Run a kernel with this thread's workspace and this backend's pool."""
+        if self._pool is not None and hasattr(call, "pool"):
+            call.pool = self._pool.address
+        question = operation + "_workspace"
+        if hasattr(call, "workspace"):
+            call.workspace = self._workspace(self._kernels[question](call))
+        succeed(operation, self._kernels[operation](call))
 
-    def is_canonical(self, array: Matrix) -> bool:
-        """Whether every byte is at most 240."""
-        whole = np.ascontiguousarray(array)
-        return bool(self._kernels.is_canonical(_address(whole), whole.size))
+    def measure(self, question: str, call: ctypes.Structure) -> int:
+        """What a kernel says about a call."""
+        return self._kernels[question](call)
 
-    def equal(self, left: Matrix, right: Matrix) -> bool:
-        """Whether shapes and bytes are the same."""
-        return np.array_equal(left, right)
-
-    def _workspace(self, size: int) -> npt.NDArray[np.uint8]:
+    def _workspace(self, size: int) -> Memory:
         """This thread's memory for kernels, kept: fresh pages cost more than a small product."""
-        kept: npt.NDArray[np.uint8] | None = getattr(self._kept, "workspace", None)
-        if kept is None or kept.size < size:
-            kept = self._kept.workspace = np.empty(size, np.uint8)
-        return kept
+        kept: tuple[Bytes, int] | None = getattr(self._kept, "workspace", None)
+        if kept is None or kept[0].size < size:
+            kept = self._kept.workspace = _aligned(size)
+        return Memory(kept[1], kept[0].size)
 
 
-def _require(operation: str, **operands: tuple[Matrix | None, int, int]) -> None:
-    """Raise KernelFailed unless each operand is rows of bytes of its shape; None is absent."""
-    for name, (array, rows, columns) in operands.items():
-        if array is None:
-            continue
-        gapless = array.strides[-1] == 1 or columns <= 1
-        if array.shape != (rows, columns) or array.dtype != np.uint8 or not gapless:
-            raise KernelFailed(operation, f"{name} is not {rows} gapless rows of {columns} bytes")
+def _aligned(size: int) -> tuple[Bytes, int]:
+    """Memory of a size, and its address; both end with the array."""
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    skipped = -int(memory.__array_interface__["data"][0]) % _ALIGNMENT
+    part = memory[skipped : skipped + size]
+    return part, int(part.__array_interface__["data"][0])
 
 
-def _require_own_memory(operation: str, out: Matrix, *operands: Matrix) -> None:
-    if not out.flags.writeable or any(np.may_share_memory(out, operand) for operand in operands):
-        raise KernelFailed(operation, "the result needs writable memory of its own")
+class _Rows:
+    """A tensor as numpy takes over its memory: a matrix of bytes that keeps the tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        item_bytes, width = tensor.dtype.item_bytes, tensor.shape[-1]
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "|u1",
+            "data": (tensor.address, not tensor.writable),
+            "shape": (tensor.size // width, width * item_bytes),
+            "strides": (tensor.stride * item_bytes, 1),
+        }
 
 
-def _require_whole(operation: str, array: Matrix) -> None:
-    if not array.flags.c_contiguous or array.dtype != np.uint8:
-        raise KernelFailed(operation, "the array is not one run of bytes")
-
-
-def _address(array: Matrix | None) -> int | None:
-    return None if array is None else array.ctypes.data
-
-
-def _stride(array: Matrix) -> int:
-    """The distance of two rows; numpy gives any number when there is only one."""
-    return array.strides[0] if array.shape[0] > 1 else array.shape[1]
+def _rows_of(tensor: Tensor) -> Bytes:
+    """A tensor as a matrix of bytes, in the same memory."""
+    return np.asarray(_Rows(tensor))

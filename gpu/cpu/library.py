@@ -4,56 +4,68 @@ import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from gpu.errors import KernelFailed, KernelsUnavailable
+from gpu.ops.calls import STRUCTURES
 
-ABI = 1
+ABI = 2
 LIBRARY = Path(__file__).parent.parent / "libtmkernels.so"
 ISA_VARIABLE = "TMNODE_ISA"
 BUILD_ADVICE = "build it with `python setup.py build_ext --inplace` or `pip install .`"
 
-_REASONS = {1: "bad argument", 2: "the workspace is too small"}
-_POINTER = ctypes.c_void_p
-_SIZE = ctypes.c_int64
+_REASONS = {
+    1: "bad argument",
+    2: "the workspace is too small",
+    3: "an index is no row of the table",
+}
+_QUESTIONS = ("workspace", "packed_size", "is_canonical")
+
+Kernel = Callable[[ctypes.Structure], int]
 
 
-class Product(ctypes.Structure):
-    """Mirror of tmk_product."""
-
-    _fields_ = (
-        *((name, _POINTER) for name in ("left", "right", "out", "scale", "column", "row")),
-        *((name, _SIZE) for name in ("left_stride", "right_stride", "out_stride")),
-        *((name, _SIZE) for name in ("rows", "inner", "columns")),
-        ("workspace", _POINTER),
-        ("workspace_size", ctypes.c_uint64),
-    )
-
-
-class Expansion(ctypes.Structure):
-    """Mirror of tmk_expansion."""
-
-    _fields_ = (
-        ("key", ctypes.c_char_p),
-        ("out", _POINTER),
-        ("first", ctypes.c_uint64),
-        ("count", ctypes.c_uint64),
-        *((name, ctypes.c_uint32) for name in ("stream", "step", "values", "lowest")),
-    )
-
-
-class Kernels(NamedTuple):
-    """The operations of one instruction set; product, expand and scale_rows return a status.
+class Kernels:
+    """The operations of one instruction set, by name: a call gives a status, or an answer.
 
     ctypes releases the interpreter's lock during a call.
     """
 
-    isa: str
-    product: Callable[..., int]
-    product_workspace: Callable[..., int]
-    expand: Callable[..., int]
-    scale_rows: Callable[..., int]
-    is_canonical: Callable[..., int]
+    def __init__(self, library: ctypes.CDLL, isa: str) -> None:
+        self.isa = isa
+        self._library = library
+        self._bound: dict[str, Kernel] = {}
+
+    def __getitem__(self, operation: str) -> Kernel:
+        kernel = self._bound.get(operation)
+        if kernel is None:
+            kernel = self._bound[operation] = self._bind(operation)
+        return kernel
+
+    def _bind(self, operation: str) -> Kernel:
+        function = self._library[f"tmk_{self.isa}_{operation}"]
+        asks = operation.endswith(_QUESTIONS)
+        function.restype = ctypes.c_uint64 if asks else ctypes.c_int
+        return lambda call: int(function(ctypes.byref(call)))
+
+
+class Pool:
+    """Threads that share the work of operations, the caller counted; closed with `close`.
+
+    Raises KernelsUnavailable when the threads cannot be had. It belongs to the process that
+    made it.
+    """
+
+    def __init__(self, threads: int, *, path: Path = LIBRARY) -> None:
+        self._library = _opened(path)
+        self._library.tmk_pool_open.restype = ctypes.c_void_p
+        self.address: int | None = self._library.tmk_pool_open(threads)
+        if self.address is None:
+            raise KernelsUnavailable(f"{threads} threads cannot be had for the CPU kernels")
+
+    def close(self) -> None:
+        """End the threads. No operation may use the pool any more."""
+        address, self.address = self.address, None
+        if address is not None:
+            self._library.tmk_pool_close(ctypes.c_void_p(address))
 
 
 def supported_isas(path: Path = LIBRARY) -> tuple[str, ...]:
@@ -74,17 +86,7 @@ def load_kernels(isa: str | None = None, *, path: Path = LIBRARY) -> Kernels:
             f"no kernels for instruction set {chosen!r}: this machine and build have"
             f" {', '.join(isas)} (see ${ISA_VARIABLE})"
         )
-    prefix = f"tmk_{chosen}_chain241_"
-    return Kernels(
-        isa=chosen,
-        product=_bound(library, prefix + "product", ctypes.POINTER(Product)),
-        product_workspace=_bound(
-            library, prefix + "product_workspace", ctypes.POINTER(Product), result=ctypes.c_uint64
-        ),
-        expand=_bound(library, prefix + "expand", ctypes.POINTER(Expansion)),
-        scale_rows=_bound(library, prefix + "scale_rows", _POINTER, _POINTER, _SIZE, _SIZE),
-        is_canonical=_bound(library, prefix + "is_canonical", _POINTER, ctypes.c_uint64),
-    )
+    return Kernels(library, chosen)
 
 
 def succeed(operation: str, status: int) -> None:
@@ -107,18 +109,19 @@ def _opened(path: Path) -> ctypes.CDLL:
         raise KernelsUnavailable(
             f"{path} has version {version} of the interface, {ABI} is needed: {BUILD_ADVICE}"
         )
+    _require_same_layout(library, path)
     return library
+
+
+def _require_same_layout(library: ctypes.CDLL, path: Path) -> None:
+    """A structure that differs in size would be read beyond its end."""
+    library.tmk_size.restype = ctypes.c_uint64
+    ours = [ctypes.sizeof(structure) for structure in STRUCTURES]
+    theirs = [int(library.tmk_size(number)) for number in range(len(ours) + 1)]
+    if theirs != [*ours, 0]:
+        raise KernelsUnavailable(f"{path} has other structures than this code: {BUILD_ADVICE}")
 
 
 def _isas(library: ctypes.CDLL) -> tuple[str, ...]:
     library.tmk_isas.restype = ctypes.c_char_p
     return tuple(library.tmk_isas().decode("ascii").split())
-
-
-def _bound(
-    library: ctypes.CDLL, name: str, *arguments: type, result: type = ctypes.c_int
-) -> Callable[..., int]:
-    function = library[name]
-    function.argtypes = arguments
-    function.restype = result
-    return function

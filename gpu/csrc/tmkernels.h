@@ -1,23 +1,38 @@
 // The C interface of the kernels: plain C, loaded by gpu/cpu/library.py with ctypes.
 //
 // Every operation exists once per instruction set, as tmk_<isa>_<operation>, and every instruction
-// set gives the same bytes. The caller picks one of tmk_isas(). No operation keeps state, allocates,
-// throws, or touches memory outside the buffers it is given. A change of any signature raises TMK_ABI.
+// set gives the same bytes with any number of threads. The caller picks one of tmk_isas(). What each
+// operation computes, and in which order, is in docs/kernels.md and in reference/*.cpp.
+//
+// No operation allocates, throws, or touches memory outside the buffers it is given; the floating-
+// point state is set on entry and put back. Matrices are row-major; strides count elements. A change
+// of any signature or structure raises TMK_ABI.
 #ifndef TMKERNELS_H
 #define TMKERNELS_H
 
 #include <stdint.h>
 
-#define TMK_ABI 1
+#define TMK_ABI 2
 
 #define TMK_EXPORT extern "C" __attribute__((visibility("default")))
 
 // What an operation returns.
-enum { TMK_OK = 0, TMK_BAD_ARGUMENT = 1, TMK_SMALL_WORKSPACE = 2 };
+enum { TMK_OK = 0, TMK_BAD_ARGUMENT = 1, TMK_SMALL_WORKSPACE = 2, TMK_BAD_INDEX = 3 };
 
-// out = left · diag(scale) · right + column ⊗ row over F_241, in canonical residues 0..240.
-// Matrices are row-major bytes; a stride is the distance of two rows. Absent operands are null;
-// column and row come together.
+// How weights are kept; the same numbers in gpu/ops/calls.py.
+enum { TMK_F32 = 0, TMK_BF16 = 1, TMK_F16 = 2, TMK_I8 = 3, TMK_I32 = 4 };
+
+// Threads that share an operation's work: tmk_pool_open. Null: the calling thread alone.
+struct tmk_pool;
+
+// Memory an operation may use while it runs: at least what its ..._workspace says.
+struct tmk_memory {
+  void *address;
+  uint64_t size;  // in bytes
+};
+
+// out = left · diag(scale) · right + column ⊗ row over F_241, in canonical residues 0..240. Absent
+// operands are null; column and row come together.
 struct tmk_product {
   const uint8_t *left;    // rows x inner
   const uint8_t *right;   // inner x columns
@@ -27,8 +42,7 @@ struct tmk_product {
   const uint8_t *row;     // columns entries or null
   int64_t left_stride, right_stride, out_stride;
   int64_t rows, inner, columns;  // each 1..65536
-  void *workspace;               // memory the operation may use while it runs
-  uint64_t workspace_size;       // in bytes, at least what ..._product_workspace says
+  tmk_memory workspace;
 };
 
 // Elements first .. first+count-1 of a ChaCha20 stream: lowest + floor(values * word / 2^32).
@@ -40,25 +54,160 @@ struct tmk_expansion {
   uint32_t values, lowest;    // 241, 0: residues; 240, 1: residues without zero
 };
 
+// A matrix of residues, and a factor for each row or null.
+struct tmk_residues {
+  uint8_t *matrix;
+  const uint8_t *factors;
+  int64_t rows, width, stride;
+};
+
+// out = left · right, rows x inner times inner x columns; float or int8 with sums in int32. The
+// strides say how an operand lies: (inner, 1) as it is, (1, rows) transposed.
+struct tmk_gemm {
+  const void *left, *right;
+  void *out;  // overlaps no operand
+  int64_t rows, inner, columns;
+  int64_t left_row, left_column, right_row, right_column, out_row;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// Weights (inner x columns floats) in the layout and type that tmk_linear reads.
+struct tmk_packing {
+  const float *weights;
+  void *packed;  // as many bytes as ..._packed_size says, aligned to 64
+  int64_t inner, columns, weights_row, weights_column;
+  int32_t kind;   // TMK_F32, TMK_BF16, TMK_I8
+  int32_t group;  // TMK_I8: inner elements with one scale, a multiple of 32
+};
+
+// out = left · packed weights.
+struct tmk_linear {
+  const float *left;
+  const void *packed;
+  float *out;
+  int64_t rows, inner, columns, left_row, out_row;
+  int32_t kind, group;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// out[i] = function(left[i]), or of left[i] and right[i]; the numbers of math/unary.h.
+struct tmk_elements {
+  const float *left, *right;
+  float *out;
+  int64_t count;
+  int32_t function;
+  tmk_pool *pool;
+};
+
+// An operation on each row of rows x width floats.
+struct tmk_rows {
+  const float *in, *weight, *bias;
+  float *out;
+  int64_t rows, width;
+  float epsilon;
+  tmk_pool *pool;
+};
+
+// Rotary position embedding of tokens x heads x size floats.
+struct tmk_rope {
+  const float *in;
+  const int32_t *positions;   // tokens
+  const float *frequencies;   // size / 2
+  float *out;
+  int64_t tokens, heads, size;
+  int32_t interleaved;  // pairs are neighbours; else half the size apart
+  tmk_pool *pool;
+};
+
+// out[i] = table[indices[i]], as floats.
+struct tmk_gather {
+  const void *table;  // rows x width of `kind`
+  const int32_t *indices;
+  float *out;
+  int64_t count, rows, width;
+  int32_t kind;  // TMK_F32, TMK_BF16, TMK_F16
+  tmk_pool *pool;
+};
+
+// The `count` largest of each row, largest first; equal ones in ascending index.
+struct tmk_best {
+  const float *in;
+  float *values;     // rows x count or null
+  int32_t *indices;  // rows x count
+  int64_t rows, width, count;
+  tmk_pool *pool;
+};
+
+struct tmk_cast {
+  const void *in;
+  void *out;
+  int64_t count;
+  int32_t from, to;
+  tmk_pool *pool;
+};
+
+// Elements first .. first+count-1 of a Philox stream.
+struct tmk_random {
+  void *out;
+  uint64_t first, count;
+  uint32_t key[2], stream, step;
+  int32_t distribution;  // 0 words, 1 uniform floats, 2 normal floats
+  tmk_pool *pool;
+};
+
 #define TMK_DECLARE(isa)                                                                        \
-  TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *arguments);                    \
-  /* Bytes of workspace this product needs; pointers and strides are not looked at. */           \
-  TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *arguments);      \
-  TMK_EXPORT int tmk_##isa##_chain241_expand(const tmk_expansion *arguments);                   \
-  /* matrix[i, j] = matrix[i, j] * factors[i] mod 241, in place, rows of `width` bytes. */      \
-  TMK_EXPORT int tmk_##isa##_chain241_scale_rows(uint8_t *matrix, const uint8_t *factors,       \
-                                                 int64_t rows, int64_t width);                  \
+  TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *call);                         \
+  TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *call);          \
+  TMK_EXPORT int tmk_##isa##_chain241_expand(const tmk_expansion *call);                        \
+  /* matrix[i, j] = matrix[i, j] * factors[i] mod 241, in place. */                             \
+  TMK_EXPORT int tmk_##isa##_chain241_scale_rows(const tmk_residues *call);                     \
   /* 1 when all bytes are canonical residues (at most 240), else 0. */                          \
-  TMK_EXPORT int tmk_##isa##_chain241_is_canonical(const uint8_t *data, uint64_t count)
+  TMK_EXPORT uint64_t tmk_##isa##_chain241_is_canonical(const tmk_residues *call);              \
+  TMK_EXPORT int tmk_##isa##_gemm_f32(const tmk_gemm *call);                                    \
+  TMK_EXPORT uint64_t tmk_##isa##_gemm_f32_workspace(const tmk_gemm *call);                     \
+  TMK_EXPORT int tmk_##isa##_gemm_i8(const tmk_gemm *call);                                     \
+  TMK_EXPORT uint64_t tmk_##isa##_gemm_i8_workspace(const tmk_gemm *call);                      \
+  TMK_EXPORT uint64_t tmk_##isa##_packed_size(const tmk_packing *call);                         \
+  TMK_EXPORT int tmk_##isa##_pack(const tmk_packing *call);                                     \
+  TMK_EXPORT int tmk_##isa##_linear(const tmk_linear *call);                                    \
+  TMK_EXPORT uint64_t tmk_##isa##_linear_workspace(const tmk_linear *call);                     \
+  TMK_EXPORT int tmk_##isa##_unary(const tmk_elements *call);                                   \
+  TMK_EXPORT int tmk_##isa##_binary(const tmk_elements *call);                                  \
+  TMK_EXPORT int tmk_##isa##_softmax(const tmk_rows *call);                                     \
+  TMK_EXPORT int tmk_##isa##_rmsnorm(const tmk_rows *call);                                     \
+  TMK_EXPORT int tmk_##isa##_layernorm(const tmk_rows *call);                                   \
+  TMK_EXPORT int tmk_##isa##_row_sums(const tmk_rows *call);                                    \
+  TMK_EXPORT int tmk_##isa##_rope(const tmk_rope *call);                                        \
+  TMK_EXPORT int tmk_##isa##_gather(const tmk_gather *call);                                    \
+  TMK_EXPORT int tmk_##isa##_best(const tmk_best *call);                                        \
+  TMK_EXPORT int tmk_##isa##_cast(const tmk_cast *call);                                        \
+  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__
 TMK_DECLARE(avx2);
+TMK_DECLARE(avx512);
 #endif
 
 TMK_EXPORT int tmk_abi(void);
 
 // The instruction sets this build has and this machine runs, best first, separated by spaces.
 TMK_EXPORT const char *tmk_isas(void);
+
+// The size of a structure, counted from 0 in the order above, and 0 after the last: what the
+// caller's mirrors must have.
+TMK_EXPORT uint64_t tmk_size(int structure);
+
+// `threads` counts the caller; null when they cannot be had. Closing waits for the threads to end.
+TMK_EXPORT tmk_pool *tmk_pool_open(int threads);
+TMK_EXPORT void tmk_pool_close(tmk_pool *pool);
+TMK_EXPORT int tmk_pool_threads(const tmk_pool *pool);
+
+// The entry point of an operation in the sources that are compiled once per instruction set.
+#define TMK_JOINED(isa, operation) tmk_##isa##_##operation
+#define TMK_NAMED(isa, operation) TMK_JOINED(isa, operation)
+#define TMK_ENTRY(operation) TMK_NAMED(TMK_ISA, operation)
 
 #endif

@@ -18,6 +18,7 @@ VERSION = 1
 MAX_INLINE_BYTES = 32 * 1024
 """Bytes of payload: its hex is what fits the L1's 64 KB."""
 
+_FIELD_BYTES = (32, 32, 32, 64, 64, 33)
 _HEAD = struct.Struct(">4sBH32s32s32s64s64s33sB")
 
 
@@ -32,6 +33,8 @@ class ProofSystem(IntEnum):
     """Nothing by itself: the validators' signed verdicts vouch for the result."""
     BATCH = 2
     """The result hash is the Merkle root of many compute results; the payload lists workers."""
+    CHAIN241 = 3
+    """The payload proves the whole chain of a synthetic task: `gpu.proofs.chain241`."""
 
 
 class PayloadKind(IntEnum):
@@ -58,19 +61,19 @@ class ProofEnvelope(msgspec.Struct, frozen=True):
 
 
 def encode(envelope: ProofEnvelope) -> bytes:
-    """The canonical bytes; the caller keeps the payload within `MAX_INLINE_BYTES`."""
-    head = _HEAD.pack(
-        MAGIC,
-        VERSION,
-        envelope.system,
+    """The canonical bytes. Raises EnvelopeInvalid if a field has another size than the layout's."""
+    fields = (
         envelope.params_id,
         envelope.statement,
         envelope.worker_key,
         envelope.key_signature,
         envelope.account_signature,
         envelope.account_key,
-        envelope.kind,
     )
+    if tuple(map(len, fields)) != _FIELD_BYTES:
+        raise EnvelopeInvalid("a field has another size than the layout gives it")
+    _require_payload(envelope.kind, envelope.payload)
+    head = _HEAD.pack(MAGIC, VERSION, envelope.system, *fields, envelope.kind)
     return head + envelope.payload
 
 
@@ -97,6 +100,12 @@ def decode(data: bytes) -> ProofEnvelope:
         )
     except ValueError as error:
         raise EnvelopeInvalid(str(error)) from error
-    if envelope.kind is PayloadKind.DIGEST and len(payload) != 32:
-        raise EnvelopeInvalid("a payload by digest has 32 bytes")
+    _require_payload(envelope.kind, payload)
     return envelope
+
+
+def _require_payload(kind: PayloadKind, payload: bytes) -> None:
+    if kind is PayloadKind.DIGEST and len(payload) != 32:
+        raise EnvelopeInvalid("a payload by digest has 32 bytes")
+    if len(payload) > MAX_INLINE_BYTES:
+        raise EnvelopeInvalid(f"a payload of {len(payload)} bytes goes by digest")

@@ -24,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_matrix_size: int = 65_536
     max_iterations: int = 65_536
     max_trace_bytes: int = 128 * 1024 * 1024
+    max_jobs: int = 64
 
 
 class JobContext(msgspec.Struct, frozen=True):
@@ -59,10 +60,13 @@ class Finding(msgspec.Struct, frozen=True):
 
     valid: bool
     reason: str
+    opened: bool = True
+    """False if the iterates are not those that the report commits to: whoever handed them over is
+    to blame, and nothing is known about the work."""
 
 
 class Workload(Protocol[Parameters]):
-    """One kind of work. Sizes are bytes, work units are multiply-adds."""
+    """One kind of work. Sizes are bytes, work units are multiply-adds, both of one job."""
 
     kind: str
 
@@ -79,7 +83,7 @@ class Workload(Protocol[Parameters]):
         """Raise PayloadError if the parameters ask for more than the limits allow."""
 
     def plan(self, parameters: Parameters) -> int:
-        """How many jobs the task is split into."""
+        """How many jobs the task is split into: alike in size, each with its own index."""
 
     def work_units(self, parameters: Parameters) -> int:
         """What a run costs."""

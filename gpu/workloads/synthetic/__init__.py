@@ -34,15 +34,15 @@ class Synthetic:
         return parameters.from_canonical(data)
 
     def check_limits(self, p: SyntheticParameters, limits: Limits) -> None:
-        """Size, iterations, and the bytes of all iterates."""
+        """Size, iterations, the bytes of all iterates, and how many chains."""
         parameters.check_limits(p, limits)
 
-    def plan(self, _p: SyntheticParameters) -> int:
-        """One: no step can begin before the last has ended."""
-        return 1
+    def plan(self, p: SyntheticParameters) -> int:
+        """One job a chain: none of its steps can begin before the last has ended."""
+        return p.chains
 
     def work_units(self, p: SyntheticParameters) -> int:
-        """n^3 a step."""
+        """n^3 a step of one chain, as all that follow."""
         return run.work_units(p)
 
     def check_units(self, p: SyntheticParameters) -> int:

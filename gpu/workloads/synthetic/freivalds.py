@@ -24,6 +24,10 @@ class _Rejected(Exception):
     """A claim of the report is false; the message says which."""
 
 
+class _NotOpened(_Rejected):
+    """The iterates are not the committed ones."""
+
+
 def check(
     job: JobContext,
     parameters: SyntheticParameters,
@@ -43,7 +47,8 @@ def check(
             out_digest(key, parameters, last_sha256) == digest, "the result digest is another one"
         )
     except _Rejected as claim:
-        return Finding(valid=False, reason=str(claim))
+        opened = not isinstance(claim, _NotOpened)
+        return Finding(valid=False, reason=str(claim), opened=opened)
     return Finding(valid=True, reason="every step holds")
 
 
@@ -102,14 +107,16 @@ def _check_steps(
             f"iterate {step + 1} does not follow from iterate {step}",
         )
         current, current_image = following, next_image
-    _require(next(iterates, None) is None, f"there are more than {steps} iterates")
+    if next(iterates, None) is not None:
+        raise _NotOpened(f"there are more than {steps} iterates")
     return hashlib.sha256(data).digest()
 
 
 def _admitted(backend: Backend[Array], data: bytes, digest: bytes, number: int, size: int) -> Array:
     """An iterate that is the committed bytes and a matrix of residues. Raises _Rejected."""
+    if blake3(data).digest() != digest:
+        raise _NotOpened(f"iterate {number} is not what the trace commits to")
     _require(len(data) == size**2, f"iterate {number} has {len(data)} bytes instead of {size**2}")
-    _require(blake3(data).digest() == digest, f"iterate {number} is not what the trace commits to")
     iterate = backend.upload(data, size, size)
     _require(backend.is_canonical(iterate), f"iterate {number} holds a byte over 240")
     return iterate

@@ -1,7 +1,11 @@
-"""The payload of a synthetic task: `{"seed": text or int, "matrix_size": n, "iterations": T}`."""
+"""The payload of a synthetic task: `{"seed": text or int, "matrix_size": n, "iterations": T}`.
+
+An optional `chains` asks for that many independent chains, each a job of its own.
+"""
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Final
 
 import msgspec
@@ -13,17 +17,22 @@ from gpu.workloads.synthetic.encoding import decoded, encoded
 MAX_MATRIX_SIZE: Final = 65_536  # chain241: 32-bit sums cannot overflow up to here
 MAX_SEED_BYTES: Final = 256
 MAX_U32: Final = 2**32 - 1
+MAX_CHAINS: Final = 64
 
-_TAG: Final = b"tmnode/synthetic/v1/parameters"
+_ONE_TAG: Final = b"tmnode/synthetic/v1/parameters"
+_MANY_TAG: Final = b"tmnode/synthetic/v2/parameters"
 _FIELDS: Final = ("seed", "matrix_size", "iterations")
+_CHAINS: Final = "chains"
 
 
 class SyntheticParameters(msgspec.Struct, frozen=True):
-    """A chain of `iterations` products of square matrices of size `matrix_size`, from a seed."""
+    """Chains of `iterations` products of square matrices of size `matrix_size`, from a seed."""
 
     seed: str
     matrix_size: int
     iterations: int
+    chains: int = 1
+    """All from the same seed: the nonces of their jobs make them differ."""
 
 
 def parse(payload: Mapping[str, object], limits: Limits) -> SyntheticParameters:
@@ -33,15 +42,17 @@ def parse(payload: Mapping[str, object], limits: Limits) -> SyntheticParameters:
         seed=_seed(payload["seed"]),
         matrix_size=_count("matrix_size", payload["matrix_size"], _largest_size(limits)),
         iterations=_count("iterations", payload["iterations"], _most_iterations(limits)),
+        chains=_count(_CHAINS, payload.get(_CHAINS, 1), _most_chains(limits)),
     )
     _check_trace(parameters, limits)
     return parameters
 
 
 def check_limits(parameters: SyntheticParameters, limits: Limits) -> None:
-    """Raise PayloadError if the chain is larger than a network, or this format, allows."""
+    """Raise PayloadError if a network, or this format, does not allow such chains, or so many."""
     _count("matrix_size", parameters.matrix_size, _largest_size(limits))
     _count("iterations", parameters.iterations, _most_iterations(limits))
+    _count(_CHAINS, parameters.chains, _most_chains(limits))
     _check_trace(parameters, limits)
 
 
@@ -53,42 +64,59 @@ def _most_iterations(limits: Limits) -> int:
     return min(limits.max_iterations, MAX_U32)
 
 
+def _most_chains(limits: Limits) -> int:
+    return min(limits.max_jobs, MAX_CHAINS)
+
+
 def canonical(parameters: SyntheticParameters) -> bytes:
-    """The one encoding of these parameters."""
+    """The one encoding of these parameters; that of a single chain does not name their number."""
     seed = parameters.seed.encode("utf-8")
-    return encoded(_TAG, seed, parameters.matrix_size, parameters.iterations)
+    sizes = (parameters.matrix_size, parameters.iterations)
+    if parameters.chains == 1:
+        return encoded(_ONE_TAG, seed, *sizes)
+    return encoded(_MANY_TAG, seed, *sizes, parameters.chains)
 
 
 def from_canonical(data: bytes) -> SyntheticParameters:
     """The parameters with this encoding. Raises PayloadError for bytes that are nobody's."""
+    many = data[4:].startswith(_MANY_TAG)
     try:
-        tag, seed, matrix_size, iterations = decoded(data, 4)
+        _, seed, *numbers = decoded(data, 5 if many else 4)
+        sizes = [int.from_bytes(number, "little") for number in numbers]
         parameters = SyntheticParameters(
             seed=_seed(seed.decode("utf-8")),
-            matrix_size=_count(
-                "matrix_size", int.from_bytes(matrix_size, "little"), MAX_MATRIX_SIZE
-            ),
-            iterations=_count("iterations", int.from_bytes(iterations, "little"), MAX_U32),
+            matrix_size=_count("matrix_size", sizes[0], MAX_MATRIX_SIZE),
+            iterations=_count("iterations", sizes[1], MAX_U32),
+            chains=_count(_CHAINS, sizes[2], MAX_CHAINS) if many else 1,
         )
     except ValueError as error:
         raise _not_canonical() from error
-    if tag != _TAG or canonical(parameters) != data:
+    if canonical(parameters) != data:
         raise _not_canonical()
     return parameters
 
 
 def trace_bytes(parameters: SyntheticParameters) -> int:
-    """All iterates X_1 … X_T, one byte an entry."""
+    """All iterates X_1 … X_T of one chain, one byte an entry."""
     return parameters.matrix_size**2 * parameters.iterations
 
 
 def _check_fields(payload: Mapping[str, object]) -> None:
+    known = (*_FIELDS, _CHAINS)
+    remedy = f"send {', '.join(_FIELDS)}, and {_CHAINS} for more than one"
+    for key in payload:
+        if key not in known:
+            near = get_close_matches(key[:60], known, n=1)
+            raise PayloadError(
+                _name(key), "is unknown", f"did you mean {near[0]}?" if near else remedy
+            )
     for field in _FIELDS:
         if field not in payload:
-            raise PayloadError(field, "is missing", f"send exactly {', '.join(_FIELDS)}")
-    for key in payload:
-        if key not in _FIELDS:
-            raise PayloadError(_shown(key), "is unknown", f"send exactly {', '.join(_FIELDS)}")
+            raise PayloadError(field, "is missing", remedy)
+
+
+def _name(key: str) -> str:
+    return key if key.isprintable() and len(key) <= 60 else _shown(key)
 
 
 def _seed(value: object) -> str:

@@ -3,8 +3,9 @@ import re
 import pytest
 
 from gpu.cpu import CpuBackend, library
-from gpu.cpu.library import load_kernels, succeed, supported_isas
+from gpu.cpu.library import Pool, load_kernels, succeed, supported_isas
 from gpu.errors import KernelFailed, KernelsUnavailable
+from gpu.ops import Binary, Unary
 
 
 def test_the_best_instruction_set_comes_first_and_the_baseline_is_always_there():
@@ -42,9 +43,34 @@ def test_file_that_is_no_library(tmp_path):
 
 
 def test_library_of_another_version(monkeypatch):
-    monkeypatch.setattr(library, "ABI", 2)
-    with pytest.raises(KernelsUnavailable, match=r"has version 1 .* 2 is needed"):
+    monkeypatch.setattr(library, "ABI", 3)
+    with pytest.raises(KernelsUnavailable, match=r"has version 2 .* 3 is needed"):
         load_kernels()
+
+
+def test_library_with_other_structures(monkeypatch):
+    monkeypatch.setattr(library, "STRUCTURES", library.STRUCTURES[:-1])
+    with pytest.raises(KernelsUnavailable, match="other structures"):
+        load_kernels()
+
+
+def test_too_many_threads():
+    with pytest.raises(KernelsUnavailable, match="100000 threads"):
+        CpuBackend(threads=100_000)
+
+
+def test_a_closed_pool_stays_closed():
+    pool = Pool(3)
+    pool.close()
+    pool.close()
+    assert pool.address is None
+
+
+def test_functions_have_the_numbers_of_the_header():
+    text = (library.LIBRARY.parent / "csrc" / "math" / "unary.h").read_text()
+    for macro, names in (("UNARY", Unary), ("BINARY", Binary)):
+        found = re.search(rf"#define TM_{macro}_FUNCTIONS\(F\)((?:.*\\\n)*.*)", text)[1]
+        assert re.findall(r"F\((\w+)\)", found) == [name.name.lower() for name in names]
 
 
 def test_status_becomes_an_error():

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from gpu.errors import KernelFailed
+from gpu.cpu.host import as_tensor
+from gpu.errors import KernelFailed, OperandMismatch
 
 RAGGED = (*range(1, 41), 63, 64, 65, 100, 127, 130)
 
@@ -11,8 +12,9 @@ def matrix(random, rows, columns, *, largest=240):
 
 
 def multiplied(backend, left, right, **options):
-    out = backend.empty(left.shape[0], right.shape[1])
-    backend.product(left, right, out, **options)
+    out = np.empty((left.shape[0], right.shape[1]), np.uint8)
+    vectors = {name: as_tensor(vector) for name, vector in options.items()}
+    backend.product(left, right, out, **vectors)
     return out
 
 
@@ -108,59 +110,73 @@ def test_scale_rows(backend):
     random = np.random.default_rng(7)
     array, factors = matrix(random, 45, 16), matrix(random, 1, 45)
     expected = array.astype(np.int64) * factors.T % 241
-    backend.scale_rows(array, factors)
+    backend.scale_rows(as_tensor(array), as_tensor(factors))
     assert np.array_equal(array, expected)
 
 
 def test_canonical_is_at_most_240(backend):
     for size in (1, 31, 32, 33, 1000):
         data = np.full((1, size), 240, np.uint8)
-        assert backend.is_canonical(data)
+        assert backend.is_canonical(as_tensor(data))
         for place in {0, size // 2, size - 1}:
             for wrong in (241, 255):
                 data[0, place] = wrong
-                assert not backend.is_canonical(data)
+                assert not backend.is_canonical(as_tensor(data))
             data[0, place] = 0
-    assert not backend.is_canonical(np.full((4, 8), 241, np.uint8)[:, 2:5])
+    wrong = np.zeros((4, 8), np.uint8)
+    wrong[:, 2:5] = 241
+    assert not backend.is_canonical(as_tensor(wrong[:, 2:5]))
+    assert backend.is_canonical(as_tensor(wrong[:, 5:]))
 
 
 def test_equal_compares_shapes_and_bytes(backend):
-    x = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    assert backend.equal(x, x.copy())
+    x = as_tensor(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    same = backend.upload(bytes(range(12)), 3, 4)
+    assert backend.equal(x, same)
     assert not backend.equal(x, x.reshape(4, 3))
-    assert not backend.equal(x, x[::-1])
+    assert not backend.equal(x, backend.upload(bytes(range(1, 13)), 3, 4))
+    part = backend.tile(x, slice(1, 3), slice(1, 3))
+    assert backend.equal(part, backend.upload(bytes([5, 6, 9, 10]), 2, 2))
 
 
 def test_bytes_survive_upload_and_download(backend):
     data = bytes(range(240))
     assert bytes(backend.download(backend.upload(data, 12, 20))) == data
-    with pytest.raises(KernelFailed, match="240 bytes for a 12 x 21 matrix"):
+    with pytest.raises(KernelFailed, match=r"240 bytes for u8\[12, 21\]"):
         backend.upload(data, 12, 21)
 
 
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"left": np.zeros((4, 9), np.uint8)}, "right is not 9 gapless rows"),
-        ({"left": np.zeros((4, 5), np.int16)}, "left"),
-        ({"left": np.zeros((5, 4), np.uint8).T}, "left is not 4 gapless rows of 5"),
-        ({"right": np.zeros((5, 12), np.uint8)[:, ::2]}, "right"),
-        ({"out": np.zeros((4, 7), np.uint8)}, "out"),
-        ({"out": np.frombuffer(bytes(24), np.uint8).reshape(4, 6)}, "writable"),
-        ({"scale": np.zeros((5, 1), np.uint8)}, "scale"),
-        ({"column": np.zeros((1, 4), np.uint8)}, "bad argument"),
-        ({"column": np.zeros((1, 4), np.uint8), "row": np.zeros((1, 5), np.uint8)}, "row"),
-        ({"left": np.zeros((4, 0), np.uint8), "right": np.zeros((0, 6), np.uint8)}, "right"),
+        ({"left": (4, 9)}, r"sizes differ \(left u8\[4, 9\], right u8\[5, 6\], out u8\[4, 6\]\)"),
+        ({"right": (6, 6)}, "sizes differ"),
+        ({"out": (4, 7)}, "sizes differ"),
+        ({"scale": (5, 1)}, r"scale is not \[1, 5\]"),
+        ({"column": (1, 4)}, "come together"),
+        ({"column": (1, 4), "row": (1, 5)}, r"row is not \[1, 6\]"),
     ],
 )
 def test_refuses_operands_that_do_not_fit(backend, change, match):
-    operands = {
-        "left": np.zeros((4, 5), np.uint8),
-        "right": np.zeros((5, 6), np.uint8),
-        "out": np.zeros((4, 6), np.uint8),
-    }
-    with pytest.raises(KernelFailed, match=match):
-        backend.product(**(operands | change))
+    shapes = {"left": (4, 5), "right": (5, 6), "out": (4, 6)} | change
+    operands = {name: backend.empty(*shape) for name, shape in shapes.items()}
+    with pytest.raises(OperandMismatch, match=match):
+        backend.product(**operands)
+
+
+@pytest.mark.parametrize(
+    ("array", "match"),
+    [
+        (np.zeros((4, 5), np.int16), "no tensor of int16"),
+        (np.zeros((5, 4), np.uint8).T, "gaps within its rows"),
+        (np.zeros((4, 10), np.uint8)[:, ::2], "gaps within its rows"),
+        (np.zeros((4, 0), np.uint8), "no tensor of uint8"),
+        (np.zeros((4, 5), np.int8), "matrices of bytes"),
+    ],
+)
+def test_refuses_arrays_that_are_no_matrices_of_bytes(backend, array, match):
+    with pytest.raises(OperandMismatch, match=match):
+        backend.product(array, np.zeros((5, 6), np.uint8), np.zeros((4, 6), np.uint8))
 
 
 def test_refuses_to_overwrite_an_operand(backend):
@@ -168,7 +184,9 @@ def test_refuses_to_overwrite_an_operand(backend):
     with pytest.raises(KernelFailed, match="of its own"):
         backend.product(x, np.zeros((8, 8), np.uint8), x)
     with pytest.raises(KernelFailed, match="of its own"):
-        backend.scale_rows(x, x[:1])
+        backend.scale_rows(as_tensor(x), as_tensor(x[:1]))
+    with pytest.raises(KernelFailed, match="writable"):
+        backend.product(x, x, backend.upload(bytes(64), 8, 8))
 
 
 def test_refuses_sizes_over_the_limit(backend):

@@ -26,6 +26,14 @@ def test_costs_of_a_synthetic_task():
     assert 2 * 100**2 < synthetic.memory_bytes(parameters) < 5_000_000
 
 
+def test_each_chain_is_a_job_and_costs_are_of_one():
+    synthetic = WORKLOADS["synthetic"]
+    one, many = (synthetic.parse(PAYLOAD | {"chains": n}, Limits()) for n in (1, 7))
+    assert (synthetic.plan(one), synthetic.plan(many)) == (1, 7)
+    for cost in ("work_units", "check_units", "trace_bytes", "step_bytes", "memory_bytes"):
+        assert getattr(synthetic, cost)(one) == getattr(synthetic, cost)(many)
+
+
 def test_a_run_is_found_valid(tmp_path, backend):
     synthetic = WORKLOADS["synthetic"]
     parameters = synthetic.from_canonical(synthetic.canonical(synthetic.parse(PAYLOAD, Limits())))

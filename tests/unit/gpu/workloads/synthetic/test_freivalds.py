@@ -125,9 +125,21 @@ def test_claims_that_do_not_fit_the_iterates(backend, honest):
 def test_too_few_and_too_many_iterates_behind_a_right_trace(backend, honest):
     trace = [blake3(x).digest() for x in honest[1:]]
     finding = checked(backend, honest[1:4], report_trace=trace)
-    assert finding.reason == "iterate 4 has 0 bytes instead of 144"
+    assert finding.reason == "iterate 4 is not what the trace commits to"
     finding = checked(backend, honest[1:], iterates=iter([*honest[1:], b""]))
     assert finding.reason == "there are more than 4 iterates"
+
+
+def test_iterates_that_were_not_committed_say_nothing_about_the_work(backend, honest):
+    """Whoever passes them on could have changed them: only committed ones make it invalid."""
+    trace = [blake3(x).digest() for x in honest[1:]]
+    changed = [honest[1], with_entry(honest[2], 3), *honest[3:]]
+    for iterates in (changed, honest[1:4], [], [*honest[1:], b"x"], [honest[1][:-1], *honest[2:]]):
+        finding = checked(backend, honest[1:], report_trace=trace, iterates=iter(iterates))
+        assert (finding.valid, finding.opened) == (False, False)
+    committed = checked(backend, changed)
+    assert (committed.valid, committed.opened) == (False, True)
+    assert checked(backend, honest[1:], digest=b"").opened
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6), st.data())
@@ -160,14 +172,15 @@ def test_one_column_misses_at_the_rate_that_the_theory_says():
     backend, size, trials = CpuBackend(), 6, 4000
     key = bytes(32)
     current, inputs = first_iterate(backend, key, size), step_inputs(backend, key, size, 0)
-    wrong = backend.empty(size, size)
-    backend.product(current, current, wrong, scale=inputs[0], column=inputs[1], row=inputs[2])
-    wrong[2, 3] = (wrong[2, 3] + 7) % 241
+    following = backend.empty(size, size)
+    backend.product(current, current, following, scale=inputs[0], column=inputs[1], row=inputs[2])
+    wrong = backend.upload(with_entry(bytes(backend.download(following)), 15), size, size)
     probes = backend.empty(trials, size)
     backend.expand(probes, key, 9, 0)
     misses = 0
     for trial in range(trials):
-        probe = probes[trial].reshape(size, 1)
+        one = backend.tile(probes, slice(trial, trial + 1), slice(0, size))
+        probe = one.reshape(size, 1)
         images = (freivalds.image(backend, x, probe, size, 1) for x in (current, wrong))
         misses += freivalds.step_holds(backend, current, *images, inputs, probe, size, 1)
     expected, deviation = trials / 241, (trials / 241) ** 0.5

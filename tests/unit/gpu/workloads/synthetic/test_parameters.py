@@ -8,7 +8,13 @@ from gpu.errors import PayloadError
 from gpu.workloads.base import Limits
 from gpu.workloads.synthetic import SyntheticParameters
 from gpu.workloads.synthetic.encoding import decoded, encoded
-from gpu.workloads.synthetic.parameters import canonical, from_canonical, parse, trace_bytes
+from gpu.workloads.synthetic.parameters import (
+    canonical,
+    check_limits,
+    from_canonical,
+    parse,
+    trace_bytes,
+)
 
 PAYLOAD = {"seed": "abc", "matrix_size": 64, "iterations": 3}
 LIMITS = Limits()
@@ -47,6 +53,14 @@ def test_missing_field(field):
     error = refused({name: value for name, value in PAYLOAD.items() if name != field})
     assert (error.field, error.problem) == (field, "is missing")
     assert "seed, matrix_size, iterations" in error.remedy
+
+
+def test_a_mistyped_field_is_named_with_the_one_that_was_meant():
+    payload = {("sead" if name == "seed" else name): value for name, value in PAYLOAD.items()}
+    error = refused(payload)
+    assert (error.field, error.problem) == ("sead", "is unknown")
+    assert error.remedy == "did you mean seed?"
+    assert "seed, matrix_size" in refused(PAYLOAD | {"zzz": 1}).remedy
 
 
 def test_unknown_field():
@@ -132,9 +146,9 @@ def well_formed(field, value):
     return type(value) is int and 1 <= value <= 65_536
 
 
-@given(seeds, st.integers(1, 65_536), st.integers(1, 2**32 - 1))
-def test_canonical_bytes_round_trip(seed, matrix_size, iterations):
-    parameters = SyntheticParameters(seed, matrix_size, iterations)
+@given(seeds, st.integers(1, 65_536), st.integers(1, 2**32 - 1), st.integers(1, 64))
+def test_canonical_bytes_round_trip(seed, matrix_size, iterations, chains):
+    parameters = SyntheticParameters(seed, matrix_size, iterations, chains)
     assert from_canonical(canonical(parameters)) == parameters
 
 
@@ -145,6 +159,41 @@ def test_canonical_bytes_are_pinned():
         b"\x04\0\0\0\x02\x01\0\0"
         b"\x04\0\0\0\x03\0\0\0"
     )
+
+
+def test_chains_are_one_unless_more_are_asked_for():
+    assert parse(PAYLOAD, LIMITS).chains == 1
+    assert parse(PAYLOAD | {"chains": 1}, LIMITS) == parse(PAYLOAD, LIMITS)
+    assert parse(PAYLOAD | {"chains": 64}, LIMITS).chains == 64
+
+
+@pytest.mark.parametrize("chains", [0, -1, 65, True, 2.0, "2", None, 10**400])
+def test_chains_that_are_no_small_number(chains):
+    error = refused(PAYLOAD | {"chains": chains})
+    assert (error.field, error.remedy) == ("chains", "send an integer from 1 to 64")
+
+
+def test_a_network_may_allow_fewer_chains():
+    limits = Limits(max_jobs=4)
+    assert parse(PAYLOAD | {"chains": 4}, limits).chains == 4
+    assert refused(PAYLOAD | {"chains": 5}, limits).field == "chains"
+    with pytest.raises(PayloadError):
+        check_limits(SyntheticParameters("abc", 64, 3, 5), limits)
+
+
+def test_the_encoding_of_many_chains_is_pinned_and_never_that_of_one():
+    assert canonical(SyntheticParameters("s", 258, 3, 2)) == (
+        b"\x1e\0\0\0tmnode/synthetic/v2/parameters"
+        b"\x01\0\0\0s"
+        b"\x04\0\0\0\x02\x01\0\0"
+        b"\x04\0\0\0\x03\0\0\0"
+        b"\x04\0\0\0\x02\0\0\0"
+    )
+    for chains in (0, 1, 65, 2**32 - 1):
+        with pytest.raises(PayloadError):
+            from_canonical(encoded(b"tmnode/synthetic/v2/parameters", b"s", 1, 1, chains))
+    with pytest.raises(PayloadError):
+        from_canonical(encoded(b"tmnode/synthetic/v1/parameters", b"s", 1, 1, 2))
 
 
 @given(st.binary(max_size=80))

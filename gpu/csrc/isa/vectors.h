@@ -1,0 +1,48 @@
+// What is the same for vectors of every width; included by lanes.h.
+#ifndef TM_VECTORS_H
+#define TM_VECTORS_H
+
+#include "../math/power.h"
+#include "../math/trigonometric.h"
+
+namespace tmk {
+namespace {
+
+// Angles beyond the near range are rare: their lanes are done one by one.
+template <>
+TM_FN Angle<Words, Floats> reduced_angle(Floats x) {
+  Angle<Words, Floats> angle = near_angle(x);
+  const Ints far = magnitude(x) >= kFarAngle;
+  if (__builtin_expect(any(far), 0)) {
+    for (int i = 0; i < kLanes; i++) {
+      if (!(magnitude(x[i]) >= kFarAngle && magnitude(x[i]) < infinity<float>())) continue;
+      const Angle<uint32_t, float> lane = far_angle(x[i]);
+      angle.quadrant[i] = lane.quadrant;
+      angle.rest[i] = lane.rest;
+    }
+  }
+  return angle;
+}
+
+TM_FN Floats load_some(const float *from, int64_t count) {
+  return count >= kLanes ? load(from) : load_part(from, count);
+}
+
+TM_FN void store_some(float *to, Floats x, int64_t count) {
+  if (count >= kLanes)
+    store(to, x);
+  else
+    store_part(to, x, count);
+}
+
+template <>
+TM_FN Floats pow(Floats x, Floats y) {
+  Floats result;
+  for (int i = 0; i < kLanes; i++) result[i] = pow(x[i], y[i]);
+  return result;
+}
+
+}  // namespace
+}  // namespace tmk
+
+#endif

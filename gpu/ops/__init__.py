@@ -1,0 +1,22 @@
+"""The operations of a device, as a small tensor library: the same calls on every device.
+
+Each operation checks its operands, makes the result, and launches one kernel. A device has only to
+offer memory and `launch` (see `Device`); what each kernel computes, and in which order, is in
+docs/kernels.md and csrc/reference.
+"""
+
+from gpu.ops.device import Device
+from gpu.ops.elementwise import Binary, Distribution, ElementwiseOperations, Unary
+from gpu.ops.linear import LinearOperations
+from gpu.ops.residues import ResidueOperations
+from gpu.ops.rows import RowOperations
+from gpu.ops.tokens import TokenOperations
+
+
+class Operations(
+    ResidueOperations, LinearOperations, ElementwiseOperations, RowOperations, TokenOperations
+):
+    """Everything a device can compute."""
+
+
+__all__ = ["Binary", "Device", "Distribution", "Operations", "Unary"]

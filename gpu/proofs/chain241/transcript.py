@@ -1,0 +1,52 @@
+"""Fiat-Shamir: challenges are hashes of everything that was said before.
+
+A state of 64 bytes, H = BLAKE2b-512, LP = length prefix of four bytes, little-endian:
+
+    start:      h = H(00 ‖ LP(tag))
+    absorb:     h = H(01 ‖ h ‖ LP(label) ‖ LP(data))
+    challenge:  the first 16 bytes below 241 of H(02 ‖ h ‖ LP(label) ‖ u32 j), j = 0, 1, …;
+                then h = H(03 ‖ h ‖ LP(label))
+
+Bytes of 241 and above are dropped, so that a challenge is exactly uniform in E when H is random.
+"""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from gpu.proofs.chain241.specification import DEGREE, MODULUS, TAG, Element, prefixed
+
+_TOO_LARGE = bytes(range(MODULUS, 256))
+
+
+class Transcript:
+    """The conversation so far. Prover and verifier each keep their own and must agree."""
+
+    def __init__(self) -> None:
+        self._state = _hash(b"\0", prefixed(TAG))
+
+    def absorb(self, label: bytes, data: bytes) -> None:
+        """What the prover says next; every later challenge depends on it."""
+        self._state = _hash(b"\1", self._state, prefixed(label), prefixed(data))
+
+    def challenge(self, label: bytes) -> Element:
+        """What the verifier says next: a random element of E."""
+        found = b""
+        blocks = self._blocks(label)
+        while len(found) < DEGREE:
+            found += next(blocks).translate(None, delete=_TOO_LARGE)
+        self._state = _hash(b"\3", self._state, prefixed(label))
+        return found[:DEGREE]
+
+    def point(self, label: bytes, variables: int) -> list[Element]:
+        """A challenge for each coordinate."""
+        return [self.challenge(label) for _ in range(variables)]
+
+    def _blocks(self, label: bytes) -> Iterator[bytes]:
+        counter = 0
+        while True:
+            yield _hash(b"\2", self._state, prefixed(label), counter.to_bytes(4, "little"))
+            counter += 1
+
+
+def _hash(*parts: bytes) -> bytes:
+    return blake2b(b"".join(parts)).digest()

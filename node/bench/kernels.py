@@ -1,0 +1,61 @@
+"""`tmnode bench kernels`: the CPU kernels beside numpy's OpenBLAS, and torch where it is installed.
+
+Both sides run in turn in this process, one thread each, on the same data. Times are this thread's
+CPU time, the best of the runs, so that a busy machine disturbs them little; only the row of two
+threads is wall time. The load is in the report. A peer that is missing leaves `peer_value` out.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+# Read when numpy is loaded, which makes its library's threads.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+from gpu.cpu.figures import SIZES, Case, Run, cases
+from node.bench.report import Report, Row, report
+
+Clock = Callable[[], float]
+
+
+def bench_kernels(runs: int, sizes: tuple[int, ...] = SIZES) -> Report:
+    """Measure every case `runs` times."""
+    rows = [_load("before"), *(_row(case, runs) for case in cases(sizes)), _load("after")]
+    return report("kernels", rows)
+
+
+def _row(case: Case, runs: int) -> Row:
+    clock = time.perf_counter if case.metric.endswith("wall") else time.thread_time
+    ours, theirs = _measured(case, runs, clock)
+    return Row(
+        metric=case.metric,
+        value=case.amount / ours,
+        unit=case.unit,
+        runs=runs,
+        peer=case.peer,
+        peer_value=None if theirs is None else case.amount / theirs,
+        ratio=None if theirs is None else theirs / ours,
+    )
+
+
+def _measured(case: Case, runs: int, clock: Clock) -> tuple[float, float | None]:
+    """The best seconds of both, after one run of each that is not counted."""
+    sides = [run for run in (case.ours, case.theirs) if run is not None]
+    times: list[list[float]] = [[] for _ in sides]
+    for run in sides:
+        run()
+    for _ in range(runs):
+        for run, seconds in zip(sides, times, strict=True):
+            seconds.append(_seconds(run, clock))
+    best = [min(seconds) for seconds in times]
+    return best[0], best[1] if len(best) > 1 else None
+
+
+def _seconds(run: Run, clock: Clock) -> float:
+    began = clock()
+    run()
+    return clock() - began
+
+
+def _load(when: str) -> Row:
+    return Row(metric=f"load of the machine {when}", value=os.getloadavg()[0], unit="", runs=1)

@@ -1,0 +1,17 @@
+from gpu.cpu import figures
+from node.bench.kernels import bench_kernels
+
+
+def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
+    monkeypatch.setattr(figures, "DECODE", (64, 96))
+    monkeypatch.setattr(figures, "ROWS", (4, 64))
+    monkeypatch.setattr(figures, "RESIDUES", (16,))
+    result = bench_kernels(1, sizes=(20,))
+    cases = [row for row in result.rows if not row.metric.startswith("load")]
+    assert len(cases) == 12
+    assert all(row.value > 0 and row.peer for row in cases)
+    for row in cases:
+        if row.peer_value is not None:
+            assert abs(row.ratio - row.value / row.peer_value) < 1e-9 * row.ratio
+    missing = {row.peer for row in cases if row.peer_value is None}
+    assert missing <= {"torch._int_mm"}

@@ -5,9 +5,10 @@
 Times are milliseconds since 1970; integers are big-endian. The signature covers
 `tagged("tmnode/envelope", 1, chain id, topic, key, issued, expires, nonce, body)`, so an envelope
 is good for one chain and one topic only. `open_envelope` looks at size, layout and times, then at
-the signature; the body is handed out undecoded. That it is new is `ReplayCache`'s affair.
+the signature; the body is handed out undecoded. That it is new is `seen.ReplayCache`'s affair.
 """
 
+import hashlib
 import os
 import struct
 from typing import NamedTuple
@@ -20,6 +21,7 @@ VERSION = 1
 NONCE_BYTES = 16
 
 _TAG = "tmnode/envelope"
+_FINGERPRINT_BYTES = 16
 _HEAD = struct.Struct(">B32sQQ16s")
 OVERHEAD_BYTES = _HEAD.size + SIGNATURE_BYTES
 
@@ -78,40 +80,10 @@ def open_envelope(data: bytes, terms: Terms, topic: str, *, now_ms: int) -> Open
     return opened
 
 
-class ReplayCache:
-    """Remembers envelopes until they expire, so that none is let in twice.
-
-    An envelope's expiry is signed, so a replay carries the same one: the memory is a set per
-    second of expiry, and whole sets are forgotten as time passes. Holds at most `capacity`.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._by_second: dict[int, set[bytes]] = {}
-        self._count = 0
-
-    def __contains__(self, opened: Opened) -> bool:
-        return _key(opened) in self._by_second.get(opened.expires_at_ms // 1000, ())
-
-    def add(self, opened: Opened) -> bool:
-        """Remember a new envelope. False if there is no room for it."""
-        if self._count >= self._capacity:
-            return False
-        self._by_second.setdefault(opened.expires_at_ms // 1000, set()).add(_key(opened))
-        self._count += 1
-        return True
-
-    def forget_until(self, now_ms: int) -> None:
-        """Forget what expired before the second of `now_ms`."""
-        for second in [known for known in self._by_second if known < now_ms // 1000]:
-            self._count -= len(self._by_second.pop(second))
-
-    def __len__(self) -> int:
-        return self._count
-
-
-def _key(opened: Opened) -> bytes:
-    return opened.signer + opened.nonce
+def fingerprint_of(opened: Opened, terms: Terms, topic: str) -> bytes:
+    """16 bytes that are others if anything the signature covers is."""
+    statement = _statement(terms.chain_id, topic, opened)
+    return hashlib.blake2b(statement, digest_size=_FINGERPRINT_BYTES).digest()
 
 
 def _statement(chain_id: str, topic: str, opened: Opened) -> bytes:

@@ -75,7 +75,10 @@ class Refusal(StrEnum):
     EARLY = "early"
     SIGNATURE = "signature"
     ORIGIN = "origin"
+    REFUSED = "refused"
     REPLAY = "replay"
+    EQUIVOCATION = "equivocation"
+    STALE = "stale"
     RATE = "rate"
     MESSAGE = "message"
 

@@ -3,21 +3,30 @@
 The same gate stands in both networks: an envelope is opened (size, layout, times, signature),
 must be new, within the rate of its signer, and only then is its body decoded. Wherever an
 envelope came from, nothing here raises anything but EnvelopeRefused.
+
+Two envelopes of one signer with the same nonce are an equivocation: the first stands, the second
+is refused, and the signer is cut off. A replay is nobody's fault but its sender's, and costs the
+signer nothing.
 """
 
 from collections import Counter
 
 import trio
 
-from p2p.envelope import ReplayCache, Terms, open_envelope, seal
+from p2p.conduct import Conduct, Offence
+from p2p.envelope import Opened, Terms, fingerprint_of, open_envelope, seal
 from p2p.errors import EnvelopeRefused, MalformedMessage, Refusal
 from p2p.identity import Identity, peer_id_of
-from p2p.limits import Limits, RateTable, TokenBucket
+from p2p.limits import Limits
 from p2p.messages import Message, decode, encode
 from p2p.network import Clock, Received
+from p2p.rates import RateTable, TokenBucket
+from p2p.seen import ReplayCache, Sight
 
 _OWN_SHARE = 0.9
 """Of the rate others let in, what `pace` uses: their clocks and ours are not the same."""
+_FORGERIES = frozenset({Refusal.LAYOUT, Refusal.ORIGIN, Refusal.SIGNATURE})
+"""What nobody signs by mistake, whoever's envelope it was."""
 
 
 class Gatekeeper:
@@ -30,6 +39,7 @@ class Gatekeeper:
         limits: Limits,
         clock: Clock,
         counters: Counter[str],
+        conduct: Conduct,
     ) -> None:
         self._identity = identity
         self._clock = clock
@@ -48,6 +58,7 @@ class Gatekeeper:
             limits.signer_rate_per_s * _OWN_SHARE, limits.signer_burst * _OWN_SHARE
         )
         self._counters = counters
+        self._conduct = conduct
 
     async def pace(self) -> None:
         """Wait until one more message of ours is within the rate that others let in."""
@@ -73,6 +84,8 @@ class Gatekeeper:
             return self._admit(topic, data, origin)
         except EnvelopeRefused as refusal:
             self._counters[f"gossip_refused_{refusal.reason}"] += 1
+            if origin is not None and refusal.reason in _FORGERIES:
+                self._conduct.blame(origin, Offence.FORGERY)
             raise
 
     def _admit(self, topic: str, data: bytes, origin: bytes | None) -> Received:
@@ -80,12 +93,26 @@ class Gatekeeper:
         opened = open_envelope(data, self._terms, topic, now_ms=now_ms)
         if origin is not None and origin != opened.signer:
             raise EnvelopeRefused(Refusal.ORIGIN)
-        self._replays.forget_until(now_ms - self._terms.clock_skew_ms)
-        if opened in self._replays:
-            raise EnvelopeRefused(Refusal.REPLAY)
-        if not self._rates.take(opened.signer, now_ms / 1000) or not self._replays.add(opened):
-            raise EnvelopeRefused(Refusal.RATE)
+        if self._conduct.refuses(opened.signer):
+            raise EnvelopeRefused(Refusal.REFUSED)
+        self._check_new(opened, topic, now_ms)
         try:
             return Received(peer_id_of(opened.signer), decode(opened.body))
         except MalformedMessage as error:
             raise EnvelopeRefused(Refusal.MESSAGE) from error
+
+    def _check_new(self, opened: Opened, topic: str, now_ms: int) -> None:
+        key = opened.signer + opened.nonce
+        fingerprint = fingerprint_of(opened, self._terms, topic)
+        self._replays.forget_until(now_ms - self._terms.max_lifetime_ms - self._terms.clock_skew_ms)
+        sight = self._replays.look(key, fingerprint)
+        if sight is Sight.SAME:
+            raise EnvelopeRefused(Refusal.REPLAY)
+        if sight is Sight.OTHER:
+            self._conduct.blame(opened.signer, Offence.EQUIVOCATION)
+            raise EnvelopeRefused(Refusal.EQUIVOCATION)
+        if self._replays.is_too_old(opened.issued_at_ms):
+            raise EnvelopeRefused(Refusal.STALE)
+        if not self._rates.take(opened.signer, now_ms / 1000):
+            raise EnvelopeRefused(Refusal.RATE)
+        self._replays.add(key, fingerprint, opened.issued_at_ms)

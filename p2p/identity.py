@@ -76,9 +76,16 @@ def peer_id_of(public_key: bytes) -> str:
 @lru_cache(maxsize=4096)
 def public_key_of(peer_id: str) -> bytes:
     """The public key inside a peer id. Raises BadPeerId if it is none of an Ed25519 key."""
-    raw = peer_id_bytes(peer_id)
-    if raw[: len(_PREFIX)] != _PREFIX or len(raw) != len(_PREFIX) + PUBLIC_KEY_BYTES:
+    key = public_key_in(peer_id_bytes(peer_id))
+    if key is None:
         raise BadPeerId(peer_id)
+    return key
+
+
+def public_key_in(raw: bytes) -> bytes | None:
+    """The public key inside a peer id's bytes, None if they are not of an Ed25519 key."""
+    if not raw.startswith(_PREFIX) or len(raw) != len(_PREFIX) + PUBLIC_KEY_BYTES:
+        return None
     return raw[len(_PREFIX) :]
 
 

@@ -1,11 +1,20 @@
-"""Every bound and deadline of the package, and what counts: token buckets and turnstiles.
+"""Every bound and deadline of the package, and what happens at it.
 
 Sizes are bytes, times seconds, rates per second. The defaults suit a node with two cores and a
 few hundred peers; whoever opens a network may pass others.
-"""
 
-import math
-from collections import Counter, OrderedDict
+What a full queue does is one of these:
+
+    waits           publishing, our own requests, streams and transfers; writing to a stream
+    drops newest    a subscriber's queue, a neighbour's queue, events, recent messages: counted
+    forgets oldest  replay cache (and lets nothing as old in), ids seen, signers, refused peers
+    refuses         a request or transfer too many (`busy`), a stream too many (reset), a
+                    connection or handshake too many (closed), a signer over its rate (dropped)
+    drops unread    gossip over the budget of an IP address
+    cuts off        a peer over a budget of its own: gossip, requests, streams, frames, unread bytes
+
+We hold ourselves to the budgets that we hold others to, and wait; so only who means it is cut off.
+"""
 
 import msgspec
 
@@ -21,6 +30,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Largest request or response; a longer announced length ends the stream unread."""
     requests_per_peer: int = 256
     """Requests of one peer served at a time; one more is refused as `busy`."""
+    request_rate_per_s: float = 2000.0
+    request_burst: float = 4000.0
+    """Requests of one peer, 64 KiB of one counting as another; over it the peer is cut off. Our
+    own wait to stay within."""
     frame_timeout_s: float = 20.0
     """From the first byte of a frame to its last; a slower peer loses its stream."""
     handler_timeout_s: float = 120.0
@@ -42,34 +55,44 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     subscription_queue: int = 4096
     """Messages waiting for one subscriber; when full the newest is dropped and counted."""
     gossip_out_queue: int = 2048
-    """Messages waiting for one neighbour; when full the newest is dropped."""
+    """Messages waiting for one neighbour; when full the newest is dropped and counted."""
     signer_rate_per_s: float = 100.0
     signer_burst: float = 400.0
     """Messages of one signer let in, steadily and at once. `publish` waits to stay within."""
     signers_tracked: int = 8192
     """Signers whose rate is remembered; the one longest silent is forgotten first."""
-    neighbour_rate_per_s: float = 500.0
-    neighbour_burst: float = 2000.0
-    """Messages looked at per directly connected peer, whoever signed them."""
+    neighbour_rate_per_s: float = 400.0
+    neighbour_burst: float = 700.0
+    """Messages of one directly connected peer, whoever signed them, 4 KiB of one counting as
+    another; counted before they are decoded. Over it the peer is cut off. What we send waits to
+    stay within."""
+    neighbours_per_address: float = 3.0
+    """As many times that is looked at from one IP address; more is dropped unread."""
     envelope_lifetime_s: float = 60.0
     """How long our own gossip may travel before it is stale."""
     envelope_max_lifetime_s: float = 120.0
     """Longest lifetime accepted from others."""
     clock_skew_s: float = 10.0
     """How far a peer's clock may be ahead of ours, or behind."""
-    replays_remembered: int = 131_072
-    """Envelopes remembered until they expire; beyond that new ones are refused."""
+    replays_remembered: int = 65_536
+    """Envelopes remembered until they expire; beyond it what was issued first is forgotten, and
+    nothing as old is let in any more."""
 
     # connections
     max_connections: int = 256
     inbound_connections: int = 192
     """Of these, how many others may have opened: the rest is kept for those we want."""
     inbound_per_address: int = 96
-    """The same, from one IP address."""
+    """The same, from one IP address (of IPv6, one /64)."""
+    inbound_per_prefix: int = 128
+    """The same, from one /24 of IPv4 or /48 of IPv6."""
     handshakes: int = 256
     """Inbound connections that have not proved who they are, together."""
     handshakes_per_address: int = 128
-    """The same, from one IP address."""
+    """The same, from one IP address (of IPv6, one /64)."""
+    handshake_rate_per_s: float = 10.0
+    handshake_burst: float = 256.0
+    """Connections of one IP address that may begin a handshake; others are closed at once."""
     handshake_timeout_s: float = 10.0
     dial_timeout_s: float = 10.0
     redial_min_s: float = 0.2
@@ -84,79 +107,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     event_queue: int = 4096
     """Connection events waiting for one listener; when full the newest is dropped and counted."""
 
+    # streams and frames of one connected peer; over these it is cut off
+    stream_rate_per_s: float = 100.0
+    stream_burst: float = 400.0
+    """Streams it opens. Our own wait to stay within."""
+    frame_rate_per_s: float = 20_000.0
+    frame_burst: float = 40_000.0
+    """Yamux frames it sends, whatever for."""
+    max_unread_bytes: int = 2 * MIB
+    """What it has sent on streams that it opened and we have not read."""
 
-class TokenBucket:
-    """Lets `rate` things through per second, and up to `burst` at once after a quiet time."""
-
-    __slots__ = ("_burst", "_level", "_rate", "_seen_s")
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._level = burst
-        self._seen_s: float | None = None
-
-    def take(self, now_s: float) -> bool:
-        """Take a token if there is one. `now_s` is any clock that never runs backwards."""
-        self._refill(now_s)
-        if self._level < 1.0:
-            return False
-        self._level -= 1.0
-        return True
-
-    def reserve(self, now_s: float) -> float:
-        """Take a token in any case; the seconds to wait until there is one."""
-        self._refill(now_s)
-        self._level -= 1.0
-        return max(0.0, -self._level / self._rate)
-
-    def _refill(self, now_s: float) -> None:
-        if self._seen_s is not None:
-            earned = max(0.0, now_s - self._seen_s) * self._rate
-            self._level = min(self._burst, self._level + earned)
-        self._seen_s = now_s
-
-
-class RateTable:
-    """One token bucket per key, for at most `capacity` keys."""
-
-    def __init__(self, rate: float, burst: float, capacity: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._capacity = capacity
-        self._buckets: OrderedDict[bytes, TokenBucket] = OrderedDict()
-
-    def take(self, key: bytes, now_s: float) -> bool:
-        """Take a token of the key's bucket; a key not seen lately starts with a full one."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = TokenBucket(self._rate, self._burst)
-            if len(self._buckets) > self._capacity:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        return bucket.take(now_s)
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-
-class Turnstile:
-    """Counts who is inside: at most `limit` per key, and `total` together."""
-
-    def __init__(self, limit: int, total: float = math.inf) -> None:
-        self._limit = limit
-        self._total = total
-        self._inside: Counter[str] = Counter()
-
-    def enter(self, key: str) -> bool:
-        """Whether one more of this key is let in. If so, `leave` must follow."""
-        if self._inside[key] >= self._limit or self._inside.total() >= self._total:
-            return False
-        self._inside[key] += 1
-        return True
-
-    def leave(self, key: str) -> None:
-        """One of this key is done."""
-        self._inside[key] -= 1
-        if not self._inside[key]:
-            del self._inside[key]
+    # bad conduct
+    fault_rate_per_s: float = 1.0
+    fault_burst: float = 64.0
+    """Forgeries and breaches of protocol that are put up with."""
+    refusal_s: float = 60.0
+    """How long a peer that was cut off is refused, and what it signs."""
+    refusals_remembered: int = 4096
+    """Peers that are refused; beyond it the one refused first is forgotten."""

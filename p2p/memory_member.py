@@ -1,38 +1,36 @@
-"""One node's network in a `MemoryHub`.
+"""One node's network in a `MemoryHub`. Everything that reaches it is posted to its pump."""
 
-Everything that reaches a member is posted to its pump, which hands it over when it is due: in
-order for one sender, and never inside the call that sent it.
-"""
-
-import heapq
-import itertools
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from p2p.conduct import Conduct
 from p2p.errors import (
     BadAddress,
     BadPeerId,
-    EnvelopeRefused,
     MessageTooLarge,
     PeerUnreachable,
     RequestTimeout,
 )
 from p2p.gatekeeper import Gatekeeper
 from p2p.identity import Identity, public_key_of
-from p2p.limits import Limits, Turnstile
+from p2p.limits import Limits
 from p2p.local import pour, request_locally
+from p2p.memory_gossip import MemoryGossip
+from p2p.memory_link import Link
+from p2p.memory_pump import Pump
 from p2p.messages import M, Message, encode
 from p2p.network import BulkHandler, BulkInfo, PeerEvent, PeerInfo, Received, Sink
 from p2p.outstanding import Outstanding
 from p2p.presence import Presence
+from p2p.rates import Turnstile
 from p2p.redial import Redialer
 from p2p.requests import Kind
 from p2p.serving import BUSY, BulkDesk, RequestDesk
-from p2p.subscriptions import Topics
 from p2p.transfer import Ask
 
 if TYPE_CHECKING:
@@ -69,19 +67,16 @@ class Member:
         self.redialer = Redialer(nursery, self._dial, self.presence, limits)
         self._hub = hub
         self._nursery = nursery
-        self._chain_id = chain_id
         self._limits = limits
-        self._gate = Gatekeeper(identity, chain_id, limits, hub.clock, self.counters)
-        self._topics: Topics[Received] = Topics(
-            limits.subscription_queue, lambda: self.counters.update(gossip_dropped=1)
-        )
+        self._conduct = Conduct(limits, self.counters)
+        self._conduct.hang_up = self._hang_up
+        gate = Gatekeeper(identity, chain_id, limits, hub.clock, self.counters, self._conduct)
+        self.gossip = MemoryGossip(self, chain_id, gate, limits.subscription_queue, self.counters)
         self._desk = RequestDesk(limits)
         self._bulk = BulkDesk(limits)
         self._serving = Turnstile(limits.requests_per_peer)
         self._asked: dict[str, Outstanding] = {}
-        self._inbox: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._order = itertools.count()
-        self._posted = trio.Event()
+        self.pump = Pump()
 
     def peers(self) -> tuple[PeerInfo, ...]:
         return tuple(PeerInfo(peer_id, (_PREFIX + peer_id,)) for peer_id in self.presence.peers)
@@ -89,20 +84,18 @@ class Member:
     def connections(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[PeerEvent]]:
         return self.presence.events()
 
-    async def connect(self, address: str) -> None:
+    async def connect(self, address: str, *, for_s: float = math.inf) -> None:
         peer_id = peer_id_in(address)
         if peer_id != self.peer_id:
-            await self.redialer.want(peer_id, address)
+            await self.redialer.want(peer_id, address, for_s)
 
     async def publish(self, topic: str, message: Message) -> None:
-        await self._gate.pace()
-        envelope = self._gate.seal(topic, message)
-        self._hub.gossip(self.peer_id, self._chain_id, topic, envelope)
+        await self.gossip.publish(topic, message)
 
     def subscribe(
         self, topic: str
     ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[Received]]:
-        return self._topics.listen(topic)
+        return self.gossip.listen(topic)
 
     def serve(self, request_type: type[M], handler: Callable[[str, M], Awaitable[Message]]) -> None:
         self._desk.serve(request_type, handler)
@@ -113,10 +106,10 @@ class Member:
         payload = encode(message)
         if len(payload) > self._limits.max_frame_bytes:
             raise MessageTooLarge(len(payload), self._limits.max_frame_bytes)
-        _, peer = self._hub.linked(self.peer_id, peer_id)
+        link, peer = self._hub.linked(self.peer_id, peer_id)
         asked = self._asked.setdefault(peer_id, Outstanding(peer_id))
         with asked.opened() as request_id, trio.move_on_after(timeout_s):
-            peer.post(self._hub.latency_s, peer.asked, self.peer_id, request_id, payload)
+            link.send(peer, peer.asked, link, self, request_id, payload)
             return await asked.wait(request_id)
         raise RequestTimeout(peer_id, timeout_s)
 
@@ -142,46 +135,34 @@ class Member:
 
     async def _fetch(self, peer_id: str, ask: Ask, sink: Sink, max_bytes: int) -> BulkInfo:
         link, peer = self._hub.linked(self.peer_id, peer_id)
+
+        async def receive(chunk: bytes) -> None:
+            await link.pass_piece(self.peer_id)
+            await sink(chunk)
+
         with link.scope():
-            await trio.sleep(2 * self._hub.latency_s)
-            return await pour(await peer._bulk.find(self.peer_id, ask), sink, max_bytes)
+            await link.round_trip(self.peer_id, peer_id)
+            return await pour(await peer._bulk.find(self.peer_id, ask), receive, max_bytes)
         raise PeerUnreachable(peer_id, "the connection was lost")
 
-    def post(self, delay_s: float, deliver: Callable[..., None], *args: Any) -> None:
-        """Have `deliver(*args)` called by the pump in `delay_s` seconds."""
-        due_s = trio.current_time() + delay_s
-        heapq.heappush(self._inbox, (due_s, next(self._order), deliver, args))
-        self._posted.set()
+    def post(self, due_s: float, deliver: Callable[..., None], *args: Any) -> None:
+        """Have `deliver(*args)` called when trio's clock shows `due_s`."""
+        self.pump.post(due_s, deliver, *args)
 
-    async def pump(self) -> None:
-        """Hand over what is due, for as long as the network is open."""
-        while True:
-            self._posted = trio.Event()
-            while self._inbox and self._inbox[0][0] <= trio.current_time():
-                _, _, deliver, args = heapq.heappop(self._inbox)
-                deliver(*args)
-            next_s = self._inbox[0][0] if self._inbox else float("inf")
-            with trio.move_on_at(next_s):
-                await self._posted.wait()
+    def neighbours(self) -> Iterator[tuple[Link, "Member"]]:
+        """Who is connected, and over which link."""
+        return (self._hub.linked(self.peer_id, peer_id) for peer_id in self.presence.peers)
 
-    def hears(self, chain_id: str, topic: str) -> bool:
-        """Whether gossip of the chain and topic is listened to here."""
-        return chain_id == self._chain_id and topic in self._topics
+    def refuses(self, peer_id: str) -> bool:
+        """Whether the peer was cut off and may not come back yet."""
+        return self._conduct.refuses(public_key_of(peer_id))
 
-    def admit(self, topic: str, data: bytes) -> None:
-        """An envelope has arrived."""
-        try:
-            received = self._gate.admit(topic, data)
-        except EnvelopeRefused:
-            return
-        self._topics.deliver(topic, received)
-
-    def asked(self, sender: str, request_id: int, payload: bytes) -> None:
+    def asked(self, link: Link, sender: "Member", request_id: int, payload: bytes) -> None:
         """A request has arrived."""
-        if self._serving.enter(sender):
-            self._nursery.start_soon(self._answer, sender, request_id, payload)
+        if self._serving.enter(sender.peer_id):
+            self._nursery.start_soon(self._answer, link, sender, request_id, payload)
         else:
-            self._reply(sender, request_id, Kind.REFUSAL, BUSY)
+            link.send(sender, sender.answered, self.peer_id, request_id, Kind.REFUSAL, BUSY)
 
     def answered(self, sender: str, request_id: int, kind: Kind, payload: bytes) -> None:
         """An answer has arrived."""
@@ -194,20 +175,17 @@ class Member:
             self._asked.pop(peer_id).fail("the connection was lost")
         self.presence.left(peer_id)
 
-    async def _answer(self, sender: str, request_id: int, payload: bytes) -> None:
+    async def _answer(self, link: Link, sender: "Member", request_id: int, payload: bytes) -> None:
         try:
-            kind, answer = await self._desk.answer(sender, payload)
+            kind, answer = await self._desk.answer(sender.peer_id, payload)
         finally:
-            self._serving.leave(sender)
-        self._reply(sender, request_id, kind, answer)
-
-    def _reply(self, sender: str, request_id: int, kind: Kind, payload: bytes) -> None:
-        try:
-            _, peer = self._hub.linked(self.peer_id, sender)
-        except PeerUnreachable:
-            return
-        peer.post(self._hub.latency_s, peer.answered, self.peer_id, request_id, kind, payload)
+            self._serving.leave(sender.peer_id)
+        link.send(sender, sender.answered, self.peer_id, request_id, kind, answer)
 
     async def _dial(self, peer_id: str, _address: str) -> None:
-        await trio.sleep(self._hub.latency_s)
+        way = self._hub.way([self.peer_id], peer_id)
+        await trio.sleep_until(way.stream_due_s(trio.current_time()))
         self._hub.link(self.peer_id, peer_id)
+
+    def _hang_up(self, peer_id: str) -> None:
+        self._hub.unlink(self.peer_id, peer_id)

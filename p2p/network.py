@@ -13,6 +13,7 @@ Whoever is to be reached must be connected: by `connect`, by a bootstrap address
 peer connected to us.
 """
 
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -144,8 +145,9 @@ class Network(Protocol):
     ) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[PeerEvent]]:
         """Who comes and goes from now on."""
 
-    async def connect(self, address: str) -> None:
+    async def connect(self, address: str, *, for_s: float = math.inf) -> None:
         """Want the peer at the address: it is dialled now, and again whenever it is not connected.
 
-        Returns after the first attempt, successful or not. Raises BadAddress.
+        It is given up once it was not connected for `for_s` seconds. Returns after the first
+        attempt, successful or not. Raises BadAddress, also when too many are wanted already.
         """

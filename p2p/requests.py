@@ -20,6 +20,7 @@ _LENGTH = struct.Struct(">I")
 _INSIDE_BYTES = _HEAD.size - _LENGTH.size
 FRAME_OVERHEAD_BYTES = _HEAD.size
 
+_BYTES_A_TOKEN = 64 * 1024
 _MAX_CODE_CHARACTERS = 64
 _MAX_TEXT_CHARACTERS = 1024
 
@@ -38,6 +39,11 @@ class Frame(NamedTuple):
     kind: Kind
     request_id: int
     payload: bytes
+
+
+def cost_of(payload_bytes: int) -> float:
+    """What a request costs its sender: one, and one for every 64 KiB."""
+    return 1 + payload_bytes // _BYTES_A_TOKEN
 
 
 def encode_frame(kind: Kind, request_id: int, payload: bytes) -> bytes:

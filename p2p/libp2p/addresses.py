@@ -1,4 +1,4 @@
-"""Multiaddrs as text: `/ip4/127.0.0.1/tcp/4001/p2p/12D3…`."""
+"""Multiaddrs as text: `/ip4/127.0.0.1/tcp/4001/p2p/12D3…`, or with `/ws` after the port."""
 
 from typing import NamedTuple
 
@@ -15,20 +15,32 @@ class Endpoint(NamedTuple):
     host: str
     port: int
     peer_id: str | None
+    websocket: bool = False
 
     def __str__(self) -> str:
+        carrier = "/ws" if self.websocket else ""
         end = f"/p2p/{self.peer_id}" if self.peer_id else ""
-        return f"/{self.kind}/{self.host}/tcp/{self.port}{end}"
+        return f"/{self.kind}/{self.host}/tcp/{self.port}{carrier}{end}"
+
+    @property
+    def authority(self) -> str:
+        """`host:port` as HTTP writes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
 
 def parse(address: str) -> Endpoint:
-    """The endpoint of `/(ip4|ip6|dns|dns4|dns6)/HOST/tcp/PORT[/p2p/ID]`. Raises BadAddress."""
+    """The endpoint of `/(ip4|ip6|dns|dns4|dns6)/HOST/tcp/PORT[/ws][/p2p/ID]`. Raises BadAddress."""
     match address.split("/"):
-        case ["", kind, host, "tcp", port] if kind in _HOSTS and host:
-            return Endpoint(kind, host, _port(address, port), None)
-        case ["", kind, host, "tcp", port, "p2p", peer_id] if kind in _HOSTS and host:
-            return Endpoint(kind, host, _port(address, port), _peer_id(address, peer_id))
-    raise BadAddress(address, "not /ip4|ip6|dns…/HOST/tcp/PORT, with or without /p2p/ID")
+        case ["", kind, host, "tcp", port, *rest] if kind in _HOSTS and host:
+            websocket = rest[:1] == ["ws"]
+            match rest[websocket:]:
+                case []:
+                    return Endpoint(kind, host, _port(address, port), None, websocket)
+                case ["p2p", peer_id]:
+                    proved = _peer_id(address, peer_id)
+                    return Endpoint(kind, host, _port(address, port), proved, websocket)
+    raise BadAddress(address, "not /ip4|ip6|dns…/HOST/tcp/PORT, with or without /ws and /p2p/ID")
 
 
 def parse_peer(address: str) -> tuple[str, Endpoint]:

@@ -8,9 +8,10 @@ from p2p.errors import BrokenFraming, MessageTooLarge, RequestRefused, TransferT
 from p2p.libp2p.host import GuardedHost
 from p2p.libp2p.streams import BULK, bytes_of, opened_stream, peer_of, read_within
 from p2p.libp2p.yamux.stream import YamuxStream
-from p2p.limits import MIB, Limits, Turnstile
+from p2p.limits import MIB, Limits
 from p2p.local import pieces
 from p2p.network import BulkInfo, BulkSource, Sink
+from p2p.rates import Turnstile
 from p2p.serving import BulkDesk
 from p2p.transfer import (
     ACK,

@@ -1,46 +1,28 @@
-"""The pieces of gossipsub's wire: ids seen, RPCs read, queues written, signatures.
+"""The pieces of gossipsub's wire: RPCs read and weighed, queues written, signatures.
 
 An RPC is a varint length and a protobuf body (libp2p specification, "pubsub").
 """
 
-import math
-import time
-from collections import OrderedDict
+from collections.abc import Callable
 
+import trio
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_varint_prefixed
 
+from p2p.conduct import OWN_BURST_SHARE, OWN_RATE_SHARE
 from p2p.errors import BrokenFraming
-from p2p.identity import PUBLIC_KEY_BYTES, verify
+from p2p.identity import public_key_in, verify
+from p2p.limits import Limits
+from p2p.rates import TokenBucket
 
 MAX_RPC_BYTES = 1024 * 1024
-_SEEN_S = 120.0
-_MAX_SEEN = 65_536
+_LENGTH_DELIMITED = 2
+_MAX_THINGS = 1000
+_BYTES_A_TOKEN = 4096
 _BATCH_BYTES = 64 * 1024
-_ED25519_ID = bytes.fromhex("002408011220")
 _SIGNING_PREFIX: bytes = PUBSUB_SIGNING_PREFIX.encode()
-
-
-class SeenIds:
-    """Message ids of the last two minutes, without the thread that libp2p keeps for that."""
-
-    def __init__(self) -> None:
-        self._ids: OrderedDict[bytes, float] = OrderedDict()
-
-    def has(self, message_id: bytes) -> bool:
-        """Whether the id was added lately."""
-        return self._ids.get(message_id, -math.inf) > time.monotonic() - _SEEN_S
-
-    def add(self, message_id: bytes) -> bool:
-        """Remember the id; whether it is new."""
-        new = not self.has(message_id)
-        self._ids[message_id] = time.monotonic()
-        self._ids.move_to_end(message_id)
-        if len(self._ids) > _MAX_SEEN:
-            self._ids.popitem(last=False)
-        return new
 
 
 class RpcReader:
@@ -48,6 +30,11 @@ class RpcReader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+
+    @property
+    def partial(self) -> bool:
+        """Whether an RPC has begun and is not complete."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[bytes]:
         """The RPCs that `data` completes. Raises BrokenFraming."""
@@ -73,20 +60,69 @@ class RpcReader:
         raise BrokenFraming("an RPC over its bound")
 
 
+def cost_of(body: bytes) -> float:
+    """What an RPC costs its sender: one for each thing in it, and one for every 4 KiB.
+
+    Counts the fields of the outermost layer (subscriptions, messages, control) without decoding
+    them. Raises BrokenFraming for what is no RPC, or one of too many things.
+    """
+    things = position = 0
+    while position < len(body):
+        tag, position = _varint(body, position)
+        length, position = _varint(body, position)
+        position += length
+        things += 1
+        if tag & 7 != _LENGTH_DELIMITED or position > len(body) or things > _MAX_THINGS:
+            raise BrokenFraming("no RPC")
+    return max(1, things) + len(body) // _BYTES_A_TOKEN
+
+
+def _varint(body: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 35, 7):
+        if position >= len(body):
+            break
+        byte = body[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise BrokenFraming("no RPC")
+
+
 class OutQueue(RpcQueue):  # type: ignore[misc]
-    """RPCs waiting for one neighbour, encoded or not; the newest is dropped when it is full."""
+    """RPCs waiting for one neighbour, encoded or not; the newest is dropped when it is full.
+
+    They leave it no faster than the neighbour would let them in.
+    """
+
+    def __init__(self, limits: Limits, on_drop: Callable[[], None]) -> None:
+        super().__init__(max_size=limits.gossip_out_queue)
+        self._on_drop = on_drop
+        self._pace = TokenBucket(
+            limits.neighbour_rate_per_s * OWN_RATE_SHARE, limits.neighbour_burst * OWN_BURST_SHARE
+        )
+
+    def push(self, rpc: rpc_pb2.RPC | bytes, priority: bool = False) -> bool:
+        """Queue an RPC, or the bytes of one with a single message. False if there is no room."""
+        queued: bool = super().push(rpc, priority)
+        if not queued and not self.closed:
+            self._on_drop()
+        return queued
 
     async def batch(self) -> bytes | None:
-        """Everything that waits, up to about 64 KiB; None once the queue is closed."""
+        """What waits, up to about 64 KiB, as soon as it may go; None once the queue is closed."""
         rpc = await self.pop()
         if rpc is None:
             return None
-        parts = [_encoded(rpc)]
+        parts = [_body(rpc)]
         size = len(parts[0])
         while size < _BATCH_BYTES and (rpc := self._queue.pop()) is not None:
-            parts.append(_encoded(rpc))
+            parts.append(_body(rpc))
             size += len(parts[-1])
-        return b"".join(parts)
+        cost = sum(map(cost_of, parts))
+        await trio.sleep(self._pace.reserve(trio.current_time(), cost))
+        return b"".join(map(encode_varint_prefixed, parts))
 
 
 def statement(message: rpc_pb2.Message) -> bytes:
@@ -105,14 +141,11 @@ def signer_of(message: rpc_pb2.Message) -> bytes | None:
 
     None for everything else, RSA keys and unsigned messages included.
     """
-    key = bytes(message.from_id[len(_ED25519_ID) :])
-    if not message.from_id.startswith(_ED25519_ID) or len(key) != PUBLIC_KEY_BYTES:
+    key = public_key_in(message.from_id)
+    if key is None or not verify(key, statement(message), message.signature):
         return None
-    return key if verify(key, statement(message), message.signature) else None
+    return key
 
 
-def _encoded(rpc: rpc_pb2.RPC | bytes) -> bytes:
-    if isinstance(rpc, bytes):
-        return rpc
-    encoded: bytes = encode_varint_prefixed(rpc.SerializeToString())
-    return encoded
+def _body(rpc: rpc_pb2.RPC | bytes) -> bytes:
+    return rpc if isinstance(rpc, bytes) else bytes(rpc.SerializeToString())

@@ -1,6 +1,6 @@
-"""Protocol negotiation on streams, and the two protocols every libp2p node answers.
+"""Protocol negotiation on streams, and the protocol by which libp2p nodes identify themselves.
 
-Identify and ping are served, so that other implementations recognise us. We ask nobody to
+Identify is served, so that other implementations recognise us. We ask nobody to
 identify itself and store nothing strangers say about their addresses: a peer id is proved by the
 handshake, and addresses come from whoever wants the peer.
 """
@@ -12,8 +12,6 @@ import trio
 from libp2p.abc import INetConn, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.host.ping import ID as PING
-from libp2p.host.ping import handle_ping
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.network.exceptions import SwarmException
 from libp2p.peer.id import ID
@@ -35,7 +33,6 @@ class GuardedHost(BasicHost):  # type: ignore[misc]
         self._stream_open_timeout_s = limits.stream_open_timeout_s
         super().__init__(swarm, disable_identify_address_discovery=True)
         self.remove_stream_handler(ID_PUSH)
-        self.set_stream_handler(PING, handle_ping)
 
     def get_transport_addrs(self) -> list[Multiaddr]:
         """Where we listen."""

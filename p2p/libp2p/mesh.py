@@ -2,29 +2,59 @@
 
 libp2p's GossipSub decides who is in the mesh. Replaced is what follows a stranger's word without
 limit (peer exchange dials any address it is told, IWANT is answered as often as it repeats an id,
-PRUNE is remembered for topics that do not exist) and what is paid per message and neighbour: a
-message is serialised once and queued as bytes.
+PRUNE is remembered for topics that do not exist, the messages kept for IWANT have no bound) and
+what is paid per message and neighbour: a message is serialised once and queued as bytes.
 """
+
+from collections import Counter
 
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.pubsub.gossipsub import PROTOCOL_ID as PROTOCOL_ID_V10
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
+from libp2p.pubsub.mcache import MessageCache
 from libp2p.pubsub.pb import rpc_pb2
-from libp2p.utils.varint import encode_varint_prefixed
 
 _FLOOD_PEERS = 16
 """Our own messages go to all subscribers we are connected to, if they are not more than these:
 gossipsub's flood publishing. Others' messages go to the mesh."""
+_WINDOW, _HISTORY = 3, 5
+"""Heartbeats in which a message is announced, and kept."""
+_RECENT_MESSAGES = 4096
+_RECENT_BYTES = 16 * 1024 * 1024
 _MAX_CONTROL = 64
 _MAX_IDS = 512
 _SERVED_IDS = 64
 
 
+class RecentMessages(MessageCache):  # type: ignore[misc]
+    """Messages of the last heartbeats, for IWANT and for new neighbours; no more when it is full.
+
+    What is not kept is passed on all the same.
+    """
+
+    def __init__(self, window_size: int, history_size: int) -> None:
+        super().__init__(window_size, history_size)
+        self._bytes = 0
+
+    def put(self, msg: rpc_pb2.Message) -> None:
+        """Keep a message if there is room for it."""
+        size = msg.ByteSize()
+        if len(self.msgs) < _RECENT_MESSAGES and self._bytes + size <= _RECENT_BYTES:
+            super().put(msg)
+            self._bytes += size
+
+    def shift(self) -> None:
+        """A heartbeat has passed."""
+        super().shift()
+        self._bytes = sum(message.ByteSize() for message in self.msgs.values())
+
+
 class BoundedGossipSub(GossipSub):  # type: ignore[misc]
     """The router. Degrees are for small networks: every copy of a message costs CPU."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Counter[str]) -> None:
+        self.counters = counters
         super().__init__(
             [TProtocol(PROTOCOL_ID_V11), TProtocol(PROTOCOL_ID_V10)],
             degree=4,
@@ -36,6 +66,7 @@ class BoundedGossipSub(GossipSub):  # type: ignore[misc]
             spam_protection_enabled=False,
             eclipse_protection_enabled=False,
         )
+        self.mcache = RecentMessages(_WINDOW, _HISTORY)
         # Its weights are all zero, and its tables grow with every name a stranger invents.
         self.scorer = None
 
@@ -95,7 +126,7 @@ class BoundedGossipSub(GossipSub):  # type: ignore[misc]
         """Dial nobody on a stranger's word."""
 
     def _queue(self, message: rpc_pb2.Message, targets: tuple[ID, ...]) -> None:
-        data = encode_varint_prefixed(rpc_pb2.RPC(publish=[message]).SerializeToString())
+        data = rpc_pb2.RPC(publish=[message]).SerializeToString()
         for peer_id in targets:
             queue = self.pubsub.peer_queues.get(peer_id)
             if queue is not None:

@@ -1,5 +1,6 @@
 """The real network: what `p2p.network.Network` promises, over libp2p."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -12,18 +13,20 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
+from p2p.conduct import Conduct
 from p2p.errors import EnvelopeRefused, PeerUnreachable, RequestTimeout
 from p2p.gatekeeper import Gatekeeper
-from p2p.identity import Identity
+from p2p.identity import Identity, public_key_of
 from p2p.libp2p.addresses import Endpoint, parse_peer
 from p2p.libp2p.bulk import BulkClient, BulkServer
 from p2p.libp2p.hardening import Supervisor, shielded
 from p2p.libp2p.host import GuardedHost
+from p2p.libp2p.listening import bind
 from p2p.libp2p.mesh import BoundedGossipSub
+from p2p.libp2p.ping import PING, Echo
 from p2p.libp2p.pubsub import SafePubsub
 from p2p.libp2p.requester import Requester
 from p2p.libp2p.responder import Responder
-from p2p.libp2p.sockets import addresses_of, bind
 from p2p.libp2p.streams import BULK, REQUEST
 from p2p.libp2p.swarm import GuardedSwarm
 from p2p.limits import Limits
@@ -57,20 +60,20 @@ async def open_libp2p_network(
     Raises BadAddress, AddressInUse, CannotListen.
     """
     limits = limits or Limits()
-    wanted = [(parse_peer(address)[0], address) for address in bootstrap]
-    listeners = await bind(listen)
+    for address in bootstrap:
+        parse_peer(address)
+    listening = await bind(listen)
     async with trio.open_nursery() as nursery:
-        network = Libp2pNetwork(nursery, identity, chain_id, addresses_of(listeners), limits)
+        network = Libp2pNetwork(nursery, identity, chain_id, listening.addresses, limits)
         try:
-            await network.start(listeners)
-            for peer_id, address in wanted:
-                nursery.start_soon(network.want, peer_id, address)
+            await network.start(listening.listeners)
+            for address in bootstrap:
+                nursery.start_soon(network.connect, address)
             yield network
         finally:
             with shielded(_CLOSE_S):
                 await network.close()
-            for listener in listeners:
-                listener.socket.close()
+            listening.close()
             nursery.cancel_scope.cancel()
 
 
@@ -91,24 +94,29 @@ class Libp2pNetwork:
         self._nursery = nursery
         self._limits = limits
         self._topic_prefix = f"/tmnode/{chain_id}/"
-        self._gate = Gatekeeper(identity, chain_id, limits, wall_clock_ms, self.counters)
+        self._conduct = Conduct(limits, self.counters)
+        self._gate = Gatekeeper(
+            identity, chain_id, limits, wall_clock_ms, self.counters, self._conduct
+        )
         self._topics: Topics[Received] = Topics(
             limits.subscription_queue, lambda: self.counters.update(gossip_dropped=1)
         )
         self._presence = Presence(limits.event_queue, self.counters)
         self._redialer = Redialer(nursery, self._dial, self._presence, limits)
-        self._swarm = GuardedSwarm(create_new_key_pair(identity.seed), limits)
+        self._swarm = GuardedSwarm(create_new_key_pair(identity.seed), limits, self._conduct)
         self._host = GuardedHost(self._swarm, addresses, limits)
-        self._router = BoundedGossipSub()
+        self._router = BoundedGossipSub(self.counters)
         self._pubsub = SafePubsub(
-            self._host, self._router, self._topic_prefix, self._accept, limits
+            self._host, self._router, self._topic_prefix, self._accept, limits, self._conduct
         )
         self._door = trio.CancelScope()
         self._requesters: dict[str, Requester] = {}
         self._desk = RequestDesk(limits)
         self._bulk_desk = BulkDesk(limits)
         self._bulk = BulkClient(self._host, limits)
-        self._host.set_stream_handler(REQUEST, Responder(nursery, self._desk, limits).handle)
+        self._host.set_stream_handler(PING, Echo().handle)
+        responder = Responder(nursery, self._desk, limits, self._conduct)
+        self._host.set_stream_handler(REQUEST, responder.handle)
         self._host.set_stream_handler(BULK, BulkServer(self._bulk_desk, limits).handle)
         self._swarm.register_notifee(_Doorman(self))
 
@@ -145,14 +153,10 @@ class Libp2pNetwork:
     def connections(self) -> AbstractAsyncContextManager[trio.MemoryReceiveChannel[PeerEvent]]:
         return self._presence.events()
 
-    async def connect(self, address: str) -> None:
+    async def connect(self, address: str, *, for_s: float = math.inf) -> None:
         peer_id, _ = parse_peer(address)
-        await self.want(peer_id, address)
-
-    async def want(self, peer_id: str, address: str) -> None:
-        """Keep the peer connected, unless it is ourselves."""
         if peer_id != self.peer_id:
-            await self._redialer.want(peer_id, address)
+            await self._redialer.want(peer_id, address, for_s)
 
     async def publish(self, topic: str, message: Message) -> None:
         await self._gate.pace()
@@ -225,6 +229,8 @@ class Libp2pNetwork:
     async def _dial(self, peer_id: str, address: str) -> None:
         if self._door.cancel_called:
             raise PeerUnreachable(peer_id, "the network is closing")
+        if self._conduct.refuses(public_key_of(peer_id)):
+            raise PeerUnreachable(peer_id, "the peer is refused for a time")
         try:
             await self._swarm.dial_addr(Multiaddr(address), ID.from_string(peer_id))
         except (BaseLibp2pError, OSError) as error:

@@ -1,10 +1,10 @@
 """Gossipsub's messages: read, checked, handed over, passed on.
 
 libp2p's Pubsub with the parts replaced that act on what strangers send. A message is let in only
-if it is on one topic of ours that we listen to, within the rate of the neighbour it came from,
-signed by the Ed25519 key that its peer id names, and if `accept`, which opens our own envelope
-inside, says so. All of that happens between two turns of the scheduler, so the same message
-arriving twice cannot be let in twice.
+if it is on one topic of ours that we listen to, signed by the Ed25519 key that its peer id names,
+and if `accept`, which opens our own envelope inside, says so. All of that happens between two
+turns of the scheduler, so the same message arriving twice cannot be let in twice. A message whose
+id was heard with another signature is an equivocation of its author, or its neighbour's forgery.
 """
 
 import logging
@@ -18,11 +18,14 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 
-from p2p.libp2p.gossip import OutQueue, RpcReader, SeenIds, signer_of, statement
+from p2p.conduct import Conduct, Offence
+from p2p.identity import public_key_of
+from p2p.libp2p.gossip import OutQueue, signer_of, statement
 from p2p.libp2p.host import GuardedHost
+from p2p.libp2p.inflow import Inflow
 from p2p.libp2p.mesh import BoundedGossipSub
-from p2p.libp2p.sockets import READ_BYTES
-from p2p.limits import Limits, RateTable
+from p2p.limits import Limits
+from p2p.seen import SeenIds, Sight
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ Accept = Callable[[str, bytes, bytes], bool]
 _MAX_TOPIC_BYTES = 256
 _MAX_SEQNO_BYTES = 16
 _CHECKED_AT_ONCE = 16
+_SEEN_IDS, _SEEN_S = 32_768, 120.0
+_FINGERPRINT_BYTES = 16
 _MAX_WRAPPING_BYTES = 1024
 """What gossipsub may add to a message of ours, fields that we do not know included."""
 
@@ -48,17 +53,17 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         topic_prefix: str,
         accept: Accept,
         limits: Limits,
+        conduct: Conduct,
     ) -> None:
+        self._inflow = Inflow(limits, conduct, router.counters, self._take)
         super().__init__(host, router, strict_signing=True, max_subscriptions_per_peer=64)
         self.seen_messages.stop()
-        self.seen_messages = SeenIds()
+        self.seen_messages = SeenIds(_SEEN_IDS, _SEEN_S)
         self.counter = time.time_ns()
         self._topic_prefix = topic_prefix
         self._accept = accept
         self._limits = limits
-        self._neighbours = RateTable(
-            limits.neighbour_rate_per_s, limits.neighbour_burst, 2 * limits.max_connections
-        )
+        self._conduct = conduct
 
     async def publish(self, topic_id: str, data: bytes) -> None:
         """Sign and send. What we publish ourselves is not delivered to ourselves."""
@@ -69,7 +74,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             seqno=self._next_seqno(),
         )
         message.signature = self.sign_key.sign(statement(message))
-        self.seen_messages.add(message.from_id + message.seqno)
+        key = message.from_id + message.seqno
+        self.seen_messages.add(key, _fingerprint(message), trio.current_time())
         await self.router.publish(self.my_id, message)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
@@ -84,15 +90,20 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             await self.router.publish(msg_forwarder, msg)
 
     def _let_in(self, neighbour: ID, message: rpc_pb2.Message) -> bool:
-        message_id = message.from_id + message.seqno
-        if self.seen_messages.has(message_id):
+        key = message.from_id + message.seqno
+        fingerprint = _fingerprint(message)
+        sight = self.seen_messages.look(key, fingerprint)
+        if sight is Sight.SAME or not self._is_ours(message):
             return False
-        if not self._neighbours.take(neighbour.to_bytes(), trio.current_time()):
-            return False
-        signer = signer_of(message) if self._is_ours(message) else None
+        signer = signer_of(message)
         if signer is None:
+            self._conduct.blame(public_key_of(str(neighbour)), Offence.FORGERY)
             return False
-        self.seen_messages.add(message_id)
+        if sight is Sight.OTHER:
+            self.router.counters["gossip_refused_equivocation"] += 1
+            self._conduct.blame(signer, Offence.EQUIVOCATION)
+            return False
+        self.seen_messages.add(key, fingerprint, trio.current_time())
         topic = message.topicIDs[0].removeprefix(self._topic_prefix)
         return self._accept(topic, message.data, signer)
 
@@ -107,11 +118,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
 
     async def stream_handler(self, stream: INetStream) -> None:
         """Read a neighbour's stream to its end."""
-        reader = RpcReader()
-        while True:
-            for body in reader.feed(await stream.muxed_stream.read(READ_BYTES)):
-                await self._take(stream.muxed_conn.peer_id, rpc_pb2.RPC.FromString(body))
-                await trio.lowlevel.checkpoint()
+        await self._inflow.handle(stream)
 
     async def _take(self, neighbour: ID, rpc: rpc_pb2.RPC) -> None:
         for number, message in enumerate(rpc.publish, 1):
@@ -147,7 +154,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         if peer_id in self.peers:
             await stream.reset()
             return
-        queue = OutQueue(max_size=self._limits.gossip_out_queue)
+        queue = OutQueue(self._limits, lambda: self.router.counters.update(gossip_out_dropped=1))
         queue.push(self.get_hello_packet())
         self.peers[peer_id] = stream
         self.peer_queues[peer_id] = queue
@@ -184,3 +191,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             if self.peers.get(peer_id) is stream:
                 self._handle_dead_peer(peer_id)
             await stream.reset()
+
+
+def _fingerprint(message: rpc_pb2.Message) -> bytes:
+    """What tells two messages with one id apart: Ed25519 signs one content in one way."""
+    return bytes(message.signature[:_FINGERPRINT_BYTES])

@@ -8,15 +8,16 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
+from p2p.conduct import OWN_BURST_SHARE, OWN_RATE_SHARE
 from p2p.errors import BrokenFraming, MessageTooLarge, PeerUnreachable, RequestTimeout
 from p2p.libp2p.hardening import end_stream
 from p2p.libp2p.host import GuardedHost
-from p2p.libp2p.sockets import READ_BYTES
-from p2p.libp2p.streams import REQUEST, bytes_of, open_stream, read_within
+from p2p.libp2p.streams import REQUEST, Frames, bytes_of, open_stream
 from p2p.limits import Limits
 from p2p.messages import Message, encode
 from p2p.outstanding import Outstanding
-from p2p.requests import FrameReader, Kind, encode_frame
+from p2p.rates import TokenBucket
+from p2p.requests import FrameReader, Kind, cost_of, encode_frame
 
 
 class Requester:
@@ -31,6 +32,9 @@ class Requester:
         self._limits = limits
         self._opening = trio.Lock()
         self._line: _Line | None = None
+        self._pace = TokenBucket(
+            limits.request_rate_per_s * OWN_RATE_SHARE, limits.request_burst * OWN_BURST_SHARE
+        )
 
     async def request(self, message: Message, timeout_s: float) -> Message:
         """Ask and wait. Raises what `Network.request` raises."""
@@ -38,11 +42,18 @@ class Requester:
         if len(payload) > self._limits.max_frame_bytes:
             raise MessageTooLarge(len(payload), self._limits.max_frame_bytes)
         with trio.move_on_after(timeout_s):
+            await self._keep_pace(len(payload))
             line = self._line or await self._open()
             with line.outstanding.opened() as request_id:
                 await line.send(encode_frame(Kind.REQUEST, request_id, payload))
                 return await line.outstanding.wait(request_id)
         raise RequestTimeout(self._peer_id, timeout_s)
+
+    async def _keep_pace(self, payload_bytes: int) -> None:
+        """Wait while we are over the rate that the peer puts up with."""
+        wait_s = self._pace.reserve(trio.current_time(), cost_of(payload_bytes))
+        if wait_s:
+            await trio.sleep(wait_s)
 
     async def _open(self) -> "_Line":
         async with self._opening:
@@ -77,10 +88,10 @@ class _Line:
     async def run(self) -> None:
         """Hand out answers until the stream is lost."""
         reader = FrameReader(self._limits.max_frame_bytes)
+        frames = Frames(self._stream, reader, self._limits.frame_timeout_s)
         try:
             while True:
-                data = await self._read(reader.partial)
-                for frame in reader.feed(data):
+                for frame in await frames.next():
                     self.outstanding.answer(frame.request_id, frame.kind, frame.payload)
         except (MuxedStreamError, BrokenFraming) as error:
             self.outstanding.fail(str(error))
@@ -89,8 +100,3 @@ class _Line:
         """No answer will come any more."""
         self.outstanding.fail("the stream was lost")
         await end_stream(self._net_stream)
-
-    async def _read(self, partial: bool) -> bytes:
-        if partial:
-            return await read_within(self._stream, self._limits.frame_timeout_s)
-        return await self._stream.read(READ_BYTES)

@@ -4,22 +4,27 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
+from p2p.conduct import Conduct, Offence
 from p2p.errors import BrokenFraming
-from p2p.libp2p.sockets import READ_BYTES
-from p2p.libp2p.streams import bytes_of, peer_of, read_within
+from p2p.identity import public_key_of
+from p2p.libp2p.streams import Frames, bytes_of, peer_of
 from p2p.libp2p.yamux.stream import YamuxStream
-from p2p.limits import Limits, Turnstile
-from p2p.requests import Frame, FrameReader, Kind, encode_frame
+from p2p.limits import Limits
+from p2p.rates import Turnstile
+from p2p.requests import Frame, FrameReader, Kind, cost_of, encode_frame
 from p2p.serving import BUSY, RequestDesk
 
 
 class Responder:
     """The stream handler of requests. Handlers run in `nursery`, whatever becomes of the stream."""
 
-    def __init__(self, nursery: trio.Nursery, desk: RequestDesk, limits: Limits) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, desk: RequestDesk, limits: Limits, conduct: Conduct
+    ) -> None:
         self._nursery = nursery
         self._desk = desk
         self._limits = limits
+        self._conduct = conduct
         self._serving = Turnstile(limits.requests_per_peer)
         self._streams: dict[str, YamuxStream] = {}
 
@@ -36,13 +41,14 @@ class Responder:
                 del self._streams[sender]
 
     async def _read(self, sender: str, stream: YamuxStream) -> None:
+        peer = public_key_of(sender)
         reader = FrameReader(self._limits.max_frame_bytes)
+        frames = Frames(stream, reader, self._limits.frame_timeout_s)
         while True:
-            if reader.partial:
-                data = await read_within(stream, self._limits.frame_timeout_s)
-            else:
-                data = await stream.read(READ_BYTES)
-            for frame in reader.feed(data):
+            for frame in await frames.next():
+                cost = cost_of(len(frame.payload))
+                if not self._conduct.spend(peer, Offence.REQUEST_FLOOD, cost):
+                    raise BrokenFraming("too many requests")
                 await self._take(sender, stream, frame)
 
     async def _take(self, sender: str, stream: YamuxStream, frame: Frame) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from libp2p.abc import ISecureConn
 from libp2p.security.secure_session import SecureSession
 
-from p2p.libp2p.sockets import TcpStream
+from p2p.libp2p.sockets import Carrier
 
 _TAG_BYTES = 16
 MAX_PLAIN_BYTES = 65_535 - _TAG_BYTES
@@ -19,10 +19,10 @@ MAX_PLAIN_BYTES = 65_535 - _TAG_BYTES
 class SecureChannel(ISecureConn):  # type: ignore[misc]
     """An authenticated, encrypted connection to the peer that `session`'s handshake proved."""
 
-    def __init__(self, session: SecureSession, tcp: TcpStream) -> None:
+    def __init__(self, session: SecureSession, carrier: Carrier) -> None:
         self.is_initiator: bool = session.is_initiator
         self._session = session
-        self._tcp = tcp
+        self._carrier = carrier
         self._noise: Any = session.conn.noise_state
         self._cipher = bytearray()
         self._plain = b""
@@ -33,7 +33,7 @@ class SecureChannel(ISecureConn):  # type: ignore[misc]
         Raises ConnectionClosedError, and Noise's own errors for a packet that is not authentic.
         """
         while not self._plain:
-            data = await self._tcp.receive()
+            data = await self._carrier.receive()
             if not data:
                 return b""
             self._cipher += data
@@ -47,11 +47,11 @@ class SecureChannel(ISecureConn):  # type: ignore[misc]
         for start in range(0, len(data), MAX_PLAIN_BYTES):
             cipher = self._noise.encrypt(data[start : start + MAX_PLAIN_BYTES])
             packets += (len(cipher).to_bytes(2), cipher)
-        await self._tcp.write(b"".join(packets))
+        await self._carrier.write(b"".join(packets))
 
     def established(self) -> None:
         """The handshakes are over."""
-        self._tcp.established()
+        self._carrier.established()
 
     def _decrypt(self) -> bytes:
         plain = []
@@ -77,7 +77,7 @@ class SecureChannel(ISecureConn):  # type: ignore[misc]
         await self.send(data)
 
     async def close(self) -> None:
-        await self._tcp.close()
+        await self._carrier.close()
 
     def get_local_peer(self) -> Any:
         return self._session.get_local_peer()
@@ -92,7 +92,7 @@ class SecureChannel(ISecureConn):  # type: ignore[misc]
         return self._session.get_remote_public_key()
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        return self._tcp.get_remote_address()
+        return self._carrier.get_remote_address()
 
     def get_transport_addresses(self) -> Any:
         return self._session.get_transport_addresses()

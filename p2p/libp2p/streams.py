@@ -1,7 +1,8 @@
 """Streams of our own protocols: opened, ended and failed in one way."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Generic, Protocol, TypeVar
 
 import trio
 from libp2p.abc import INetStream
@@ -18,6 +19,10 @@ from p2p.libp2p.yamux.stream import YamuxStream
 
 REQUEST = TProtocol("/tmnode/request/1")
 BULK = TProtocol("/tmnode/bulk/1")
+
+F = TypeVar("F")
+R = TypeVar("R", covariant=True)
+"""A frame, of whatever framing."""
 
 
 def peer_of(stream: INetStream) -> str:
@@ -60,8 +65,47 @@ async def opened_stream(
         await end_stream(stream)
 
 
-async def read_within(stream: YamuxStream, timeout_s: float) -> bytes:
+class Reader(Protocol[R]):
+    """Cuts bytes into frames."""
+
+    @property
+    def partial(self) -> bool: ...
+
+    def feed(self, data: bytes) -> Sequence[R]: ...
+
+
+class Frames(Generic[F]):
+    """The frames that arrive on a stream, each within `timeout_s` of its first byte.
+
+    Only the time that we wait for the peer counts, however it drips its bytes.
+    """
+
+    def __init__(self, stream: YamuxStream, reader: Reader[F], timeout_s: float) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._timeout_s = timeout_s
+        self._left_s = timeout_s
+
+    async def next(self) -> Sequence[F]:
+        """The next ones. Raises BrokenFraming, and MuxedStreamError also if one takes too long."""
+        while True:
+            frames = self._reader.feed(await self._read())
+            if frames or not self._reader.partial:
+                self._left_s = self._timeout_s
+            if frames:
+                return frames
+
+    async def _read(self) -> bytes:
+        if not self._reader.partial:
+            return await self._stream.read(READ_BYTES)
+        since_s = trio.current_time()
+        data = await read_within(self._stream, self._left_s)
+        self._left_s = max(0.0, self._left_s - (trio.current_time() - since_s))
+        return data
+
+
+async def read_within(stream: YamuxStream, timeout_s: float, max_bytes: int = READ_BYTES) -> bytes:
     """The next bytes. Raises MuxedStreamError, also if none come in `timeout_s` seconds."""
     with trio.move_on_after(timeout_s):
-        return await stream.read(READ_BYTES)
+        return await stream.read(max_bytes)
     raise MuxedStreamError(f"no data for {timeout_s} s")

@@ -7,6 +7,7 @@ every connection ever accepted and not those that are open.
 """
 
 import logging
+from collections import Counter
 
 import trio
 from libp2p.abc import IMuxedConn, INetConn
@@ -20,9 +21,14 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr import Direction
 from multiaddr import Multiaddr
 
-from p2p.libp2p.sockets import Tcp, TcpStream
+from p2p.conduct import Conduct
+from p2p.identity import public_key_of
+from p2p.libp2p.dialling import Dialler
+from p2p.libp2p.doorway import Doorway, Handshakes, Width
+from p2p.libp2p.sockets import TcpStream
 from p2p.libp2p.upgrade import Upgrader
-from p2p.limits import Limits, Turnstile
+from p2p.libp2p.websocket import accept_carrier
+from p2p.limits import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +36,7 @@ logger = logging.getLogger(__name__)
 class GuardedSwarm(Swarm):  # type: ignore[misc]
     """The connections of one node."""
 
-    def __init__(self, key_pair: KeyPair, limits: Limits) -> None:
+    def __init__(self, key_pair: KeyPair, limits: Limits, conduct: Conduct | None = None) -> None:
         peer_id = ID.from_pubkey(key_pair.public_key)
         peerstore = PeerStore()
         peerstore.add_key_pair(peer_id, key_pair)
@@ -38,12 +44,16 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
             peer_id,
             peerstore,
             Upgrader(key_pair, limits),
-            [Tcp()],
+            [Dialler()],
             RetryConfig(max_retries=0),
             _connection_config(limits),
         )
-        self._handshakes = Turnstile(limits.handshakes_per_address, limits.handshakes)
-        self._inbound = Turnstile(limits.inbound_per_address, limits.inbound_connections)
+        self.conduct = conduct or Conduct(limits, Counter())
+        self.conduct.hang_up = self._hang_up
+        self._handshakes = Handshakes(limits)
+        self._inbound = Doorway(
+            Width(limits.inbound_per_address, limits.inbound_per_prefix, limits.inbound_connections)
+        )
 
     async def run(self) -> None:
         """Nothing to do but exist."""
@@ -70,12 +80,18 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
         if not self._handshakes.enter(host):
             raise SwarmException("too many handshakes")
         try:
-            return await self.upgrade_inbound_raw_conn(RawConnection(tcp, False), _ANYWHERE)
+            with trio.fail_after(self.connection_config.inbound_upgrade_timeout):
+                carrier = await accept_carrier(tcp)
+            return await self.upgrade_inbound_raw_conn(RawConnection(carrier, False), _ANYWHERE)
         finally:
             self._handshakes.leave(host)
 
     async def add_conn(self, muxed_conn: IMuxedConn, direction: str = "unknown") -> INetConn:
         """Count a new connection in, if there is room for it. Raises SwarmException."""
+        peer = public_key_of(str(muxed_conn.peer_id))
+        if self.conduct.refuses(peer):
+            raise SwarmException("the peer is refused for a time")
+        muxed_conn.conduct = self.conduct
         if direction != "inbound":
             return await super().add_conn(muxed_conn, direction)
         remote = muxed_conn.get_remote_address()
@@ -86,6 +102,10 @@ class GuardedSwarm(Swarm):  # type: ignore[misc]
         except BaseException:
             self._inbound.leave(remote[0])
             raise
+
+    def _hang_up(self, peer_id: str) -> None:
+        for connection in self.get_connections(ID.from_string(peer_id)):
+            connection.muxed_conn.abort()
 
     async def _replace(self, muxed_conn: IMuxedConn) -> INetConn:
         """Add an inbound connection in place of an older one of the same peer.

@@ -8,12 +8,14 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import trio
 from libp2p.abc import INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.stream_muxer.exceptions import MuxedStreamError
@@ -32,7 +34,7 @@ from p2p.libp2p.swarm import GuardedSwarm
 from p2p.libp2p.yamux.stream import YamuxStream
 from p2p.limits import Limits
 from p2p.messages import Message, encode, register
-from p2p.network import Network
+from p2p.network import Network, PeerEvent
 from p2p.requests import FrameReader, Kind, decode_refusal, encode_frame
 from p2p.transfer import Ask as BulkAsk
 from p2p.transfer import Offer, encode_header
@@ -66,6 +68,7 @@ class Attacker:
         self.identity = identity
         self._host = host
         self._victim = ID.from_string(victim.peer_id)
+        self._address = Multiaddr(victim.addresses[0])
 
     async def stream(self, protocol: TProtocol) -> YamuxStream:
         return bytes_of(await self._host.new_stream(self._victim, [protocol]))
@@ -77,16 +80,27 @@ class Attacker:
         """A stream on which no protocol has been negotiated."""
         return bytes_of(await self._host.get_network().new_stream(self._victim))
 
-    def message(self, content: bytes, /, **changes: object) -> rpc_pb2.Message:
+    async def dial(self) -> None:
+        await self._host.get_network().dial_addr(self._address, self._victim)
+
+    def message(
+        self,
+        content: bytes,
+        /,
+        signer: Identity | None = None,
+        seqno_of_choice: bytes | None = None,
+        **changes: object,
+    ) -> rpc_pb2.Message:
         """A gossip message, signed as gossipsub wants it, before the changes."""
+        signer = signer or self.identity
         message = rpc_pb2.Message(
             data=content,
             topicIDs=[WIRE_TOPIC],
-            from_id=peer_id_bytes(self.identity.peer_id),
-            seqno=time.time_ns().to_bytes(8),
+            from_id=peer_id_bytes(signer.peer_id),
+            seqno=seqno_of_choice or time.time_ns().to_bytes(8),
         )
         payload = b"libp2p-pubsub:" + message.SerializeToString()
-        message.signature = self.identity.sign(payload)
+        message.signature = signer.sign(payload)
         for field, value in changes.items():
             message.ClearField(field)
             getattr(message, field).extend(value) if isinstance(value, list) else setattr(
@@ -149,7 +163,7 @@ async def assert_unharmed(scene: Scene) -> None:
     answer = await scene.good.request(scene.victim.peer_id, Ask(text="?"), timeout_s=5)
     assert answer == Ask(text="?")
     await scene.good.publish(TOPIC, Ask(text="the end"))
-    while (await scene.heard.receive()).sender != scene.good.peer_id:
+    while (await scene.heard.receive()) != (scene.good.peer_id, Ask(text="the end")):
         pass
 
 
@@ -168,11 +182,15 @@ def rpc(*messages: rpc_pb2.Message, **fields: object) -> bytes:
 
 
 def envelope(
-    identity: Identity, *, topic: str = TOPIC, chain: str = CHAIN, body: bytes = b"", **how: int
+    identity: Identity, *, topic: str = TOPIC, chain: str = CHAIN, body: bytes = b"", **how: Any
 ) -> bytes:
     terms = Terms(chain, LIMITS.max_gossip_bytes, 10**9, 10**9)
     times = {"now_ms": time.time_ns() // 1_000_000, "lifetime_ms": 60_000} | how
     return seal(identity, terms, topic, body or encode(Ask(text="attack")), **times)
+
+
+def spoilt(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
 
 
 # Bytes on the port
@@ -323,7 +341,7 @@ async def test_malformed_messages_are_not_heard(scene):
 
 BAD_ENVELOPES = [
     (lambda _: envelope(Identity.from_seed(b"o" * 32)), "origin"),
-    (lambda me: envelope(me)[:-1] + b"\0", "signature"),
+    (lambda me: spoilt(envelope(me)), "signature"),
     (lambda me: envelope(me, topic="other"), "signature"),
     (lambda me: envelope(me, chain="other"), "signature"),
     (lambda me: envelope(me, now_ms=1), "expired"),
@@ -361,6 +379,101 @@ async def test_a_replayed_envelope_is_heard_once(scene):
     heard = [(await scene.heard.receive()).message.text for _ in range(2)]
     assert heard == ["attack", "x"]
     assert scene.victim.counters == {"gossip_refused_replay": 2}
+
+
+async def wait_cut_off(scene: Scene, events: trio.MemoryReceiveChannel) -> None:
+    """The victim has hung up on the attacker, and does not take it back."""
+    attacker = scene.attacker.identity.peer_id
+    assert await events.receive() == PeerEvent(attacker, connected=False)
+    with suppress(BaseLibp2pError):
+        await scene.attacker.stream(MESHSUB)
+    with suppress(BaseLibp2pError):
+        await scene.attacker.dial()
+        await read_to_end(await scene.attacker.bare_stream())
+    assert attacker not in [peer.peer_id for peer in scene.victim.peers()]
+
+
+SEQNO, NONCE = b"s" * 8, b"n" * 16
+
+
+@pytest.mark.parametrize("twice", ["id", "nonce"])
+async def test_who_signs_two_messages_as_one_is_cut_off(scene, twice):
+    attacker = scene.attacker
+    seqno = SEQNO if twice == "id" else None
+    nonce = NONCE if twice == "nonce" else None
+    stream = await attacker.stream(MESHSUB)
+    async with scene.victim.connections() as events:
+        for text in ("one thing", "another"):
+            data = envelope(attacker.identity, body=encode(Ask(text=text)), nonce=nonce)
+            await stream.write(rpc(attacker.message(data, seqno_of_choice=seqno)))
+        await wait_cut_off(scene, events)
+    assert (await scene.heard.receive()).message == Ask(text="one thing")
+    assert scene.victim.counters == {
+        "gossip_refused_equivocation": 1,
+        "peers_cut_off_equivocation": 1,
+    }
+
+
+async def test_replays_by_a_third_peer_are_not_the_signers_fault(scene):
+    """Not the same bytes again, not in new wrapping, not with another content and no signature."""
+    attacker, signer = scene.attacker, Identity.from_seed(b"g" * 32)
+    assert signer.peer_id == scene.good.peer_id
+    data = envelope(signer)
+    original = attacker.message(data, signer=signer)
+    changed = attacker.message(data, signer=signer)
+    changed.data, changed.seqno = envelope(signer), original.seqno
+    stream = await attacker.stream(MESHSUB)
+    for _ in range(20):
+        await stream.write(rpc(original, changed, attacker.message(data)))
+    await stream.write(rpc(attacker.message(envelope(attacker.identity))))
+    heard = [await scene.heard.receive() for _ in range(2)]
+    assert [received.sender for received in heard] == [signer.peer_id, attacker.identity.peer_id]
+    assert scene.victim.counters == {"gossip_refused_origin": 20}
+
+
+async def test_a_forger_is_cut_off_in_the_end(scene):
+    attacker, signer = scene.attacker, Identity.from_seed(b"g" * 32)
+    forged = attacker.message(envelope(signer), signer=signer)
+    forged.signature = b"s" * 64
+    stream = await attacker.stream(MESHSUB)
+    async with scene.victim.connections() as events:
+        for number in range(70):
+            forged.seqno = number.to_bytes(8)
+            await stream.write(rpc(forged))
+        await wait_cut_off(scene, events)
+    assert scene.victim.counters == {"peers_cut_off_forgery": 1}
+
+
+async def test_an_rpc_that_drips_is_given_up(scene):
+    """A byte now and then does not keep it alive."""
+    stream = await scene.attacker.stream(MESHSUB)
+    await drip(stream, rpc(scene.attacker.message(envelope(scene.attacker.identity))))
+
+
+async def test_a_request_that_drips_is_given_up(scene):
+    stream = await scene.attacker.stream(REQUEST)
+    await drip(stream, encode_frame(Kind.REQUEST, 1, encode(Ask(text="x" * 500))))
+
+
+async def write_slowly(stream: YamuxStream, data: bytes, pause_s: float) -> None:
+    for number in range(len(data)):
+        await stream.write(data[number : number + 1])
+        await trio.sleep(pause_s)
+
+
+async def drip(stream: YamuxStream, frame: bytes) -> None:
+    started_s = trio.current_time()
+    with pytest.raises(MuxedStreamError):
+        await write_slowly(stream, frame, LIMITS.frame_timeout_s / 4)
+    assert trio.current_time() - started_s < 3 * LIMITS.frame_timeout_s
+
+
+async def test_a_second_stream_of_gossip_replaces_the_first(scene):
+    first = await scene.attacker.stream(MESHSUB)
+    await first.write(rpc(scene.attacker.message(envelope(scene.attacker.identity))))
+    await scene.heard.receive()
+    await scene.attacker.stream(MESHSUB)
+    await assert_stream_ends(first)
 
 
 async def test_a_flood_of_one_signer_is_cut_to_its_rate(scene):

@@ -57,16 +57,16 @@ async def echo(_sender: str, ask: Ask) -> Ask:
     return ask
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 async def patience() -> AsyncGenerator[None]:
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         yield
 
 
 # Listening
 
 
-async def test_a_port_is_listened_on_once():
+async def test_a_port_is_listened_on_once(patience):
     async with open_libp2p_network(ALICE, CHAIN, [LOOPBACK]) as a:
         taken = a.addresses[0].partition("/p2p/")[0]
         with pytest.raises(AddressInUse) as caught:
@@ -77,13 +77,13 @@ async def test_a_port_is_listened_on_once():
         pass
 
 
-async def test_an_address_that_is_not_ours():
+async def test_an_address_that_is_not_ours(patience):
     with pytest.raises(CannotListen):
         async with open_libp2p_network(ALICE, CHAIN, ["/ip4/192.0.2.1/tcp/0"]):
             pass
 
 
-async def test_addresses_are_real_and_name_us():
+async def test_addresses_are_real_and_name_us(patience):
     async with open_libp2p_network(ALICE, CHAIN, [LOOPBACK, "/ip4/0.0.0.0/tcp/0"]) as a:
         assert a.addresses[0].startswith("/ip4/127.0.0.1/tcp/")
         assert not any("/tcp/0/" in address or "0.0.0.0" in address for address in a.addresses)
@@ -96,7 +96,7 @@ async def test_addresses_are_real_and_name_us():
 # Connections over time
 
 
-async def test_more_connections_in_a_life_than_are_allowed_at_a_time():
+async def test_more_connections_in_a_life_than_are_allowed_at_a_time(patience):
     limits = Limits(max_connections=3, inbound_connections=2)
     async with open_libp2p_network(ALICE, CHAIN, [LOOPBACK], (), limits) as a:
         a.serve(Ask, echo)
@@ -108,7 +108,7 @@ async def test_more_connections_in_a_life_than_are_allowed_at_a_time():
                 assert not (await events.receive()).connected
 
 
-async def test_a_full_node_serves_those_it_has():
+async def test_a_full_node_serves_those_it_has(patience):
     limits = Limits(inbound_connections=1)
     async with (
         open_libp2p_network(ALICE, CHAIN, [LOOPBACK], (), limits) as a,
@@ -171,7 +171,7 @@ class Lines:
         return line.decode()
 
 
-async def test_a_peer_that_is_killed_comes_back_as_the_same():
+async def test_a_peer_that_is_killed_comes_back_as_the_same(patience):
     async with (
         open_libp2p_network(ALICE, CHAIN, [LOOPBACK]) as a,
         a.connections() as events,
@@ -231,7 +231,7 @@ async def read_exactly(stream: INetStream, size: int) -> bytes:
     return data
 
 
-async def test_their_host_pings_and_identifies_us():
+async def test_their_host_pings_and_identifies_us(patience):
     async with open_libp2p_network(ALICE, CHAIN, [LOOPBACK]) as a, their_host() as host:
         ping = await their_stream(host, a, PING)
         await ping.write(b"p" * 32)
@@ -241,7 +241,7 @@ async def test_their_host_pings_and_identifies_us():
         assert "/meshsub/1.1.0" in identify.protocols
 
 
-async def test_their_yamux_and_ours_carry_large_requests():
+async def test_their_yamux_and_ours_carry_large_requests(patience):
     async with open_libp2p_network(ALICE, CHAIN, [LOOPBACK]) as a, their_host() as host:
         a.serve(Ask, echo)
         stream = await their_stream(host, a, "/tmnode/request/1")
@@ -255,7 +255,7 @@ async def test_their_yamux_and_ours_carry_large_requests():
             assert frames == [(Kind.RESPONSE, number, payload)]
 
 
-async def test_their_gossipsub_and_ours_are_one_mesh():
+async def test_their_gossipsub_and_ours_are_one_mesh(patience):
     topic = f"/tmnode/{CHAIN}/news"
     router = GossipSub(
         [TProtocol("/meshsub/1.1.0")],

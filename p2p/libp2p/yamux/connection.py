@@ -7,6 +7,7 @@ them ends, the connection is dead, and everybody who waits for one of its stream
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,11 +17,14 @@ from libp2p.io.exceptions import IOException
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 
+from p2p.conduct import OWN_BURST_SHARE, OWN_RATE_SHARE, Conduct, Offence
+from p2p.identity import public_key_of
 from p2p.libp2p.hardening import shielded
 from p2p.libp2p.secure import SecureChannel
 from p2p.libp2p.yamux.frames import Flag, Frame, FrameParser, Kind, ProtocolViolation, encode
 from p2p.libp2p.yamux.stream import YamuxStream
 from p2p.limits import Limits
+from p2p.rates import TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -31,21 +35,32 @@ _HIGH_WATER_BYTES = 256 * 1024
 """Posted and not yet written: beyond this, streams wait before they send data."""
 _MAX_POSTED_BYTES = 4 * 1024 * 1024
 """Beyond this the peer makes us answer and does not read the answers."""
+_LITTLE_BYTES = 4 * 1024
+"""Unread on one stream: no reason to look at all of them."""
 _SILENT_PINGS = 3
 _LINGER_S = 60.0
 _GOODBYE_S = 0.5
 
 
 class Yamux(IMuxedConn):  # type: ignore[misc]
-    """A multiplexed connection. `start` runs it until it is dead."""
+    """A multiplexed connection. `start` runs it until it is dead.
+
+    `conduct` is replaced by the one that is kept for all peers before that.
+    """
 
     def __init__(self, channel: SecureChannel, peer_id: ID, limits: Limits) -> None:
         self.peer_id = peer_id
+        self.conduct = Conduct(limits, Counter())
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         self.on_close: Callable[[], Awaitable[None]] | None = None
         self.write_timeout_s = limits.write_timeout_s
+        self._peer = public_key_of(str(peer_id))
         self._keepalive_s = limits.keepalive_s
+        self._max_unread_bytes = limits.max_unread_bytes
+        self._pace = TokenBucket(
+            limits.stream_rate_per_s * OWN_RATE_SHARE, limits.stream_burst * OWN_BURST_SHARE
+        )
         self._channel = channel
         self._streams: dict[int, YamuxStream] = {}
         self._next_id = 1 if channel.is_initiator else 2
@@ -84,6 +99,10 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
                     await self._written.wait()
             self._die()
 
+    def abort(self) -> None:
+        """End the connection without a word."""
+        self._die()
+
     @property
     def is_initiator(self) -> bool:
         return bool(self._channel.is_initiator)
@@ -102,10 +121,13 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
         return len(self._streams)
 
     async def open_stream(self) -> IMuxedStream:
-        """A new stream. Raises MuxedStreamError if the connection is dead or has too many."""
+        """A new stream. Raises MuxedStreamError if the connection is dead or has too many.
+
+        Waits while we are over the rate that peers let us open streams at.
+        """
+        await trio.sleep(self._pace.reserve(trio.current_time()))
         if self.event_closed.is_set() or self._count(self._next_id % 2) >= MAX_STREAMS:
             raise MuxedStreamError("the connection is dead or full")
-        await trio.lowlevel.checkpoint()
         stream = self._add(self._next_id)
         self._next_id += 2
         self.post(encode(Kind.WINDOW, Flag.SYN, stream.stream_id, 0))
@@ -148,12 +170,23 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
 
     async def _read(self) -> None:
         parser = FrameParser()
-        while data := await self._channel.receive():
-            self._silence = 0
-            for frame in parser.feed(data):
-                self._take(frame)
-            if self._posted_bytes > _MAX_POSTED_BYTES:
-                raise ProtocolViolation("answers are not read")
+        try:
+            while data := await self._channel.receive():
+                self._silence = 0
+                frames = 0
+                for frame in parser.feed(data):
+                    self._take(frame)
+                    frames += 1
+                self._spend(Offence.FRAME_FLOOD, frames)
+                if self._posted_bytes > _MAX_POSTED_BYTES:
+                    raise ProtocolViolation("answers are not read")
+        except ProtocolViolation:
+            self.conduct.blame(self._peer, Offence.PROTOCOL)
+            raise
+
+    def _spend(self, flood: Offence, cost: float = 1.0) -> None:
+        if not self.conduct.spend(self._peer, flood, cost):
+            raise ProtocolViolation(flood)
 
     async def _write(self) -> None:
         while True:
@@ -210,6 +243,8 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
             return
         if frame.kind == Kind.DATA:
             stream.data_arrived(frame.body)
+            if stream.unread > _LITTLE_BYTES:
+                self._check_unread()
         elif frame.length:
             stream.credit_arrived(frame.length)
         if frame.flags & Flag.RST:
@@ -217,10 +252,22 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
         elif frame.flags & Flag.FIN:
             stream.peer_closed()
 
+    def _check_unread(self) -> None:
+        parity = self._their_parity
+        theirs = (stream for number, stream in self._streams.items() if number % 2 == parity)
+        if sum(stream.unread for stream in theirs) > self._max_unread_bytes:
+            self.conduct.cut_off(self._peer, Offence.UNREAD_FLOOD)
+            raise ProtocolViolation(Offence.UNREAD_FLOOD)
+
+    @property
+    def _their_parity(self) -> int:
+        return 1 - self._next_id % 2
+
     def _accept(self, stream_id: int) -> None:
-        parity = 1 - self._next_id % 2
+        parity = self._their_parity
         if stream_id == 0 or stream_id % 2 != parity or stream_id in self._streams:
             raise ProtocolViolation(f"stream id {stream_id}")
+        self._spend(Offence.STREAM_FLOOD)
         if self._count(parity) >= MAX_STREAMS:
             self.post(encode(Kind.WINDOW, Flag.RST, stream_id, 0))
             return

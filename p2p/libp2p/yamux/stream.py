@@ -69,6 +69,11 @@ class YamuxStream(IMuxedStream):  # type: ignore[misc]
         """Whether neither side will send any more."""
         return self.reset_why is not None or (self.send_closed and self.receive_closed)
 
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived and nobody has read."""
+        return len(self._buffer)
+
     async def read(self, n: int | None = None) -> bytes:
         """At most `n` bytes, as soon as there are any.
 

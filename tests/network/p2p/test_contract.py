@@ -22,8 +22,6 @@ from p2p.limits import Limits
 from p2p.messages import Message, register
 from p2p.network import BulkSource, Network, PeerEvent, Received
 
-PATIENCE_S = 15
-
 
 @register
 class Ask(Message):
@@ -54,12 +52,6 @@ class Huge(Message):
     VERSION = 1
     MAX_BYTES = 20_000_000
     body: bytes
-
-
-@pytest.fixture(autouse=True)
-async def patience() -> AsyncGenerator[None]:
-    with trio.fail_after(PATIENCE_S):
-        yield
 
 
 @asynccontextmanager
@@ -325,6 +317,42 @@ async def test_a_request_over_the_frame_bound_is_not_sent(world, alice, bob):
     async with pair(world, alice, bob, limits=Limits(max_frame_bytes=1000)) as (a, b):
         with pytest.raises(MessageTooLarge):
             await b.request(a.peer_id, Ask(text="x" * 2000), timeout_s=5)
+
+
+# What we do much of ourselves
+
+
+HONEST = Limits(
+    neighbour_rate_per_s=300,
+    neighbour_burst=60,
+    request_rate_per_s=200,
+    request_burst=60,
+    stream_rate_per_s=100,
+    stream_burst=40,
+)
+
+
+async def test_who_has_much_to_do_waits_and_is_not_cut_off(world, alice, bob):
+    """Both sides hold each other to the same small budgets, and everything gets through."""
+    async with pair(world, alice, bob, limits=HONEST) as (a, b), a.subscribe("news") as news:
+        a.serve(Ask, echo)
+        a.serve_bulk("artifact", serves(body_of(10)))
+
+        async def fetch() -> None:
+            await b.fetch(a.peer_id, "artifact", b"", Collector(), max_bytes=10, timeout_s=10)
+
+        async def request() -> None:
+            await b.request(a.peer_id, Ask(text="x"), timeout_s=10)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                nursery.start_soon(fetch)
+            for number in range(150):
+                nursery.start_soon(request)
+                await b.publish("news", Ask(text=str(number)))
+        heard = [(await news.receive()).message.text for _ in range(150)]
+        assert sorted(heard) == sorted(map(str, range(150)))
+        assert a.counters == b.counters == {}
 
 
 # Bulk

@@ -3,7 +3,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.envelope import OVERHEAD_BYTES, Opened, ReplayCache, Terms, open_envelope, seal
+from p2p.envelope import OVERHEAD_BYTES, Opened, Terms, fingerprint_of, open_envelope, seal
 from p2p.errors import EnvelopeRefused, MessageTooLarge, Refusal
 from p2p.identity import Identity
 
@@ -90,27 +90,13 @@ def test_two_envelopes_of_one_message_differ():
     assert sealed(nonce=None) != sealed(nonce=None)
 
 
-def opened(nonce: int, expires_at_ms: int = NOW_MS) -> Opened:
-    return Opened(ALICE.public_key, NOW_MS, expires_at_ms, nonce.to_bytes(16), b"")
-
-
-def test_replays_are_remembered_until_they_expire():
-    cache = ReplayCache(10)
-    assert opened(1) not in cache
-    cache.add(opened(1))
-    assert opened(1) in cache
-    assert opened(2) not in cache
-    cache.forget_until(NOW_MS)
-    assert opened(1) in cache
-    cache.forget_until(NOW_MS + 1000)
-    assert opened(1) not in cache
-    assert len(cache) == 0
-
-
-def test_a_full_replay_cache_takes_no_more_until_something_expires():
-    cache = ReplayCache(2)
-    assert cache.add(opened(1))
-    assert cache.add(opened(2, NOW_MS + 5000))
-    assert not cache.add(opened(3))
-    cache.forget_until(NOW_MS + 1000)
-    assert cache.add(opened(3, NOW_MS + 5000))
+def test_the_fingerprint_covers_whatever_is_signed():
+    opened = Opened(ALICE.public_key, NOW_MS, NOW_MS + 1, bytes(16), BODY)
+    others = [
+        opened._replace(issued_at_ms=NOW_MS - 1),
+        opened._replace(expires_at_ms=NOW_MS + 2),
+        opened._replace(nonce=b"n" * 16),
+        opened._replace(body=BODY + b"."),
+    ]
+    prints = {fingerprint_of(one, TERMS, "topic") for one in (opened, *others)}
+    assert len(prints | {fingerprint_of(opened, TERMS, "other")}) == 6

@@ -4,12 +4,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2p.conduct import Conduct
 from p2p.envelope import Terms, seal
 from p2p.errors import EnvelopeRefused, Refusal
 from p2p.gatekeeper import Gatekeeper
 from p2p.identity import Identity
 from p2p.limits import Limits
-from p2p.messages import Message, register
+from p2p.messages import Message, encode, register
 from p2p.network import Received
 
 ALICE = Identity.from_seed(b"a" * 32)
@@ -31,8 +32,18 @@ class Gates:
     def __init__(self) -> None:
         self.now_ms = 1_000_000
         self.counters: Counter[str] = Counter()
-        self.alice = Gatekeeper(ALICE, "chain", LIMITS, lambda: self.now_ms, Counter())
-        self.bob = Gatekeeper(BOB, "chain", LIMITS, lambda: self.now_ms, self.counters)
+        self.conduct = Conduct(LIMITS, self.counters, lambda: self.now_ms / 1000)
+        self.alice = self._gate(ALICE, Counter())
+        self.bob = self._gate(BOB, self.counters)
+
+    def _gate(self, identity: Identity, counters: Counter[str]) -> Gatekeeper:
+        return Gatekeeper(identity, "chain", LIMITS, lambda: self.now_ms, counters, self.conduct)
+
+    def envelope(self, text: str, nonce: bytes, **how: int) -> bytes:
+        """An envelope of Alice's with a nonce of her choice."""
+        terms = Terms("chain", 1000, 120_000, 0)
+        times = {"now_ms": self.now_ms, "lifetime_ms": 60_000} | how
+        return seal(ALICE, terms, "topic", encode(News(text=text)), nonce=nonce, **times)
 
     def refusal(self, data: bytes, origin: bytes | None = None) -> Refusal:
         with pytest.raises(EnvelopeRefused) as caught:
@@ -90,6 +101,71 @@ def test_a_body_that_is_no_message_is_refused(gates):
     terms = Terms("chain", 1000, 60_000, 0)
     data = seal(ALICE, terms, "topic", b"junk", now_ms=gates.now_ms, lifetime_ms=1000)
     assert gates.refusal(data) is Refusal.MESSAGE
+
+
+NONCE = b"n" * 16
+
+
+@pytest.mark.parametrize("changed", [{"now_ms": 999_000}, {"lifetime_ms": 50_000}, {}])
+def test_two_envelopes_with_one_nonce_are_refused_and_so_is_their_signer(gates, changed):
+    gates.bob.admit("topic", gates.envelope("one thing", NONCE))
+    text = "one thing" if changed else "another"
+    assert gates.refusal(gates.envelope(text, NONCE, **changed)) is Refusal.EQUIVOCATION
+    assert gates.refusal(gates.envelope("honest now", b"m" * 16)) is Refusal.REFUSED
+    assert gates.conduct.refuses(ALICE.public_key)
+    gates.now_ms += 61_000
+    gates.bob.admit("topic", gates.envelope("honest at last", b"l" * 16))
+    assert gates.counters == {
+        "gossip_refused_equivocation": 1,
+        "gossip_refused_refused": 1,
+        "peers_cut_off_equivocation": 1,
+    }
+
+
+def test_replays_by_whomever_are_never_the_signers_fault(gates):
+    """Not as often as they come, and not if somebody wraps them as their own."""
+    data = gates.alice.seal("topic", News(text="x"))
+    gates.bob.admit("topic", data, ALICE.public_key)
+    for _ in range(1000):
+        assert gates.refusal(data, ALICE.public_key) is Refusal.REPLAY
+        assert gates.refusal(data, BOB.public_key) is Refusal.ORIGIN
+    assert not gates.conduct.refuses(ALICE.public_key)
+    assert gates.conduct.refuses(BOB.public_key)
+    gates.bob.admit("topic", gates.alice.seal("topic", News(text="y")), ALICE.public_key)
+
+
+def test_who_signs_forgeries_is_refused_after_some(gates):
+    data = gates.alice.seal("topic", News(text="x"))
+    data = data[:-1] + bytes([data[-1] ^ 1])
+    for _ in range(64):
+        assert gates.refusal(data, ALICE.public_key) is Refusal.SIGNATURE
+        assert not gates.conduct.refuses(ALICE.public_key)
+    gates.refusal(data, ALICE.public_key)
+    assert gates.conduct.refuses(ALICE.public_key)
+
+
+def test_thousands_of_signers_leave_room_for_the_next_one():
+    """All tables stay bounded, what is forgotten cannot be replayed, and honest gossip passes."""
+    limits = Limits(replays_remembered=1000, signers_tracked=500)
+    now_ms, counters = 1_000_000, Counter()
+    gate = Gatekeeper(BOB, "chain", limits, lambda: now_ms, counters, Conduct(limits, counters))
+    terms = Terms("chain", 1000, 120_000, 0)
+    body = encode(News(text="x"))
+
+    def sealed(identity: Identity) -> bytes:
+        return seal(identity, terms, "topic", body, now_ms=now_ms, lifetime_ms=120_000)
+
+    first = sealed(ALICE)
+    gate.admit("topic", first)
+    for number in range(3000):
+        now_ms += 10
+        gate.admit("topic", sealed(Identity.from_seed(number.to_bytes(32))))
+    assert len(gate._replays) <= 1000
+    assert len(gate._rates) == 500
+    with pytest.raises(EnvelopeRefused) as caught:
+        gate.admit("topic", first)
+    assert caught.value.reason is Refusal.STALE
+    gate.admit("topic", sealed(ALICE))
 
 
 async def test_pace_spreads_what_exceeds_the_burst(autojump_clock: MockClock):

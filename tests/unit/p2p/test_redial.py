@@ -103,3 +103,37 @@ async def test_there_is_a_bound_on_wanted_peers(world, autojump_clock):
     await world.redialer.want("y", "2")
     with pytest.raises(BadAddress):
         await world.redialer.want("z", "3")
+
+
+async def test_a_peer_that_is_wanted_for_a_time_is_given_up(world, autojump_clock):
+    await world.redialer.want("x", "away", for_s=20)
+    await trio.sleep(100)
+    assert world.dialled[-1][0] <= 30
+    assert world.redialer.addresses("x") == ()
+
+
+async def test_the_time_begins_when_the_peer_is_lost(world, autojump_clock):
+    world.reachable.add("here")
+    await world.redialer.want("x", "here", for_s=20)
+    await trio.sleep(1000)
+    world.reachable.clear()
+    world.presence.left("x")
+    await trio.sleep(15)
+    world.reachable.add("here")
+    await trio.sleep(10)
+    assert "x" in world.presence
+
+
+async def test_the_longest_time_that_was_asked_for_counts(world, autojump_clock):
+    await world.redialer.want("x", "away", for_s=1000)
+    await world.redialer.want("x", "else", for_s=1)
+    await trio.sleep(500)
+    assert world.dialled[-1][0] > 490
+
+
+async def test_who_is_given_up_leaves_room_for_others(world, autojump_clock):
+    await world.redialer.want("x", "1", for_s=1)
+    await world.redialer.want("y", "2", for_s=1)
+    await trio.sleep(20)
+    await world.redialer.want("z", "3")
+    assert world.redialer.addresses("z") == ("3",)

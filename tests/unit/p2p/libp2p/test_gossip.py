@@ -1,10 +1,16 @@
 import pytest
+import trio
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
+from libp2p.pubsub.pb import rpc_pb2
 from libp2p.utils.varint import encode_varint_prefixed
+from trio.testing import MockClock
 
 from p2p.errors import BrokenFraming
-from p2p.libp2p.gossip import MAX_RPC_BYTES, RpcReader, SeenIds
+from p2p.libp2p.gossip import MAX_RPC_BYTES, OutQueue, RpcReader, cost_of
+from p2p.limits import Limits
+from p2p.rates import TokenBucket
 
 
 @given(st.lists(st.binary(max_size=300), max_size=5), st.integers(1, 100))
@@ -38,9 +44,73 @@ def test_garbage_never_raises_anything_else(pieces):
         return
 
 
-def test_ids_are_seen_once():
-    seen = SeenIds()
-    assert not seen.has(b"a")
-    assert seen.add(b"a")
-    assert seen.has(b"a")
-    assert not seen.add(b"a")
+def test_an_rpc_costs_what_is_in_it_and_its_size():
+    messages = [rpc_pb2.Message(data=b"x")] * 5
+    options = [rpc_pb2.RPC.SubOpts(subscribe=True, topicid="t")] * 2
+    assert cost_of(b"") == 1
+    assert cost_of(rpc_pb2.RPC(publish=messages, subscriptions=options).SerializeToString()) == 7
+    big = rpc_pb2.RPC(publish=[rpc_pb2.Message(data=bytes(60_000))])
+    assert cost_of(big.SerializeToString()) == 1 + 14
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x08\x01",  # a number where there can only be messages
+        b"\x12\x05abc",  # cut short
+        b"\x12",
+        b"\xff" * 20,
+        b"\x12\x00" * 1001,  # a frame that is all fields
+    ],
+)
+def test_what_is_no_rpc_costs_the_stream(body):
+    with pytest.raises(BrokenFraming):
+        cost_of(body)
+
+
+@given(st.binary(max_size=60))
+def test_what_protobuf_takes_has_a_price(body):
+    """Nothing that is decoded was let in without having been counted."""
+    try:
+        cost = cost_of(body)
+    except BrokenFraming:
+        return
+    try:
+        rpc = rpc_pb2.RPC.FromString(body)
+    except DecodeError:
+        return
+    assert len(rpc.publish) + len(rpc.subscriptions) <= cost
+
+
+@given(st.lists(st.binary(max_size=30), max_size=5), st.lists(st.text(max_size=9), max_size=5))
+def test_every_real_rpc_has_its_price(bodies, topics):
+    rpc = rpc_pb2.RPC(
+        publish=[rpc_pb2.Message(data=data) for data in bodies],
+        subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=topic) for topic in topics],
+    )
+    assert cost_of(rpc.SerializeToString()) == max(1, len(bodies) + len(topics))
+
+
+def out_queue(size: int = 10, **limits: float) -> tuple[OutQueue, list[None]]:
+    drops: list[None] = []
+    bounds = Limits(gossip_out_queue=size, **limits)
+    return OutQueue(bounds, lambda: drops.append(None)), drops
+
+
+async def test_a_full_queue_drops_the_newest_and_says_so():
+    queue, drops = out_queue(size=2)
+    assert [queue.push(body) for body in (b"a", b"b", b"c")] == [True, True, False]
+    assert len(drops) == 1
+    assert len(queue) == 2
+
+
+async def test_what_leaves_stays_within_what_the_neighbour_lets_in(autojump_clock: MockClock):
+    queue, _ = out_queue(3000, neighbour_rate_per_s=100, neighbour_burst=100)
+    budget = TokenBucket(100, 100)
+    body = rpc_pb2.RPC(publish=[rpc_pb2.Message(data=bytes(900))]).SerializeToString()
+    for _ in range(2000):
+        queue.push(body)
+    reader = RpcReader()
+    for _ in range(2000 // 72):
+        for one in reader.feed(await queue.batch()):
+            assert budget.take(trio.current_time(), cost_of(one))

@@ -13,12 +13,15 @@ from libp2p.stream_muxer.exceptions import (
     MuxedStreamError,
     MuxedStreamReset,
 )
-from trio.testing import lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair, wait_all_tasks_blocked
 
+from p2p.identity import Identity, public_key_of
 from p2p.libp2p.yamux.connection import MAX_STREAMS, Yamux
 from p2p.libp2p.yamux.frames import Flag, Frame, FrameParser, Kind, encode, encode_data
 from p2p.libp2p.yamux.stream import WINDOW_BYTES, YamuxStream
 from p2p.limits import Limits
+
+PEER = Identity.from_seed(b"p" * 32).peer_id
 
 
 class Channel:
@@ -56,8 +59,8 @@ class Stranger:
 @asynccontextmanager
 async def ends() -> AsyncGenerator[tuple[Yamux, Yamux]]:
     left, right = memory_stream_pair()
-    a = Yamux(Channel(left, True), "peer", Limits())
-    b = Yamux(Channel(right, False), "peer", Limits())
+    a = Yamux(Channel(left, True), PEER, Limits())
+    b = Yamux(Channel(right, False), PEER, Limits())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.start)
         nursery.start_soon(b.start)
@@ -70,7 +73,7 @@ async def against(
     limits: Limits | None = None, pair: Callable[[], Any] = memory_stream_pair
 ) -> AsyncGenerator[tuple[Yamux, Stranger]]:
     left, right = pair()
-    victim = Yamux(Channel(left, False), "peer", limits or Limits())
+    victim = Yamux(Channel(left, False), PEER, limits or Limits())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(victim.start)
         yield victim, Stranger(right)
@@ -239,7 +242,7 @@ async def test_closing_tells_the_peer_and_everybody_who_waits():
 
 async def test_an_end_of_the_socket_ends_the_connection():
     left, right = memory_stream_pair()
-    victim = Yamux(Channel(left, False), "peer", Limits())
+    victim = Yamux(Channel(left, False), PEER, Limits())
     closed = []
 
     async def on_close() -> None:
@@ -306,9 +309,9 @@ async def test_streams_beyond_the_bound_are_reset():
 
 async def test_a_peer_that_does_not_read_our_answers_is_dropped():
     # In lockstep a write waits until the other end reads it.
-    async with against(pair=lockstep_stream_pair) as (victim, stranger):
-        pings = encode(Kind.PING, Flag.SYN, 0, 1) * 100_000
-        with trio.fail_after(10), suppress(trio.BrokenResourceError):
+    async with against(Limits(frame_burst=1e9), lockstep_stream_pair) as (victim, stranger):
+        pings = encode(Kind.PING, Flag.SYN, 0, 1) * 20_000
+        with trio.fail_after(60), suppress(trio.BrokenResourceError):
             while not victim.is_closed:
                 await stranger.send(pings)
         assert victim.is_closed
@@ -336,3 +339,68 @@ async def test_a_stream_the_peer_never_closes_is_given_up(autojump_clock):
         await one.close()
         await trio.sleep(200)
         assert (a.streams, b.streams) == (0, 0)
+
+
+# What a peer may do much of
+
+
+async def test_streams_beyond_the_rate_end_the_connection():
+    async with against(Limits(stream_rate_per_s=1e-9, stream_burst=20)) as (victim, stranger):
+        for number in range(1, 41, 2):
+            await stranger.send(encode(Kind.WINDOW, Flag.SYN | Flag.RST, number, 0))
+        await wait_all_tasks_blocked()
+        assert not victim.is_closed
+        await stranger.send(encode(Kind.WINDOW, Flag.SYN, 101, 0))
+        await victim.event_closed.wait()
+        assert victim.conduct.refuses(public_key_of(PEER))
+
+
+async def test_frames_beyond_the_rate_end_the_connection():
+    async with against(Limits(frame_rate_per_s=1e-9, frame_burst=500)) as (victim, stranger):
+        pong = encode(Kind.PING, Flag.ACK, 0, 0)
+        await stranger.send(*[pong] * 500)
+        await wait_all_tasks_blocked()
+        assert not victim.is_closed
+        await stranger.send(pong)
+        await victim.event_closed.wait()
+        assert victim.conduct.refuses(public_key_of(PEER))
+
+
+async def test_what_nobody_reads_is_bounded_over_all_streams():
+    limit = 3 * WINDOW_BYTES
+    async with against(Limits(max_unread_bytes=limit)) as (victim, stranger):
+        for number in (1, 3, 5):
+            await stranger.send(encode(Kind.WINDOW, Flag.SYN, number, 0))
+            await stranger.send(encode_data(number, bytes(WINDOW_BYTES)))
+        await wait_all_tasks_blocked()
+        assert not victim.is_closed
+        await (await victim.accept_stream()).read()
+        await stranger.send(encode(Kind.WINDOW, Flag.SYN, 7, 0), encode_data(7, bytes(100_000)))
+        await wait_all_tasks_blocked()
+        assert not victim.is_closed
+        await stranger.send(encode_data(7, bytes(WINDOW_BYTES - 100_000)), encode_data(1, b"x"))
+        await stranger.send(encode(Kind.WINDOW, Flag.SYN, 9, 0), encode_data(9, bytes(5000)))
+        await victim.event_closed.wait()
+        assert victim.conduct.refuses(public_key_of(PEER))
+
+
+async def test_breaking_the_rules_is_a_fault_and_no_more():
+    async with against() as (victim, stranger):
+        await stranger.send(encode(Kind.WINDOW, Flag.SYN, 2, 0))
+        await victim.event_closed.wait()
+        assert not victim.conduct.refuses(public_key_of(PEER))
+
+
+async def test_opening_streams_waits_to_stay_within_the_peers_rate(autojump_clock: MockClock):
+    left, right = memory_stream_pair()
+    limits = Limits(stream_rate_per_s=10, stream_burst=20)
+    a, b = (Yamux(Channel(end, end is left), PEER, limits) for end in (left, right))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(a.start)
+        nursery.start_soon(b.start)
+        for _ in range(60):
+            stream = await a.open_stream()
+            await (await b.accept_stream()).reset()
+            await stream.reset()
+        assert not b.is_closed
+        nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.limits import RateTable, TokenBucket, Turnstile
+from p2p.rates import RateTable, TokenBucket, Turnstile
 
 
 @given(

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.tmnode-installed
+JS_PEER := tests/full/js/node_modules/.package-lock.json
 SOURCES := setup.py pyproject.toml $(shell find gpu/csrc -type f)
 
 .PHONY: demo test test-full lint bench build clean
@@ -18,6 +19,8 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m "not full"
 
 test-full: $(STAMP)
+	@$(BIN)/python -c "import schemathesis" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[full]"
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(JS_PEER); fi
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)
@@ -40,5 +43,10 @@ $(STAMP): $(SOURCES)
 	@rm -rf $(VENV)/lib/python3*/site-packages/trio-stubs  # of trio-typing, which libp2p pulls in: older than trio's own types, and hides them
 	@touch $@
 
+# js-libp2p, which `make test-full` talks to; without npm its tests are skipped.
+$(JS_PEER): tests/full/js/package.json tests/full/js/package-lock.json
+	npm ci --prefix tests/full/js --no-audit --no-fund --loglevel=error
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info gpu/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/full/js/node_modules build *.egg-info gpu/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

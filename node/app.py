@@ -1,8 +1,10 @@
 """The composition root: the only place that opens resources and builds objects.
 
-`open_node` opens from the outside in: port, keys, store, network, chain, compute children, roles,
-API. `run` stops from the inside out: it cancels the API first, then the roles, and the context
-managers close upward, so that each layer still has what it stands on.
+`open_node` opens from the outside in: ports, store, keys, network, chain, compute children, roles,
+API. What most often keeps a node from starting (a port in use, a directory that another node has,
+keys that do not open) comes first, and is said before anything slow is imported. `run` stops from
+the inside out: it cancels the API first, then the roles, and the context managers close upward, so
+that each layer still has what it stands on.
 """
 
 import logging
@@ -13,27 +15,26 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import httpx
 import trio
 
-from node.assembly import Assembly, Parts, assemble
 from node.config import Config
 from node.errors import ConfigError
-from node.keys import find_passphrase, load_or_make_keys
-from node.l1.client import HttpL1Client
+from node.keys import NodeKeys, find_passphrase, finish_rotation, load_or_make_keys
 from node.lifetime import open_stop_signal
 from node.logs import configure_logging
-from node.offload import Threads
-from node.roles.worker import Compute
-from node.sandbox.pool import open_compute_child
+from node.ports import bind_api, check_listen
 from node.sandbox.process import forbid_inspection
 from p2p.errors import CannotListen
-from p2p.libp2p.network import open_libp2p_network
-from storage.artifacts import ArtifactStore
-from storage.database import Database, open_database
 from storage.errors import StorageError
 from storage.leveldb import open_leveldb
+from storage.store import KeyValueStore
+
+if TYPE_CHECKING:  # imported where they are opened: libp2p alone takes seconds on a slow machine
+    from node.assembly import Assembly, Parts
+    from node.roles.worker import Compute
+    from storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -48,44 +49,68 @@ async def run(config: Config) -> None:
         log.info("stopping")
 
 
+class Ground(NamedTuple):
+    """What a node stands on: taken before anything else, and cheap to take."""
+
+    listener: socket.socket | None
+    """The API's port; None without an API."""
+    store: KeyValueStore
+    keys: NodeKeys
+
+
 @asynccontextmanager
 async def open_node(config: Config) -> AsyncIterator[str]:
     """A running node; yields the URL of its HTTP door, or an empty text if it has none."""
     forbid_inspection()
     os.umask(0o077)
-    configure_logging(config.node.log_level, "+".join(config.node.roles))
     async with AsyncExitStack() as stack:
-        listener = _bound_port(config, stack)
-        parts = await _open_parts(config, stack)
+        ground = _take_ground(config, stack)
+        peer_id = ground.keys.identity.peer_id
+        configure_logging(config.node.log_level, peer_id, "+".join(config.node.roles))
+        parts = await _open_parts(config, ground, stack)
+        from node.assembly import assemble
+
         assembly = assemble(parts)
         async with trio.open_nursery() as roles:
             for part in assembly.runs:
                 await roles.start(part)
             async with trio.open_nursery() as doors:
-                yield await _open_door(config, parts.db, assembly, listener, doors)
+                yield await _open_door(config, parts.db, assembly, ground.listener, doors)
                 doors.cancel_scope.cancel()
             roles.cancel_scope.cancel()
 
 
-def _bound_port(config: Config, stack: AsyncExitStack) -> socket.socket | None:
-    """Take the API's port before anything else is touched, so that a conflict costs nothing."""
+def _take_ground(config: Config, stack: AsyncExitStack) -> Ground:
+    """Raises ConfigError or KeysError with what keeps the node from starting."""
     place = config.api.listen
-    if not place:
-        return None
-    from node.api.server import bind_api
-
-    return stack.enter_context(bind_api(place.host, place.port))
-
-
-async def _open_parts(config: Config, stack: AsyncExitStack) -> Parts:
-    data_dir = config.data_dir
-    keys = load_or_make_keys(data_dir, find_passphrase())
+    listener = stack.enter_context(bind_api(place.host, place.port)) if place else None
+    for address in config.p2p.listen:
+        check_listen(address)
     try:
-        store = stack.enter_context(open_leveldb(data_dir / "db"))
-        db = await stack.enter_async_context(open_database(store))
+        store = stack.enter_context(open_leveldb(config.data_dir / "db"))
+    except StorageError as error:
+        raise ConfigError(str(error), field="node.data_dir") from error
+    finish_rotation(config.data_dir)
+    return Ground(listener, store, load_or_make_keys(config.data_dir, find_passphrase()))
+
+
+async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> "Parts":
+    import httpx
+
+    from node.assembly import Parts
+    from node.attribution import attributed
+    from node.l1.client import HttpL1Client
+    from node.offload import Threads
+    from p2p.libp2p.network import open_libp2p_network
+    from storage.artifacts import ArtifactStore
+    from storage.database import open_database
+
+    data_dir = config.data_dir
+    db = await stack.enter_async_context(open_database(ground.store))
+    try:
         network = await stack.enter_async_context(
             open_libp2p_network(
-                keys.identity,
+                ground.keys.identity,
                 config.network.network.chain_id,
                 listen=config.p2p.listen,
                 bootstrap=config.bootstrap,
@@ -93,16 +118,14 @@ async def _open_parts(config: Config, stack: AsyncExitStack) -> Parts:
         )
     except CannotListen as error:
         raise ConfigError(str(error), field="p2p.listen", remedy="choose another port") from error
-    except StorageError as error:
-        raise ConfigError(str(error), field="node.data_dir") from error
     http = await stack.enter_async_context(httpx.AsyncClient())
     scratch = data_dir / "scratch"
     scratch.mkdir(exist_ok=True)
     return Parts(
         config=config,
-        keys=keys,
+        keys=ground.keys,
         db=db,
-        network=network,
+        network=attributed(network),
         l1=HttpL1Client(config.network.network.l1_url, http),
         places=await _open_places(config, scratch, stack),
         scratch=scratch,
@@ -112,10 +135,12 @@ async def _open_parts(config: Config, stack: AsyncExitStack) -> Parts:
     )
 
 
-async def _open_places(config: Config, scratch: Path, stack: AsyncExitStack) -> Sequence[Compute]:
+async def _open_places(config: Config, scratch: Path, stack: AsyncExitStack) -> "Sequence[Compute]":
     """A warm compute child for each slot of a worker."""
     if "worker" not in config.node.roles:
         return ()
+    from node.sandbox.pool import open_compute_child
+
     return [
         await stack.enter_async_context(
             open_compute_child(
@@ -128,8 +153,8 @@ async def _open_places(config: Config, scratch: Path, stack: AsyncExitStack) -> 
 
 async def _open_door(
     config: Config,
-    db: Database,
-    assembly: Assembly,
+    db: "Database",
+    assembly: "Assembly",
     listener: socket.socket | None,
     doors: trio.Nursery,
 ) -> str:
@@ -145,6 +170,7 @@ async def _open_door(
     service = Service(
         node=assembly.info,
         market_role=assembly.market,
+        till=assembly.withdrawals,
         key_ring=Accounts(db, network.chain_id, time.time) if assembly.market else None,
         max_body_bytes=config.api.max_body_bytes,
         local_account=str(network.local_account) or None,

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 from gpu.cpu import CpuBackend
 from gpu.workloads import WORKLOADS
+from node import waiting
+from node.addressbook import AddressBook
 from node.chainwatch import ChainWatch
 from node.config import Config
 from node.directory import Directory
-from node.info import NodeInfo
+from node.info import NodeInfo, money_waits, queue_waits, validator_waits
 from node.keys import NodeKeys, bind
 from node.l1.client import L1Client
 from node.l1.follower import Follower
@@ -19,19 +21,27 @@ from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
 from node.market.service import MarketService
+from node.market.snapshots import SnapshotLog
 from node.market.views import Market
 from node.offload import Offload
-from node.roles.admission import DrawGate
+from node.roles.admission import DrawGate, SeatGate
 from node.roles.checker import Checker
+from node.roles.examiner import Examiner
+from node.roles.lessor import Lessor
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
 from node.roles.presence import PresenceRole
+from node.roles.publishing import SnapshotRole
+from node.roles.reunion import ReunionRole
+from node.roles.snapshotfeed import SnapshotFeed
+from node.roles.snapshots import SnapshotBook
 from node.roles.submitter import Submitter
 from node.roles.worker import Compute, Worker
 from node.settlement.network import settlement_parameters
 from node.settlement.outbox import Outbox
 from node.settlement.transfer import TransferSettlement
+from node.settlement.withdrawals import Withdrawals
 from node.verification.anchors import AnchorBook
 from node.verification.author import Author
 from node.wire.presence import Presence
@@ -83,6 +93,7 @@ class Assembly:
     directory: Directory
     runs: list[Run] = field(default_factory=list)
     market: Market | None = None
+    withdrawals: Withdrawals | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -96,31 +107,38 @@ def assemble(parts: Parts) -> Assembly:
         author, config.node.roles, directory, chain, parts.now_ms, parts.db, parts.network
     )
     assembly = Assembly(info=info, directory=directory, runs=[chain.run])
+    _state_needs(parts, info, directory, chain)
     shelf = OutputShelf(parts.network, parts.artifacts, parts.offload)
     shelf.serve()
     presence = PresenceRole(
         parts.network, directory, _presence(parts, author), protocol.presence_interval_s
     )
-    gate = DrawGate(
-        chain_id=author.chain_id,
-        markets=config.network.network.market_keys,
-        protocol=protocol,
-        now_ms=parts.now_ms,
-    )
     if "worker" in config.node.roles:
-        _add_worker(parts, assembly, author, gate)
+        _add_worker(parts, assembly, author)
     sender = Sender(parts.keys.account, parts.db, parts.l1, confirmations=protocol.l1_confirmations)
     settled = Settled()
     if "validator" in config.node.roles:
-        settled.add(_add_validator(parts, assembly, author, gate, shelf, sender))
+        settled.add(_add_validator(parts, assembly, author, shelf, sender))
     if "market" in config.node.roles:
         settled.add(_add_market(parts, assembly, chain, shelf, sender))
     sender.on_confirmed, sender.on_lost = settled.confirmed, settled.lost
     if settled.owners:
-        assembly.info.add(dict, lambda: (sender.blocked,) if sender.blocked else ())
+        assembly.info.add(
+            dict, lambda: (f"transactions wait: {sender.blocked}",) if sender.blocked else ()
+        )
         assembly.runs.append(sender.run)
-    assembly.runs.append(presence.run)
+    reunion = ReunionRole(parts.network, directory, AddressBook(parts.db, parts.now_ms))
+    assembly.runs += [presence.run, reunion.run]
     return assembly
+
+
+def _state_needs(parts: Parts, info: NodeInfo, directory: Directory, chain: ChainWatch) -> None:
+    """What the node cannot do its work without."""
+    roles, needed = parts.config.node.roles, parts.config.network.protocol.quorum_needed
+    info.require(lambda: waiting.storage_obstacle(parts.scratch))
+    if {"market", "validator"} & set(roles):
+        info.require(lambda: waiting.l1_obstacle(chain.height, chain.silent_s))
+    info.require(lambda: waiting.peer_obstacles(roles, directory.count, needed))
 
 
 def _author(parts: Parts) -> Author:
@@ -143,12 +161,19 @@ def _presence(parts: Parts, author: Author) -> Presence:
     )
 
 
-def _add_worker(parts: Parts, assembly: Assembly, author: Author, gate: DrawGate) -> None:
+def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
+    network = parts.config.network
+    gate = DrawGate(
+        chain_id=author.chain_id,
+        markets=network.network.market_keys,
+        protocol=network.protocol,
+        now_ms=parts.now_ms,
+    )
     worker = Worker(
         network=parts.network,
         db=parts.db,
         author=author,
-        protocol=parts.config.network.protocol,
+        protocol=network.protocol,
         gate=gate,
         places=parts.places,
         scratch=parts.scratch,
@@ -165,21 +190,35 @@ def _add_validator(
     parts: Parts,
     assembly: Assembly,
     author: Author,
-    gate: DrawGate,
     shelf: OutputShelf,
     sender: Sender,
 ) -> Submitter:
     protocol = parts.config.network.protocol
+    markets = parts.config.network.network.market_keys
+    book = SnapshotBook(parts.db, author.chain_id, markets, parts.now_ms)
+    feed = SnapshotFeed(parts.network, book, author.chain_id)
+    gate = SeatGate(
+        chain_id=author.chain_id,
+        markets=markets,
+        protocol=protocol,
+        now_ms=parts.now_ms,
+        feed=feed,
+    )
+    examiner = Examiner(
+        network=parts.network,
+        chain_id=author.chain_id,
+        protocol=protocol,
+        backend=CpuBackend(),
+        scratch=parts.scratch,
+        offload=parts.offload,
+    )
     checker = Checker(
         network=parts.network,
         db=parts.db,
         identity=author.identity,
         chain_id=author.chain_id,
-        protocol=protocol,
         gate=gate,
-        backend=CpuBackend(),
-        scratch=parts.scratch,
-        offload=parts.offload,
+        examiner=examiner,
         now_ms=parts.now_ms,
     )
     submitter = Submitter(
@@ -207,9 +246,13 @@ def _add_validator(
             "verdicts_signed": checker.verdicts,
             "leases_held": orchestrator.leases,
             "results_pending": submitter.pending,
-        }
+            "checks_in_hand": checker.checking,
+            "jobs_waiting": orchestrator.waiting,
+            "workers_barred": orchestrator.barred,
+        },
+        lambda: validator_waits(orchestrator.waiting, submitter.pending, orchestrator.barred),
     )
-    assembly.runs += [submitter.run, orchestrator.run]
+    assembly.runs += [feed.run, submitter.run, orchestrator.run]
     return submitter
 
 
@@ -221,6 +264,7 @@ def _add_market(
     proposer_keys = tuple(bytes.fromhex(key) for key in network.proposer_keys)
     board = TaskBoard(parts.db, ChangeLog(parts.now_ms))
     anchors = AnchorBook(parts.db, network.chain_id)
+    snapshots = SnapshotLog(parts.db, identity, network.chain_id, parts.now_ms)
     settlement = TransferSettlement(
         parts.db,
         sender,
@@ -243,6 +287,7 @@ def _add_market(
         settlement=settlement,
         deposit_address=address,
         anchors=anchors,
+        snapshots=snapshots,
         artifacts=parts.artifacts,
         network=config.network,
         max_open_tasks=config.market.max_open_tasks,
@@ -254,6 +299,7 @@ def _add_market(
         board=board,
         service=service,
         settlement=settlement,
+        snapshots=snapshots,
         network=config.network,
         identity=identity,
         now_ms=parts.now_ms,
@@ -263,17 +309,35 @@ def _add_market(
         db=parts.db,
         board=board,
         lifecycle=lifecycle,
-        directory=assembly.directory,
         shelf=shelf,
         anchors=anchors,
         l1=parts.l1,
         proposer_keys=proposer_keys,
     )
-    assembly.market = service
-    assembly.info.add(
-        lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()}, role.waits
+    lessor = Lessor(
+        network=parts.network,
+        db=parts.db,
+        board=board,
+        leases=lifecycle.leases,
+        snapshots=snapshots,
+        directory=assembly.directory,
+        chain_id=network.chain_id,
+        now_ms=parts.now_ms,
     )
-    assembly.runs += [deposits.run, settlement.run, role.run]
+    publisher = SnapshotRole(
+        network=parts.network, db=parts.db, snapshots=snapshots, directory=assembly.directory
+    )
+    assembly.market = service
+    assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
+    assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
+    assembly.info.add(
+        lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()},
+        lambda: (
+            *queue_waits(board, assembly.directory, config.network.protocol.quorum_needed),
+            *money_waits(settlement),
+        ),
+    )
+    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run]
     return settlement.outbox
 
 

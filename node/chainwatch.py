@@ -21,9 +21,16 @@ class ChainWatch:
         """Height of the tip; None while the L1 has never answered."""
         self.last_hash = bytes(32)
         self.reachable = False
+        self._answered_s: float | None = None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last answer; since the watch began if there was none."""
+        return 0.0 if self._answered_s is None else trio.current_time() - self._answered_s
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Poll until cancelled."""
+        self._answered_s = trio.current_time()
         task_status.started()
         while True:
             try:
@@ -34,5 +41,6 @@ class ChainWatch:
                 self.reachable = False
             else:
                 self.height, self.reachable = status.height, True
+                self._answered_s = trio.current_time()
                 self.last_hash = bytes.fromhex(status.last_hash)
             await trio.sleep(POLL_S)

@@ -4,15 +4,16 @@ A presence counts only with a sound key binding, by the key it came from; the ac
 therefore the account of that peer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 import trio
 
+from gpu.workloads import KINDS
 from node.keys import BindingInvalid, verify_binding
-from node.market.draw import Candidate
 from node.market.views import WorkerView
+from node.verification.snapshots import Candidate
 from node.wire.presence import Presence
 from p2p.identity import public_key_of
 
@@ -20,6 +21,8 @@ MAX_KNOWN = 4096
 """Peers remembered; beyond it one that is not connected goes, the longest silent first."""
 
 Role = Literal["market", "validator", "worker"]
+_WEIGHT = 1
+"""Of every candidate: nobody has a bond yet."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -86,10 +89,13 @@ class Directory:
             one
             for one in self._known.values()
             if role in one.presence.roles
-            and one.peer_id in self._connected
-            and self._is_fresh(one)
+            and self._is_here(one)
             and (kind is None or kind in one.presence.kinds)
         ]
+
+    def count(self, role: str) -> int:
+        """How many nodes of the role are connected; this one counts if it has it."""
+        return sum(role in one.presence.roles for one in self._known.values() if self._is_here(one))
 
     def slots(self, kind: str) -> int:
         """Jobs of the kind that can run at once, everywhere, as far as was heard lately."""
@@ -99,10 +105,11 @@ class Directory:
             if kind in one.presence.kinds and self._is_fresh(one)
         )
 
-    def candidates(self, kind: str) -> list[Candidate]:
-        """Validators that can be drawn for a task of this kind."""
+    def candidates(self) -> list[Candidate]:
+        """Validators that can be drawn now, with the kinds of work that they check."""
         return [
-            Candidate(one.peer_id, one.key, one.address) for one in self.active("validator", kind)
+            Candidate(one.key, one.address, _WEIGHT, _known_kinds(one.presence.kinds))
+            for one in self.active("validator")
         ]
 
     def views(self) -> tuple[WorkerView, ...]:
@@ -118,6 +125,9 @@ class Directory:
             for one in self._known.values()
         )
 
+    def _is_here(self, one: Known) -> bool:
+        return one.peer_id in self._connected and self._is_fresh(one)
+
     def _is_fresh(self, one: Known) -> bool:
         return self._now_ms() - one.seen_ms <= self._lifetime_ms
 
@@ -132,3 +142,8 @@ class Directory:
     def _announce(self) -> None:
         self.changed.set()
         self.changed = trio.Event()
+
+
+def _known_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Only kinds that exist: a stranger's words do not go into what is signed and published."""
+    return tuple(kind for kind in KINDS if kind in kinds)

@@ -10,6 +10,7 @@ NodeError
 ├── NotFound                no such task, artifact or account
 ├── Conflict                the thing exists but is not in a state for this
 ├── Unavailable             a part this needs is down; try again
+│   └── Overloaded          more at once than this node takes; try again soon
 └── ConfigError             a configuration file is wrong
 
 `node.api.errors` maps the codes to HTTP and JSON-RPC; nothing else does.
@@ -87,6 +88,12 @@ class Unavailable(NodeError):
     """Something this operation needs is down or full; the same call may work later."""
 
     code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """More requests, or more open tasks, at once than this node takes."""
+
+    code = "overloaded"
 
 
 class ConfigError(NodeError):

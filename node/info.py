@@ -1,13 +1,17 @@
 """What a node tells about itself: `tmnode status` and `tmnode peers`."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import node
+from node import waiting
 from node.chainwatch import ChainWatch
 from node.directory import Directory
+from node.market.board import TaskBoard
 from node.market.tasks import STATUS_OF
 from node.market.views import NodeStatus, WorkerView
 from node.metrics import Family, Sample, by_label, counter, gauge
+from node.settlement.transfer import TransferSettlement
 from node.verification.author import Author
 from p2p.network import Network
 from storage.database import Database
@@ -21,6 +25,9 @@ GAUGES = {
     "jobs_busy": "Jobs that the worker runs now.",
     "leases_held": "Leases that the validator holds now.",
     "results_pending": "Verified results that are not in a block yet.",
+    "checks_in_hand": "Results that the validator is checking now.",
+    "jobs_waiting": "Jobs of the validator that wait for a worker.",
+    "workers_barred": "Workers to whom the validator gives no job for now.",
 }
 _OTHER = "As in the counts of the status."
 _TASKS = "tasks_"
@@ -51,15 +58,22 @@ class NodeInfo:
         self._network = network
         self._started_ms = now_ms()
         self._facts: list[Facts] = []
-        self._waits: list[Waits] = [self._own_waits]
+        self._waits: list[Waits] = []
+        self._needs: list[Waits] = []
 
     def add(self, facts: Facts, waits: Waits = tuple) -> None:
         """Let a part of the node contribute numbers, and sentences on what waits for what."""
         self._facts.append(facts)
         self._waits.append(waits)
 
+    def require(self, obstacles: Waits) -> None:
+        """Let a part contribute sentences on what keeps the node from its work: not ready then."""
+        self._needs.append(obstacles)
+
     def status(self) -> NodeStatus:
         """Describe this node now."""
+        obstacles = tuple(line for needs in self._needs for line in needs())
+        waiting = (line for waits in self._waits for line in waits())
         return NodeStatus(
             version=node.__version__,
             chain_id=self._author.chain_id,
@@ -70,7 +84,8 @@ class NodeInfo:
             peers=sum(view.connected for view in self._directory.views()) - 1,
             l1_height=self._chain.height,
             counts={name: value for facts in self._facts for name, value in facts().items()},
-            waiting=tuple(line for waits in self._waits for line in waits()),
+            waiting=tuple(dict.fromkeys((*obstacles, *waiting))),
+            obstacles=obstacles,
         )
 
     def metrics(self) -> tuple[Family, ...]:
@@ -85,6 +100,7 @@ class NodeInfo:
             gauge("tmnode_peers", "Nodes connected now.", status.peers),
             Family("tmnode_l1_height", "gauge", "Height of the L1, as last seen.", height),
             gauge("tmnode_l1_reachable", "1 if the L1 answers.", int(self._chain.reachable)),
+            gauge("tmnode_ready", "1 if the node can do its work.", int(not status.obstacles)),
             gauge("tmnode_waiting", "Things that wait, see status.", len(status.waiting)),
             counter("tmnode_database_syncs_total", "Synced writes.", self._db.syncs),
             by_label(
@@ -111,5 +127,34 @@ class NodeInfo:
         """The nodes this one knows, itself included."""
         return self._directory.views()
 
-    def _own_waits(self) -> Sequence[str]:
-        return () if self._chain.reachable else ("the L1 does not answer",)
+
+def queue_waits(board: TaskBoard, directory: Directory, needed: int) -> Sequence[str]:
+    """Why queued tasks are not leased, kind by kind."""
+    queued = Counter(task.kind for task in board.queued_tasks())
+    leased = sum(1 for _ in board.leased_tasks()) if queued else 0
+    return [
+        waiting.queue_sentence(
+            waiting.Queue(
+                kind=kind,
+                tasks=tasks,
+                validators=len(directory.active("validator", kind)),
+                needed=needed,
+                slots=directory.slots(kind),
+                leased=leased,
+            )
+        )
+        for kind, tasks in sorted(queued.items())
+    ]
+
+
+def validator_waits(jobs: int, results: int, barred: int) -> Sequence[str]:
+    """Jobs without a worker, and results on their way to the chain."""
+    found = [waiting.job_sentence(jobs, barred)] if jobs else []
+    return (*found, waiting.result_sentence(results)) if results else found
+
+
+def money_waits(settlement: TransferSettlement) -> Sequence[str]:
+    """Payments on their way, and payouts that cannot be made."""
+    payments = [units for _, units in settlement.ledger.holdings("outbox:")]
+    found = [waiting.payment_sentence(len(payments), sum(payments))] if payments else []
+    return (*found, waiting.FEES_SENTENCE) if settlement.payouts.short_of_fees else found

@@ -1,5 +1,10 @@
 """The kinds of work of the `gpu` package, under this network's limits."""
 
+from functools import lru_cache
+
+import msgspec
+
+from gpu.workloads import WORKLOADS
 from gpu.workloads.base import Limits
 from node.config import ProtocolSection
 
@@ -8,6 +13,20 @@ MAX_STEPS = 65_536
 
 SLOW_CORE_S_PER_TERA = 100
 
+LEASE_PER_TERA_S = 240
+"""Seconds of lease for each 10^12 work units, beyond the base: half of it for one attempt."""
+LEASE_PER_MIB_S = 0.5
+"""The same for each MiB of trace, which each validator of the quorum fetches."""
+
+
+class TaskSize(msgspec.Struct, frozen=True):
+    """How large a task is: so many jobs, each of this size."""
+
+    jobs: int
+    work_units: int
+    check_units: int
+    trace_bytes: int
+
 
 def limits_of(protocol: ProtocolSection) -> Limits:
     """What a task may ask for on this network."""
@@ -15,9 +34,30 @@ def limits_of(protocol: ProtocolSection) -> Limits:
         max_matrix_size=protocol.max_matrix_size,
         max_iterations=min(protocol.max_iterations, MAX_STEPS),
         max_trace_bytes=protocol.max_trace_bytes,
+        max_jobs=protocol.max_jobs,
     )
 
 
 def slow_core_s(work_units: int) -> float:
     """Seconds that a slow CPU core takes for so many multiply-adds: what leases are planned by."""
     return work_units / 1e12 * SLOW_CORE_S_PER_TERA
+
+
+@lru_cache(maxsize=1024)
+def size_of(kind: str, parameters: bytes) -> TaskSize:
+    """The size of a task of a known kind. Raises PayloadError for bytes that are no parameters."""
+    workload = WORKLOADS[kind]
+    decoded = workload.from_canonical(parameters)
+    return TaskSize(
+        jobs=workload.plan(decoded),
+        work_units=workload.work_units(decoded),
+        check_units=workload.check_units(decoded),
+        trace_bytes=workload.trace_bytes(decoded),
+    )
+
+
+def lease_s(protocol: ProtocolSection, size: TaskSize) -> float:
+    """How long a market leases a task, if its deadline is not sooner."""
+    work_s = size.work_units / 1e12 * LEASE_PER_TERA_S
+    trace_s = size.trace_bytes / 2**20 * LEASE_PER_MIB_S
+    return protocol.lease_s + size.jobs * (work_s + trace_s)

@@ -14,12 +14,13 @@ from hashlib import sha256
 import msgspec
 
 from node.amounts import Amount, format_cpc, parse_cpc
+from node.api.addresses import checked_address
 from node.api.answers import ChallengeAnswer, KeyAnswer
+from node.api.key_request import key_request_digest
 from node.api.params import CreateKeyParams
 from node.api.spending import KeyRecord, SpendingLimits
 from node.errors import InvalidInput, NotAllowed, Unavailable
-from node.l1.keys import BadAddress, address_of, check_address, verify_digest
-from p2p.encoding import tagged, text
+from node.l1.keys import address_of, verify_digest
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -30,7 +31,6 @@ MAX_KEYS = 16
 MAX_USED_CHALLENGES = 10_000
 
 KEY_PREFIX = "tm_"
-KEY_REQUEST_TAG = "tmnode/api-key"
 _KEY_BYTES = 32
 _NONCE_BYTES = 16
 _EXPIRY_BYTES = 8
@@ -41,14 +41,6 @@ class OwnerRecord(msgspec.Struct, frozen=True):
     """The keys of an address, oldest first, by their digests."""
 
     keys: tuple[bytes, ...]
-
-
-def key_request_digest(
-    chain_id: str, address: str, challenge: str, spend_limit: str | None
-) -> bytes:
-    """The 32 bytes that an account's key signs to get an API key."""
-    fields = (text(address), text(challenge), text(spend_limit or ""))
-    return sha256(tagged(KEY_REQUEST_TAG, 1, chain_id, *fields)).digest()
 
 
 class Accounts:
@@ -72,7 +64,7 @@ class Accounts:
 
     def challenge(self, address: str) -> ChallengeAnswer:
         """Something new for the owner of `address` to sign."""
-        _check_address(address)
+        checked_address(address)
         expires_at = int(self._now()) + CHALLENGE_S
         body = expires_at.to_bytes(_EXPIRY_BYTES, "big") + secrets.token_bytes(_NONCE_BYTES)
         return ChallengeAnswer((body + self._seal(body, address)).hex(), expires_at)
@@ -84,7 +76,7 @@ class Accounts:
             InvalidInput: a field is malformed, or the challenge is not ours, expired or used.
             NotAllowed: the signature is not by the key of that address.
         """
-        _check_address(request.address)
+        checked_address(request.address)
         limit = request.spend_limit
         most = None if limit is None else parse_cpc(limit, field="spend_limit")
         challenge = self._check_challenge(request.challenge, request.address)
@@ -146,15 +138,6 @@ class Accounts:
         record = KeyRecord(address, limit, Amount(0), int(self._now()))
         self._keys.put(batch, digest, record)
         return batch
-
-
-def _check_address(address: str) -> None:
-    try:
-        check_address(address)
-    except BadAddress as error:
-        raise InvalidInput(
-            f"is no address: {error.problem}", field="address", remedy="see `tmnode wallet`"
-        ) from None
 
 
 def _expiry(challenge: bytes) -> int:

@@ -4,13 +4,14 @@ A member is added to an answer or kept, never silently removed.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from node.amounts import format_cpc
+from node.amounts import Amount, format_cpc
 from node.market.views import (
     AccountView,
+    CheckShare,
     NodeStatus,
     Problem,
     Quote,
@@ -21,6 +22,9 @@ from node.market.views import (
     WorkerView,
 )
 
+if TYPE_CHECKING:  # the command line has the answers without settlement and storage
+    from node.settlement.withdrawals import WithdrawalView
+
 MILLISECONDS = 1000
 
 
@@ -29,6 +33,7 @@ class QuoteAnswer(msgspec.Struct, frozen=True):
 
     challenge_type: str
     price_cpc: str
+    jobs: int
     work_units: int
     check_units: int
     max_deadline_s: int
@@ -65,10 +70,13 @@ class ResultAnswer(msgspec.Struct, frozen=True):
     result_hash: str
     worker_address: str
     completed_at: int
+    pay_due_at: int
     output: dict[str, OutputAnswer]
     artifacts: tuple[ArtifactAnswer, ...]
     workers: tuple[WorkerShare, ...]
     validators: tuple[str, ...]
+    orchestrator: str
+    checks: tuple[CheckShare, ...]
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
@@ -82,6 +90,7 @@ class TaskAnswer(msgspec.Struct, frozen=True):
     created_at: int
     deadline: int
     payload: Mapping[str, Any]
+    jobs: int
     error: Problem | msgspec.UnsetType = msgspec.UNSET
     result: ResultAnswer | None = None
 
@@ -104,6 +113,20 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     available_cpc: str
     reserved_cpc: str
     deposit_address: str
+    withdrawal_fee_cpc: str | None = None
+    """What a withdrawal costs; null where nothing is paid out."""
+
+
+class WithdrawalAnswer(msgspec.Struct, frozen=True):
+    """A withdrawal, and how far it is: `pending`, `confirmed` or `lost`."""
+
+    withdrawal_id: str
+    address: str
+    amount_cpc: str
+    fee_cpc: str
+    status: str
+    tx_hash: str | None
+    height: int | None
 
 
 class ChallengeAnswer(msgspec.Struct, frozen=True):
@@ -156,6 +179,7 @@ def quote_answer(quote: Quote) -> QuoteAnswer:
     return QuoteAnswer(
         challenge_type=quote.challenge_type,
         price_cpc=format_cpc(quote.price),
+        jobs=quote.jobs,
         work_units=quote.work_units,
         check_units=quote.check_units,
         max_deadline_s=quote.max_deadline_s,
@@ -178,6 +202,7 @@ def task_answer(task: TaskView) -> TaskAnswer:
         created_at=task.created_at_ms // MILLISECONDS,
         deadline=task.deadline_ms // MILLISECONDS,
         payload=task.payload,
+        jobs=task.jobs,
         error=msgspec.UNSET if task.error is None else task.error,
         result=None if task.result is None else _result_answer(task.result),
     )
@@ -192,10 +217,13 @@ def _result_answer(result: ResultView) -> ResultAnswer:
         result_hash=f"0x{result.result_hash}",
         worker_address=result.worker_address,
         completed_at=result.completed_at_ms // MILLISECONDS,
+        pay_due_at=-(-result.pay_due_ms // MILLISECONDS),
         output={file.name: OutputAnswer(file.sha256, file.size, file.url) for file in files},
         artifacts=files,
         workers=result.workers,
         validators=result.validators,
+        orchestrator=result.orchestrator,
+        checks=result.checks,
     )
 
 
@@ -205,16 +233,30 @@ def list_answer(page: TaskPage) -> ListAnswer:
     return ListAnswer(tasks, page.total, page.limit, page.offset, page.cursor)
 
 
-def account_answer(account: AccountView) -> AccountAnswer:
-    """An account as JSON."""
+def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
+    """An account as JSON, and what a withdrawal from it costs."""
     return AccountAnswer(
         address=account.address,
         available_cpc=format_cpc(account.available),
         reserved_cpc=format_cpc(account.reserved),
         deposit_address=account.deposit_address,
+        withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
+    )
+
+
+def withdrawal_answer(withdrawal: "WithdrawalView") -> WithdrawalAnswer:
+    """A withdrawal as JSON."""
+    return WithdrawalAnswer(
+        withdrawal_id=withdrawal.withdrawal_id,
+        address=withdrawal.address,
+        amount_cpc=format_cpc(withdrawal.amount),
+        fee_cpc=format_cpc(withdrawal.fee),
+        status=withdrawal.state,
+        tx_hash=None if withdrawal.tx_hash is None else f"0x{withdrawal.tx_hash}",
+        height=withdrawal.height,
     )
 
 
 def health_answer(status: NodeStatus) -> HealthAnswer:
-    """A node is ready once the chain has answered it."""
-    return HealthAnswer("ok", status.l1_height is not None, status.waiting)
+    """Whether the node can do its work, and what it waits for."""
+    return HealthAnswer("ok", not status.obstacles, status.waiting)

@@ -182,6 +182,18 @@ COMMANDS: tuple[Command[Any], ...] = (
         summary="Show what an account has, and where it pays in.",
     ),
     Command(
+        name="withdraw",
+        method="tm_withdraw",
+        verb="POST",
+        path="/account/withdraw",
+        params=params.WithdrawParams,
+        answer=answers.WithdrawalAnswer,
+        call=operations.withdraw_money,
+        summary="Take money out, to your own address on the chain; repeat it to see how far it is.",
+        needs_account=True,
+        headers={"idempotency_key": "Idempotency-Key"},
+    ),
+    Command(
         name="account-challenge",
         method="tm_accountChallenge",
         verb="POST",

@@ -13,10 +13,8 @@ NodeError
 ├── MethodNotAllowed        the path exists, not with this HTTP method
 ├── SlowRequest             the body did not arrive in time
 ├── NotAMarket              this node has no market role
-├── NotAllowed
-│   └── Unauthenticated     nobody's money: no API key, no local account
-└── Unavailable
-    └── Overloaded          too many requests at once
+└── NotAllowed
+    └── Unauthenticated     nobody's money: no API key, no local account
 
 An error class that is not in `MEANINGS` has the meaning of its nearest base there.
 """
@@ -26,7 +24,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from node.errors import InvalidInput, NodeError, NotAllowed, Unavailable
+from node.errors import InvalidInput, NodeError, NotAllowed
 
 
 class MalformedJson(InvalidInput):
@@ -97,12 +95,6 @@ class Unauthenticated(NotAllowed):
     code = "unauthenticated"
 
 
-class Overloaded(Unavailable):
-    """More requests at once than this node takes."""
-
-    code = "overloaded"
-
-
 class Meaning(NamedTuple):
     """What a code is to a client."""
 
@@ -121,14 +113,14 @@ MEANINGS: Mapping[str, Meaning] = {
     "config": Meaning(500, -32603, "The node is configured wrongly"),
     "task_too_large": Meaning(422, -32001, "The work is larger than this network checks"),
     "reward_below_quote": Meaning(422, -32002, "The reward is below the price"),
-    "workload_unavailable": Meaning(503, -32003, "Nobody offers this kind of task"),
+    "workload_unavailable": Meaning(422, -32003, "Nobody offers this kind of task"),
     "insufficient_funds": Meaning(402, -32004, "The account cannot pay"),
     "not_allowed": Meaning(403, -32005, "Not the owner"),
     "unauthenticated": Meaning(401, -32006, "The caller is unknown"),
     "not_found": Meaning(404, -32007, "No such thing here"),
     "conflict": Meaning(409, -32008, "Not possible in this state"),
     "unavailable": Meaning(503, -32009, "Temporarily not possible", retry_after_s=5),
-    "overloaded": Meaning(429, -32010, "Too many requests at once", retry_after_s=1),
+    "overloaded": Meaning(429, -32010, "More than this node takes at once", retry_after_s=1),
     "not_a_market": Meaning(501, -32011, "This node is not a market"),
     "slow_request": Meaning(408, -32012, "The request came too slowly"),
     "body_too_large": Meaning(413, -32013, "The body is too large"),

@@ -15,8 +15,8 @@ import msgspec
 import trio
 
 from node.api.callers import Interruption, Waiting
-from node.api.errors import Overloaded
 from node.api.service import Service
+from node.errors import Overloaded
 from node.market.changes import LAST_PHASES, Change
 from node.market.views import Market
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from node.api.connections import App
-from node.api.errors import Overloaded, problem
+from node.api.errors import problem
+from node.errors import Overloaded
 
 _OPEN_PATHS = ("/healthz", "/metrics")
 

@@ -8,11 +8,21 @@ import msgspec
 from node import __version__
 from node.api.answers import MetricsText
 from node.api.commands import COMMANDS, Command
-from node.api.errors import MEANINGS
-from node.api.events import EventStream
+from node.api.events import EventStream, TaskEvent
+from node.api.openapi_parts import (
+    EVENT,
+    FAILURE,
+    INTRODUCTION,
+    LINKS,
+    PROBLEM,
+    RANGE_HEADERS,
+    RPC_OPERATION,
+    SCHEMAS,
+    UNCHANGED,
+    as_json,
+)
 from node.api.params import metadata
 
-_SCHEMAS = "#/components/schemas/"
 _KEY = "api_key"
 
 
@@ -21,12 +31,13 @@ def describe() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for command in COMMANDS:
         paths.setdefault(command.path, {})[command.verb.lower()] = _operation(command)
+    paths["/rpc"] = {"post": RPC_OPERATION}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "tmnode", "version": __version__, "description": _INTRODUCTION},
+        "info": {"title": "tmnode", "version": __version__, "description": INTRODUCTION},
         "paths": paths,
         "components": {
-            "schemas": {**_answer_schemas(), "Problem": _PROBLEM},
+            "schemas": {**_answer_schemas(), "Problem": PROBLEM},
             "securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -37,11 +48,12 @@ def _operation(command: Command[Any]) -> dict[str, Any]:
         "operationId": command.name,
         "summary": command.summary,
         "parameters": _parameters(command),
-        "responses": {str(command.status): _success(command), "default": _FAILURE},
+        "responses": {**_successes(command), "default": FAILURE},
     }
-    if command.in_body and command.free_fields:
-        schema = body_schema(command)
-        operation["requestBody"] = {"required": True, "content": _json(schema)}
+    if command.in_body:
+        required = bool(command.free_fields)
+        content = as_json(body_schema(command))
+        operation["requestBody"] = {"required": required, "content": content}
     if command.needs_account:
         operation["security"] = [{_KEY: []}, {}]
     return operation
@@ -53,7 +65,7 @@ def _parameters(command: Command[Any]) -> list[dict[str, Any]]:
     found += [_parameter(title, "header", fields[name]) for name, title in command.headers.items()]
     if not command.in_body:
         found += [_parameter(name, "query", fields[name]) for name in command.free_fields]
-    return found
+    return [*found, *RANGE_HEADERS] if command.answer is Path else found
 
 
 def _parameter(name: str, place: str, described: Any) -> dict[str, Any]:
@@ -61,10 +73,19 @@ def _parameter(name: str, place: str, described: Any) -> dict[str, Any]:
     return {
         "name": name,
         "in": place,
-        "required": place == "path",
+        "required": "default" not in schema,
         "description": described["description"],
-        "schema": schema,
+        "schema": _without_null(schema),
     }
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is left out is left out: neither a query nor a header can hold null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
+    if not kinds:
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
+    return {**kept, **kinds[0]}
 
 
 def body_schema(command: Command[Any]) -> dict[str, Any]:
@@ -73,57 +94,43 @@ def body_schema(command: Command[Any]) -> dict[str, Any]:
     names = command.free_fields
     return {
         "type": "object",
-        "properties": {name: whole["properties"][name] for name in names},
-        "required": [name for name in whole["required"] if name in names],
+        "properties": {name: whole.get("properties", {})[name] for name in names},
+        "required": [name for name in whole.get("required", ()) if name in names],
         "additionalProperties": False,
     }
 
 
+def _successes(command: Command[Any]) -> dict[str, Any]:
+    """The answers that are no problems, by status."""
+    found = {str(command.status): _success(command)}
+    if command.name == "submit":
+        found[str(command.status)]["links"] = LINKS
+    if command.answer is Path:
+        found |= {"206": {**_success(command), "description": "A range of it."}, "304": UNCHANGED}
+    if command.name == "task-events":
+        found["204"] = {"description": "The task's last phase was seen; there is nothing more."}
+    return found
+
+
 def _success(command: Command[Any]) -> dict[str, Any]:
+    content: dict[str, Any]
     if command.answer is Path:
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     elif command.answer is EventStream:
-        content = {"text/event-stream": {"schema": {"type": "string"}}}
+        content = {"text/event-stream": {"schema": EVENT}}
     elif command.answer is MetricsText:
         content = {"text/plain": {"schema": {"type": "string"}}}
     elif command.answer is msgspec.Raw:
-        content = _json({"type": "object"})
+        content = as_json({"type": "object"})
     else:
-        content = _json({"$ref": _SCHEMAS + command.answer.__name__})
+        content = as_json({"$ref": SCHEMAS + command.answer.__name__})
     return {"description": command.summary, "content": content}
 
 
 def _answer_schemas() -> dict[str, Any]:
     types = {command.answer for command in COMMANDS} - {Path, EventStream, MetricsText, msgspec.Raw}
+    types.add(TaskEvent)
     _, schemas = msgspec.json.schema_components(
-        sorted(types, key=lambda kind: str(kind.__name__)), ref_template=_SCHEMAS + "{name}"
+        sorted(types, key=lambda kind: str(kind.__name__)), ref_template=SCHEMAS + "{name}"
     )
     return schemas
-
-
-def _json(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": schema}}
-
-
-_INTRODUCTION = (
-    "Buy GPU work, follow it, fetch what came out. Amounts are decimal strings of CPC, times are"
-    " Unix seconds. The same commands are JSON-RPC 2.0 methods at /rpc."
-)
-_TEXT_OR_NULL = {"type": ["string", "null"]}
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "code", "detail", "field", "remedy"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string", "enum": sorted(MEANINGS)},
-        "detail": {"type": "string"},
-        "field": _TEXT_OR_NULL,
-        "remedy": _TEXT_OR_NULL,
-    },
-}
-_FAILURE = {
-    "description": "What is wrong, where, and what to do about it.",
-    "content": {"application/problem+json": {"schema": {"$ref": _SCHEMAS + "Problem"}}},
-}

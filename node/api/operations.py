@@ -9,11 +9,10 @@ import trio
 from node.amounts import parse_cpc
 from node.api import answers, params
 from node.api.callers import Caller, Interruption
-from node.api.errors import Overloaded
 from node.api.events import EventStream
 from node.api.params import Params
 from node.api.service import MAX_STREAMS, MAX_WAITS, Service
-from node.errors import InvalidInput, NodeError, Unavailable
+from node.errors import InvalidInput, NodeError, Overloaded, Unavailable
 from node.market.views import NewTask, NodeStatus, TaskView
 from node.metrics import by_label, render
 
@@ -151,8 +150,28 @@ async def show_account(
 ) -> answers.AccountAnswer:
     """Show an account, by default the caller's."""
     market = service.market
-    address = caller.owner() if p.address is None else p.address
-    return answers.account_answer(market.account(address))
+    address = caller.owner() if p.address is None else _checked(p.address)
+    fee = None if service.till is None else service.till.fee(address)
+    return answers.account_answer(market.account(address), fee)
+
+
+def _checked(address: str) -> str:
+    from node.api.addresses import checked_address  # a curve, which the command line does not need
+
+    return checked_address(address)
+
+
+async def withdraw_money(
+    service: Service, caller: Caller, p: params.WithdrawParams
+) -> answers.WithdrawalAnswer:
+    """Pay the caller's money out to the caller's address."""
+    account, till = caller.owner(), service.withdrawals
+    amount = parse_cpc(p.amount)
+    if amount == 0:
+        raise InvalidInput("must be above zero", field="amount", remedy="say how much")
+    if caller.key is not None:
+        service.accounts.limits.refuse_limited(caller.key)
+    return answers.withdrawal_answer(await till.withdraw(account, amount, p.idempotency_key))
 
 
 async def make_challenge(
@@ -198,7 +217,7 @@ async def check_health(service: Service, _: Caller, __: Params) -> answers.Healt
 
 async def check_readiness(service: Service, _: Caller, __: Params) -> answers.HealthAnswer:
     """Answer if the node can do its work; Unavailable if not."""
-    health = answers.health_answer(service.node.status())
-    if not health.ready:
-        raise Unavailable("the L1 has not answered yet", remedy="check the node's L1 address")
-    return health
+    status = service.node.status()
+    if status.obstacles:
+        raise Unavailable("; ".join(status.obstacles), remedy="see `tmnode status`")
+    return answers.health_answer(status)

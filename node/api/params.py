@@ -15,6 +15,7 @@ from node.errors import InvalidInput
 
 Kind = Literal["inference", "training", "rendering", "synthetic"]
 Status = Literal["pending", "in_progress", "completed", "failed"]
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 KINDS: tuple[str, ...] = get_args(Kind)
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -35,10 +36,18 @@ def _doc(text: str, example: object, **bounds: Any) -> msgspec.Meta:
     return msgspec.Meta(description=text, examples=[example], **bounds)
 
 
+def _text(text: str, example: object, pattern: str) -> msgspec.Meta:
+    """A text of a form. The description for programs says it; what checks it says more."""
+    return _doc(text, example, extra_json_schema={"pattern": pattern})
+
+
 _KIND = _doc("The kind of work.", "synthetic")
 _PAYLOAD = _doc("The work itself; each kind documents its fields.", _EXAMPLE_PAYLOAD)
 _LAST_EVENT = _doc("The id of the last event you have seen.", 1_700_000_000_000_007)
-_ADDRESS_DOC = "An account's address on the chain."
+_ADDRESS_FORM = ("cpc1we7t3vhwcgxkelznr06du3tvzurh3cnpf2ee7g", "^cpc1[02-9ac-hj-np-z]{38}$")
+_AMOUNT = r"^[0-9]{1,19}(\.[0-9]{1,18})?$"
+_KEY_FORM = rf"^[!-~]{{1,{MAX_IDEMPOTENCY_KEY_LENGTH}}}$"
+_ID_FORM = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,28 +66,24 @@ class SubmitParams(Params, frozen=True, kw_only=True):
 
     challenge_type: Annotated[Kind, _KIND]
     payload: Annotated[dict[str, Any], _PAYLOAD]
-    reward: Annotated[str, _doc("What you pay: a decimal string of CPC.", "10.0")]
+    reward: Annotated[str, _text("What you pay: a decimal string of CPC.", "10.0", _AMOUNT)]
     deadline: Annotated[
-        int | None, _doc("Unix seconds after which the reward comes back.", 1767225600)
+        Natural | None, _doc("Unix seconds after which the reward comes back.", 1767225600)
     ] = None
     idempotency_key: Annotated[
         str | None,
-        _doc("The same account and key give the same task again.", "order-2931"),
+        _text("The same account and key give the same task again.", "order-2931", _KEY_FORM),
     ] = None
 
     def __post_init__(self) -> None:
-        if self.idempotency_key is not None and not _VISIBLE.fullmatch(self.idempotency_key):
-            raise InvalidInput(
-                "has characters or a length that a key cannot have",
-                field="idempotency_key",
-                remedy=f"use 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters",
-            )
+        if self.idempotency_key is not None:
+            _check_key(self.idempotency_key)
 
 
 class TaskParams(Params, frozen=True, kw_only=True):
     """One task."""
 
-    task_id: Annotated[str, _doc("The task's id.", _EXAMPLE_ID)]
+    task_id: Annotated[str, _text("The task's id.", _EXAMPLE_ID, _ID_FORM)]
 
     def __post_init__(self) -> None:
         _put(self, "task_id", self.task_id.lower(), _TASK_ID, f"write it like {_EXAMPLE_ID}")
@@ -98,13 +103,13 @@ class WaitParams(TaskParams, frozen=True, kw_only=True):
 class EventsParams(Params, frozen=True, kw_only=True):
     """Where to go on."""
 
-    last_event_id: Annotated[int | None, _LAST_EVENT] = None
+    last_event_id: Annotated[Natural | None, _LAST_EVENT] = None
 
 
 class TaskEventsParams(TaskParams, frozen=True, kw_only=True):
     """A task, and where to go on."""
 
-    last_event_id: Annotated[int | None, _LAST_EVENT] = None
+    last_event_id: Annotated[Natural | None, _LAST_EVENT] = None
 
 
 class ListParams(Params, frozen=True, kw_only=True):
@@ -115,7 +120,8 @@ class ListParams(Params, frozen=True, kw_only=True):
     limit: Annotated[int, _doc("How many, at most.", 50, ge=1, le=MAX_PAGE)] = 50
     offset: Annotated[int, _doc("How many to skip, newest first.", 0, ge=0, le=MAX_OFFSET)] = 0
     cursor: Annotated[
-        str | None, _doc("Go on after an earlier page: its `cursor`.", "AAAAAAAAAGQ")
+        str | None,
+        _text("Go on after an earlier page: its `cursor`.", "AAAAAAAAAGQ", "^[0-9A-Za-z_-]{11}$"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -127,38 +133,70 @@ class AccountParams(Params, frozen=True, kw_only=True):
     """Which account to show."""
 
     address: Annotated[
-        str | None, _doc("The account's address; by default the caller's own.", "cpc1…")
+        str | None,
+        _text("The account's address; by default your own.", *_ADDRESS_FORM),
     ] = None
 
 
 class ChallengeParams(Params, frozen=True, kw_only=True):
     """Whose key is going to sign."""
 
-    address: Annotated[str, _doc(_ADDRESS_DOC, "cpc1…", max_length=120)]
+    address: Annotated[str, _text("An account's address on the chain.", *_ADDRESS_FORM)]
+
+
+class WithdrawParams(Params, frozen=True, kw_only=True):
+    """How much to take out."""
+
+    amount: Annotated[
+        str,
+        _text("What arrives, a decimal string of CPC; the fee comes on top.", "5.0", _AMOUNT),
+    ]
+    idempotency_key: Annotated[
+        str, _text("The same account and key is the same withdrawal.", "withdraw-17", _KEY_FORM)
+    ]
+
+    def __post_init__(self) -> None:
+        _check_key(self.idempotency_key)
 
 
 class CreateKeyParams(Params, frozen=True, kw_only=True):
     """A challenge signed with the account's key."""
 
-    address: Annotated[str, _doc(_ADDRESS_DOC, "cpc1…", max_length=120)]
-    public_key: Annotated[str, _doc("The compressed public key: 66 hex digits.", "02…")]
-    challenge: Annotated[str, _doc("The challenge as it was given.", "5f…", max_length=200)]
+    address: Annotated[str, _text("An account's address on the chain.", *_ADDRESS_FORM)]
+    public_key: Annotated[
+        str, _text("The compressed public key.", "02" + "5f" * 32, "^(0x)?0[23][0-9A-Fa-f]{64}$")
+    ]
+    challenge: Annotated[
+        str, _text("The challenge as it was given.", "5f" * 40, "^(0x)?[0-9A-Fa-f]{80}$")
+    ]
     signature: Annotated[
-        str, _doc("r ‖ s over the digest of the key request: 128 hex digits.", "a3…")
+        str, _text("r ‖ s over the digest of the request.", "a3" * 64, "^(0x)?[0-9A-Fa-f]{128}$")
     ]
     spend_limit: Annotated[
-        str | None, _doc("The most this key may ever spend: a decimal string of CPC.", "100.0")
+        str | None,
+        _text("The most this key may ever spend: a decimal string of CPC.", "100.0", _AMOUNT),
     ] = None
 
 
 class ArtifactParams(Params, frozen=True, kw_only=True):
     """One artifact."""
 
-    sha256: Annotated[str, _doc("SHA-256 of its bytes: 64 hex digits.", "ab" * 32)]
+    sha256: Annotated[
+        str, _text("SHA-256 of its bytes, in hex.", "ab" * 32, "^(0x)?[0-9A-Fa-f]{64}$")
+    ]
 
     def __post_init__(self) -> None:
         name = self.sha256.lower().removeprefix("0x")
         _put(self, "sha256", name, _DIGEST, "write the 64 hex digits of its SHA-256")
+
+
+def _check_key(key: str) -> None:
+    if not _VISIBLE.fullmatch(key):
+        raise InvalidInput(
+            "has characters or a length that a key cannot have",
+            field="idempotency_key",
+            remedy=f"use 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters",
+        )
 
 
 def _put(params: Params, field: str, value: str, form: re.Pattern[str], remedy: str) -> None:
@@ -191,9 +229,19 @@ def bind(kind: type[P], values: object, *, strict: bool = True) -> P:
         InvalidInput: names the field, what is wrong with it, and what it could be.
     """
     try:
-        return msgspec.convert(values, kind, strict=strict)
+        found = msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _explained(kind, str(error)) from None
+    if not strict and isinstance(values, Mapping):
+        _refuse_null(found, values)
+    return found
+
+
+def _refuse_null(found: Params, values: Mapping[str, object]) -> None:
+    """The text `null` is no way to leave something out, as msgspec takes it for."""
+    for name, value in values.items():
+        if value is not None and getattr(found, name) is None:
+            raise InvalidInput("is no value", field=name, remedy=_remedy(type(found), name))
 
 
 def _explained(kind: type[Params], text: str) -> InvalidInput:

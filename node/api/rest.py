@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from node.api.answers import MetricsText
@@ -213,11 +214,17 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        return _response(problem(MethodNotAllowed(request.method[:20], allowed)))
+        return _response(problem(MethodNotAllowed(request.method[:20], _allowed(request))))
     if error.status_code == 404:
         return _response(problem(NotFound("there is no such path", remedy="see /docs")))
     return _response(problem(InvalidRequest(str(error.detail))))
+
+
+def _allowed(request: Request) -> str:
+    """All methods of the path: each verb has a route of its own, and the router names one's."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    found = (route for route in routes if route.path_regex.fullmatch(request.url.path))
+    return ", ".join(sorted({method for route in found for method in route.methods or ()}))
 
 
 def _add_descriptions(app: Starlette) -> None:

@@ -1,9 +1,8 @@
 """The port of the API: bound first, served until cancelled, stopped gracefully."""
 
-import errno
 import socket
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import trio
 from hypercorn.config import Config
@@ -11,9 +10,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from node.api.connections import App, Connection, Patience
 from node.api.gate import Gate
-from node.errors import ConfigError
-
-BACKLOG = 512
+from node.ports import bind_api
 
 
 @dataclass(frozen=True)
@@ -42,45 +39,6 @@ class Bound(NamedTuple):
         """Address to call."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
-
-
-def bind_api(host: str, port: int) -> socket.socket:
-    """Take the port, before anything else of a node starts; port 0 takes any that is free.
-
-    Raises:
-        ConfigError: it is in use, not allowed, or the host is none of this machine.
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        return _listening(family, address)
-    except OSError as error:
-        raise _unbound(host, port, error) from error
-
-
-def _listening(family: int, address: Any) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _unbound(host: str, port: int, error: OSError) -> ConfigError:
-    remedies = {
-        errno.EADDRINUSE: "stop the program that listens there, or choose another port",
-        errno.EACCES: "choose a port above 1023",
-    }
-    reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-    return ConfigError(
-        f"port {port} on {host} {reason}",
-        field="api",
-        remedy=remedies.get(error.errno or 0, "choose an address of this machine, e.g. 127.0.0.1"),
-    )
 
 
 async def serve_api(

@@ -15,6 +15,7 @@ from node.metrics import RequestMeter
 
 if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
     from node.api.accounts import Accounts
+    from node.settlement.withdrawals import Withdrawals
 
 DAY_S = 86400
 MAX_WAITS = 192
@@ -29,6 +30,8 @@ class Service:
     market_role: Market | None = None
     key_ring: "Accounts | None" = None
     """API keys; without them only the local account can spend."""
+    till: "Withdrawals | None" = None
+    """Where customers take their money out."""
     local_account: str | None = None
     """Address that unauthenticated requests from this machine spend from (devnet only)."""
     max_deadline_s: int = 7 * DAY_S
@@ -61,3 +64,11 @@ class Service:
         if self.key_ring is None:
             raise Unavailable("this node has no API keys", remedy="ask its operator")
         return self.key_ring
+
+    @property
+    def withdrawals(self) -> "Withdrawals":
+        """Where money goes out; raises NotAMarket or Unavailable where none does."""
+        self.market  # noqa: B018 - it raises
+        if self.till is None:
+            raise Unavailable("this node pays nothing out", remedy="ask its operator")
+        return self.till

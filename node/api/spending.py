@@ -81,6 +81,15 @@ class SpendingLimits:
         finally:
             self._running.discard(mark or b"")
 
+    def refuse_limited(self, key: bytes) -> None:
+        """Raise NotAllowed if the key has a limit: whoever has it may spend that much, no more."""
+        if self._record(key).limit is not None:
+            raise NotAllowed(
+                "an API key with a spending limit takes nothing out",
+                field="Authorization",
+                remedy="use a key without a limit",
+            )
+
     def _record(self, key: bytes) -> KeyRecord:
         record = self._keys.get(key)
         if record is None:

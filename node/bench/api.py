@@ -6,10 +6,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
 import trio
 
-from node.bench.load import post_all, task_bodies
+from node.bench.load import get, post_all, task_bodies
 from node.bench.processes import cpu_s, resident_mib
 from node.bench.report import Report, Row, median, quantile, report
 from node.devnet.network import Devnet, DevnetOptions, open_devnet
@@ -70,14 +69,13 @@ async def _slow_down(devnet: Devnet) -> None:
     """Start the market again on a disk whose syncs take longer."""
     seat = devnet.layout.market
     await devnet.nodes["market"].stop()
-    devnet.nodes["market"] = SlowNode(seat.name, ["run", "--config", str(seat.config)], seat.log)
+    devnet.nodes["market"] = SlowNode(seat.name, [str(seat.config)], seat.log)
     await devnet.nodes["market"].start()
 
 
 async def _syncs(url: str) -> float:
     """The market's own count of synced writes."""
-    async with httpx.AsyncClient() as http:
-        text = (await http.get(f"{url}/metrics")).text
+    text = (await get(url, "/metrics")).decode()
     return float(text.partition("\ntmnode_database_syncs_total ")[2].partition("\n")[0])
 
 

@@ -17,6 +17,11 @@ class Connection:
         self._stream = stream
         self._host = host
 
+    async def get(self, path: str) -> tuple[int, bytes]:
+        """Status and answer of a GET."""
+        await self._stream.send_all(f"GET {path} HTTP/1.1\r\nhost: {self._host}\r\n\r\n".encode())
+        return await self._answer()
+
     async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
         """Post a JSON body; returns status and answer."""
         head = (
@@ -48,12 +53,19 @@ class Connection:
         return bytes(received)
 
 
+async def get(url: str, path: str) -> bytes:
+    """The answer to one GET."""
+    host, port = _place(url)
+    async with await trio.open_tcp_stream(host, port) as stream:
+        _, answer = await Connection(stream, f"{host}:{port}").get(path)
+    return answer
+
+
 async def post_all(
     url: str, path: str, bodies: Iterable[bytes], *, clients: int
 ) -> tuple[list[float], list[bytes]]:
     """Post every body once from `clients` connections; returns seconds and answers of each."""
-    place = urlsplit(url)
-    host, port = place.hostname or "127.0.0.1", place.port or 80
+    host, port = _place(url)
     waiting: Iterator[bytes] = iter(bodies)
     seconds: list[float] = []
     answers: list[bytes] = []
@@ -91,3 +103,8 @@ def task_bodies(count: int, label: str, size: int, iterations: int, reward: str)
         ).encode()
         for number in range(count)
     ]
+
+
+def _place(url: str) -> tuple[str, int]:
+    place = urlsplit(url)
+    return place.hostname or "127.0.0.1", place.port or 80

@@ -1,6 +1,6 @@
-"""A disk on which a sync takes longer: a store for one process, and `tmnode` on such a store.
+"""A disk on which a sync takes longer: a store for one process, and a node on such a store.
 
-`python -m node.bench.slow_disk MILLISECONDS ARGUMENTS…` is `tmnode ARGUMENTS…` with every synced
+`python -m node.bench.slow_disk MILLISECONDS FILE` is `tmnode run --config FILE` with every synced
 write so much slower, to show what a rate that was measured on a fast disk is worth on a slow one.
 """
 
@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import trio
+
+from node import app
+from node.config import load_config
 from storage import leveldb
 from storage.store import Batch, KeyValueStore
 
@@ -44,11 +48,8 @@ class SlowStore:
         self._inner.close()
 
 
-def _main(milliseconds: str, *arguments: str) -> None:
-    """Run the command line with the store of `node.app` slowed down."""
-    from node import app
-    from node.cli.main import main
-
+def _run(milliseconds: str, file: str) -> None:
+    """Run a node with the store that `node.app` opens slowed down."""
     open_leveldb = leveldb.open_leveldb
 
     @contextmanager
@@ -57,9 +58,8 @@ def _main(milliseconds: str, *arguments: str) -> None:
             yield SlowStore(store, float(milliseconds) / 1000)
 
     vars(app)["open_leveldb"] = open_slow
-    sys.argv = ["tmnode", *arguments]
-    main()
+    trio.run(app.run, load_config(Path(file)))
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _run(*sys.argv[1:])

@@ -75,3 +75,73 @@ def storage(seconds: float, runs: int, as_json: bool) -> None:
 
     result = bench_storage(seconds, runs)
     print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1),
+    default=20.0,
+    show_default=True,
+    help="Length of the gossip.",
+)
+@click.option(
+    "--requests",
+    type=click.IntRange(1),
+    default=3000,
+    show_default=True,
+    help="Requests sent one after the other, and again many at a time.",
+)
+@click.option(
+    "--megabytes",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Size of the body fetched, in MiB.",
+)
+@click.option(
+    "--runs", type=click.IntRange(1), default=5, show_default=True, help="Bodies fetched."
+)
+@json_option
+def network(seconds: float, requests: int, megabytes: int, runs: int, as_json: bool) -> None:
+    """Gossip, requests and transfers between four real processes."""
+    from node.bench.network import bench_network
+    from node.bench.report import lines
+
+    result = trio.run(bench_network, seconds, requests, megabytes, runs)
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--iterations",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Steps of the whole task at matrix_size 1024.",
+)
+@click.option(
+    "--runs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each measurement."
+)
+@json_option
+def proofs(iterations: int, runs: int, as_json: bool) -> None:
+    """Prover and verifier of synthetic chains beside the chain itself; takes a minute."""
+    from node.bench.proofs import bench_proofs
+    from node.bench.report import lines
+
+    result = bench_proofs(runs, (1024, iterations))
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--runs", type=click.IntRange(1), default=7, show_default=True, help="Runs of each measurement."
+)
+@json_option
+def kernels(runs: int, as_json: bool) -> None:
+    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes half a minute."""
+    from node.bench.kernels import bench_kernels
+    from node.bench.report import lines
+
+    result = bench_kernels(runs)
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)

@@ -1,4 +1,4 @@
-"""`tmnode status`, `peers` and `account`: a running node, over its HTTP API."""
+"""`tmnode status` and `peers`: a running node, over its HTTP API."""
 
 import click
 
@@ -30,25 +30,6 @@ def peers(api: str | None, as_json: bool) -> None:
     print_answer(answer, table(head, rows), as_json=as_json)
 
 
-@click.command()
-@click.argument("address", required=False)
-@api_option
-@json_option
-def account(address: str | None, api: str | None, as_json: bool) -> None:
-    """Show an account at a market, by default your own."""
-    with Client(api) as client:
-        answer = client.account(address)
-    text = pairs(
-        {
-            "account": answer.address,
-            "available": f"{answer.available_cpc} CPC",
-            "reserved": f"{answer.reserved_cpc} CPC",
-            "deposit to": answer.deposit_address,
-        }
-    )
-    print_answer(answer, text, as_json=as_json)
-
-
 def _status_text(status: NodeStatus) -> str:
     about: dict[str, object] = {
         "version": status.version,
@@ -58,7 +39,10 @@ def _status_text(status: NodeStatus) -> str:
         "roles": list(status.roles),
         "uptime": f"{status.uptime_s:.0f} s",
         "peers": status.peers,
+        "ready": not status.obstacles,
         "l1 height": "no answer yet" if status.l1_height is None else status.l1_height,
         **{name.replace("_", " "): number for name, number in sorted(status.counts.items())},
     }
-    return "\n".join((pairs(about), *(f"waiting: {what}" for what in status.waiting)))
+    lines = [f"not ready: {what}" for what in status.obstacles]
+    lines += [f"waiting: {what}" for what in status.waiting if what not in status.obstacles]
+    return "\n".join((pairs(about), *lines))

@@ -7,8 +7,19 @@ import msgspec
 
 from node.cli.options import PATH, data_dir_option, json_option
 from node.cli.output import pairs, print_answer
+from node.cli.rotation import archive, rotate
 from node.cli.secrets import given_passphrase, needed_passphrase
-from node.keys import export_keys, load_keys, make_keys, restore_keys, show_keys
+from node.keys import (
+    archived_folder,
+    current_paths,
+    export_keys,
+    load_from,
+    make_keys,
+    paths_in,
+    restore_keys,
+    show_from,
+    show_keys,
+)
 
 _passphrase_file = click.option(
     "--passphrase-file", type=PATH, help="File whose first line is the passphrase."
@@ -17,12 +28,16 @@ _passphrase_file = click.option(
 
 @click.group()
 def keys() -> None:
-    """Make, show, export and restore a node's keys.
+    """Make, show, export, restore and rotate a node's keys.
 
     A node has two: Ed25519 (its peer id and its signatures on results) and secp256k1 (its L1
     account). A passphrase comes from --passphrase-file, TMNODE_PASSPHRASE_FILE, TMNODE_PASSPHRASE
     or the terminal. Keys that exist are never overwritten.
     """
+
+
+keys.add_command(rotate)
+keys.add_command(archive)
 
 
 @keys.command()
@@ -51,16 +66,21 @@ def show(data_dir: Path, as_json: bool) -> None:
 @keys.command()
 @click.argument("file", type=PATH)
 @data_dir_option
+@click.option("--archived", metavar="NAME", help="Keys that the node has had, see `archive`.")
 @_passphrase_file
 @json_option
-def export(file: Path, data_dir: Path, passphrase_file: Path | None, as_json: bool) -> None:
+def export(
+    file: Path, data_dir: Path, archived: str | None, passphrase_file: Path | None, as_json: bool
+) -> None:
     """Write both keys to FILE, sealed with a passphrase.
 
     Sealed keys are exported under their own passphrase.
     """
-    sealed = show_keys(data_dir).sealed
-    passphrase = needed_passphrase(passphrase_file, new=not sealed)
-    export_keys(load_keys(data_dir, passphrase), file, passphrase)
+    paths = current_paths(data_dir)
+    if archived is not None:
+        paths = paths_in(archived_folder(data_dir, archived))
+    passphrase = needed_passphrase(passphrase_file, new=not show_from(paths).sealed)
+    export_keys(load_from(paths, passphrase), file, passphrase)
     print_answer({"file": str(file)}, f"exported to {file}", as_json=as_json)
 
 

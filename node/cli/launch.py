@@ -49,17 +49,26 @@ def run_devchain(directory: Path, listen: HostPort, block_time_s: float) -> None
 
 def verify_receipt(data: bytes, network: NetworkConfig) -> CheckedReceipt:
     """Verify a receipt; raises ReceiptInvalid, a NodeError, if it does not hold."""
-    from node.verification.receipt import Standing, verify_receipt
+    from node.verification.receipt import result_hash_of
+    from node.verification.receipt_check import Standing, verify_receipt
 
     receipt, standing = verify_receipt(data, network)
+    workers = dict.fromkeys(result.worker_address for result in receipt.results)
+    blocks = dict.fromkeys(str(anchor.header.height) for anchor in receipt.anchors)
+    outputs = [output for job in receipt.jobs for output in job.manifest.outputs]
+    fewest = min(len(job.verdicts) for job in receipt.jobs)
     facts = {
-        "task": receipt.result.task_id,
+        "task": receipt.task_id,
         "chain": receipt.chain_id,
-        "block": receipt.anchor.header.height,
-        "worker": receipt.result.worker_address,
-        "result_hash": receipt.result.result_hash,
-        "outputs": [f"{output.name} {output.sha256.hex()}" for output in receipt.manifest.outputs],
-        "verdicts": f"{len(receipt.verdicts)} of {receipt.draw.needed} needed",
+        "block": ", ".join(blocks),
+        "jobs": len(receipt.jobs),
+        "worker": ", ".join(workers),
+        "result_hash": result_hash_of(receipt.results).hex(),
+        "outputs": [f"{output.name} {output.sha256.hex()}" for output in outputs],
+        "verdicts": f"{fewest} of {receipt.draws[0].needed} needed",
+        "snapshots": [
+            f"{one.number} of {len(one.candidates)} validators" for one in receipt.snapshots
+        ],
     }
     return CheckedReceipt(standing is Standing.ANCHORED, standing.value, facts)
 

@@ -16,11 +16,11 @@ SUMMARIES = {
     "devchain": Entry("node.cli.devchain:devchain", "Run an L1 for development."),
     "task": Entry("node.cli.task:task", "Buy work: submit, show, list, wait, cancel, quote."),
     "receipt": Entry("node.cli.receipt:receipt", "Check a task's receipt down to the block."),
-    "keys": Entry("node.cli.keys:keys", "Make, show, export and restore a node's keys."),
+    "keys": Entry("node.cli.keys:keys", "Make, show, export, restore and rotate a node's keys."),
     "config": Entry("node.cli.config:config", "Check and show configuration files."),
     "status": Entry("node.cli.door:status", "Show what a running node is doing."),
     "peers": Entry("node.cli.door:peers", "List the nodes that a running node knows."),
-    "account": Entry("node.cli.door:account", "Show your account at a market."),
+    "account": Entry("node.cli.account:account", "Your account at a market: show, withdraw, key."),
     "bench": Entry("node.cli.bench:bench", "Measure tasks and the API on this machine."),
     "version": Entry("node.cli.version:version", "Show the version."),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from node.keys import PassphraseNeeded, find_passphrase, read_passphrase
+from node.keys import PassphraseNeeded, find_passphrase, read_passphrase, show_keys
 
 
 def given_passphrase(file: Path | None) -> str | None:
@@ -26,3 +26,8 @@ def needed_passphrase(file: Path | None, *, new: bool) -> str:
         raise PassphraseNeeded("a passphrase is needed", remedy=remedy)
     text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
     return text
+
+
+def passphrase_for(data_dir: Path, file: Path | None) -> str | None:
+    """The passphrase of a data directory's keys; None if they are not sealed."""
+    return needed_passphrase(file, new=False) if show_keys(data_dir).sealed else None

@@ -54,7 +54,9 @@ def tasks_text(page: answers.ListAnswer) -> str:
         (t.task_id, t.challenge_type, t.status, t.phase, t.reward, moment(t.created_at))
         for t in page.tasks
     )
-    return f"{table(head, rows)}\n{len(page.tasks)} of {page.total}, from {page.offset}"
+    more = "" if page.cursor is None else f"; more with --cursor {page.cursor}"
+    place = f", from {page.offset}" if page.offset else ""
+    return f"{table(head, rows)}\n{len(page.tasks)} of {page.total}{place}{more}"
 
 
 def follow(client: Client, task_id: str, *, until: str, timeout_s: float) -> answers.TaskAnswer:

@@ -31,14 +31,23 @@ def show(task_id: str, api: str | None, as_json: bool) -> None:
     "--limit", type=click.IntRange(1, MAX_PAGE), default=20, show_default=True, help="How many."
 )
 @click.option("--offset", type=click.IntRange(0), default=0, help="How many to skip.")
+@click.option("--cursor", help="Go on after an earlier page, whatever has happened meanwhile.")
 @api_option
 @json_option
 def list_tasks(
-    status: str | None, kind: str | None, limit: int, offset: int, api: str | None, as_json: bool
+    status: str | None,
+    kind: str | None,
+    limit: int,
+    offset: int,
+    cursor: str | None,
+    api: str | None,
+    as_json: bool,
 ) -> None:
     """List tasks, newest first."""
     with Client(api) as client:
-        answer = client.tasks(status=status, challenge_type=kind, limit=limit, offset=offset)
+        answer = client.tasks(
+            status=status, challenge_type=kind, limit=limit, offset=offset, cursor=cursor
+        )
     print_answer(answer, tasks_text(answer), as_json=as_json)
 
 

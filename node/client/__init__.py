@@ -1,8 +1,8 @@
 """A typed client of a node's HTTP API, for the command line, the demo and anybody's scripts.
 
 `calls` are the requests as data, `replies` reads what comes back, `following` decides when to ask
-again about a task, `http` is what both clients share; `Client` blocks, `AsyncClient` runs under
-trio.
+again about a task, `signing` asks for an API key, `http` is what both clients share; `Client`
+blocks, `AsyncClient` runs under trio.
 """
 
 from node.client.blocking import Client

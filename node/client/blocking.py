@@ -2,17 +2,21 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
 from node.api import answers
 from node.client import calls
-from node.client.calls import Call
+from node.client.calls import WITHDRAWAL_POLL_S, Call
 from node.client.following import Goal
 from node.client.http import client_settings, explained, request_of
 from node.client.replies import read_reply
+from node.client.signing import key_request
 from node.market.views import NodeStatus
+
+if TYPE_CHECKING:  # only who makes an API key needs the curve
+    from node.l1.keys import AccountKey
 
 _T = TypeVar("_T")
 
@@ -103,6 +107,29 @@ class Client:
     def account(self, address: str | None = None) -> answers.AccountAnswer:
         """Show an account, by default the caller's own."""
         return self.ask(calls.account(address))
+
+    def withdraw(
+        self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
+    ) -> answers.WithdrawalAnswer:
+        """Take `amount` CPC out; the same key again is the same withdrawal, as it is by then.
+
+        Looks again for up to `wait_s` seconds while it is `pending`.
+        """
+        call = calls.withdraw(amount, idempotency_key=idempotency_key)
+        deadline = time.monotonic() + wait_s
+        answer = self.ask(call)
+        while answer.status == "pending" and time.monotonic() < deadline:
+            time.sleep(WITHDRAWAL_POLL_S)
+            answer = self.ask(call)
+        return answer
+
+    def create_key(
+        self, account: "AccountKey", chain_id: str, spend_limit: str | None = None
+    ) -> answers.KeyAnswer:
+        """Make an API key for the account; `spend_limit` CPC is the most it may ever spend."""
+        given = self.ask(calls.challenge(account.address))
+        request = key_request(account, chain_id, given.challenge, spend_limit)
+        return self.ask(calls.create_key(request))
 
     def status(self) -> NodeStatus:
         """What the node is doing."""

@@ -15,6 +15,8 @@ from node.market.views import NodeStatus
 ANSWER_S = 40.0
 """Seconds: a little more than the node gives itself."""
 WAIT_MARGIN_S = 10.0
+WITHDRAWAL_POLL_S = 0.5
+"""Seconds between looks at a withdrawal: a block takes longer."""
 
 _T = TypeVar("_T")
 
@@ -109,6 +111,28 @@ def account(address: str | None = None) -> Call[answers.AccountAnswer]:
     """Show an account, by default the caller's own."""
     query = {"address": address} if address is not None else {}
     return Call(verb="GET", path="/account", answer=answers.AccountAnswer, query=query)
+
+
+def withdraw(amount: str, *, idempotency_key: str) -> Call[answers.WithdrawalAnswer]:
+    """Take `amount` CPC out; the same key again is the same withdrawal, as it is by then."""
+    return Call(
+        verb="POST",
+        path="/account/withdraw",
+        answer=answers.WithdrawalAnswer,
+        body={"amount": amount},
+        headers={"Idempotency-Key": idempotency_key},
+    )
+
+
+def challenge(address: str) -> Call[answers.ChallengeAnswer]:
+    """Get something for the owner of `address` to sign."""
+    body = {"address": address}
+    return Call(verb="POST", path="/account/challenge", answer=answers.ChallengeAnswer, body=body)
+
+
+def create_key(request: Mapping[str, Any]) -> Call[answers.KeyAnswer]:
+    """Hand a signed challenge in; the members are those of `node.api.params.CreateKeyParams`."""
+    return Call(verb="POST", path="/account/keys", answer=answers.KeyAnswer, body=request)
 
 
 def status() -> Call[NodeStatus]:

@@ -1,18 +1,22 @@
 """The client for trio tasks: the same calls as `node.client.blocking`."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import trio
 
 from node.api import answers
 from node.client import calls
-from node.client.calls import Call
+from node.client.calls import WITHDRAWAL_POLL_S, Call
 from node.client.following import Goal
 from node.client.http import client_settings, explained, request_of
 from node.client.replies import read_reply
+from node.client.signing import key_request
 from node.market.views import NodeStatus
+
+if TYPE_CHECKING:  # only who makes an API key needs the curve
+    from node.l1.keys import AccountKey
 
 _T = TypeVar("_T")
 
@@ -99,6 +103,29 @@ class AsyncClient:
     async def account(self, address: str | None = None) -> answers.AccountAnswer:
         """Show an account, by default the caller's own."""
         return await self.ask(calls.account(address))
+
+    async def withdraw(
+        self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
+    ) -> answers.WithdrawalAnswer:
+        """Take `amount` CPC out; the same key again is the same withdrawal, as it is by then.
+
+        Looks again for up to `wait_s` seconds while it is `pending`.
+        """
+        call = calls.withdraw(amount, idempotency_key=idempotency_key)
+        deadline = trio.current_time() + wait_s
+        answer = await self.ask(call)
+        while answer.status == "pending" and trio.current_time() < deadline:
+            await trio.sleep(WITHDRAWAL_POLL_S)
+            answer = await self.ask(call)
+        return answer
+
+    async def create_key(
+        self, account: "AccountKey", chain_id: str, spend_limit: str | None = None
+    ) -> answers.KeyAnswer:
+        """Make an API key for the account; `spend_limit` CPC is the most it may ever spend."""
+        given = await self.ask(calls.challenge(account.address))
+        request = key_request(account, chain_id, given.challenge, spend_limit)
+        return await self.ask(calls.create_key(request))
 
     async def status(self) -> NodeStatus:
         """What the node is doing."""

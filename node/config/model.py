@@ -62,10 +62,12 @@ class ProtocolSection(msgspec.Struct, frozen=True, kw_only=True):
     default_deadline_s: _Deadline = 3_600
     max_deadline_s: _Deadline = 86_400
     presence_interval_s: _Seconds = 5.0
-    max_attempts: Annotated[int, Meta(ge=1, le=65_535)] = 5
+    max_attempts: Annotated[int, Meta(ge=1, le=1_000)] = 5
     l1_confirmations: Annotated[int, Meta(ge=1, le=10_000)] = 1
     result_batch_s: _Seconds = 0.5
     max_result_batch: Annotated[int, Meta(ge=1, le=500)] = 500
+    max_jobs: Annotated[int, Meta(ge=1, le=64)] = 64
+    bar_s: _Deadline = 3_600
 
 
 class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +77,8 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     worker_bp: _BasisPoints = 2_500
     validator_bp: _BasisPoints = 1_000
     treasury_bp: _BasisPoints = 500
+    orchestrator_bp: _BasisPoints = 2_500
+    dispute_window_s: _Seconds = 5.0
     base_price: Amount = Amount(UNITS_PER_CPC // 1_000)
     price_per_tera_unit: Amount = Amount(UNITS_PER_CPC // 100)
     min_reward: Amount = Amount(UNITS_PER_CPC // 1_000)

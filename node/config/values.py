@@ -69,9 +69,21 @@ class HostPort(str):
 
 
 class Url(str):
-    """An http or https service; it may carry credentials, so print `shown`."""
+    """An http or https service; it may carry credentials, so whatever prints it gets `shown`.
+
+    The whole address is there for those who use it as text: `url + path`, `url.rstrip("/")`.
+    """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def __format__(self, spec: str) -> str:
+        return format(self.shown, spec)
 
     @classmethod
     def parse(cls, value: object) -> Self:

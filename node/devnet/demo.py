@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -20,13 +20,17 @@ from node.devnet.network import DevnetOptions, open_devnet
 from node.errors import NodeError
 from node.l1.client import HttpL1Client, L1Client
 from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
-from node.verification.receipt import Receipt, Standing, verify_receipt
+from node.verification.receipt import Receipt
+from node.verification.receipt_check import Standing, verify_receipt
 
 REWARD = "10.0"
 ANCHOR_TIMEOUT_S = 120.0
+SETTLE_TIMEOUT_S = 60.0
 PAYOUT_TIMEOUT_S = 60.0
 POLL_S = 0.25
 BASIS_POINTS = 10_000
+ROUNDED = 16
+"""Units that dividing one reward may leave over: they are burned."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -35,12 +39,15 @@ class Order(msgspec.Struct, frozen=True):
     door: str
     size: int
     iterations: int
+    chains: int = 1
+    """Independent jobs, which several workers share."""
 
     @property
     def payload(self) -> dict[str, object]:
         """The synthetic workload's payload."""
         seed = f"demo/{self.door}/{self.size}"
-        return {"seed": seed, "matrix_size": self.size, "iterations": self.iterations}
+        payload = {"seed": seed, "matrix_size": self.size, "iterations": self.iterations}
+        return payload if self.chains == 1 else {**payload, "chains": self.chains}
 
 
 ORDERS = (
@@ -52,6 +59,7 @@ ORDERS = (
     Order("JSON-RPC", 97, 30),
     Order("CLI", 128, 8),
     Order("CLI", 1024, 8),
+    Order("REST", 512, 8, chains=3),
 )
 
 
@@ -70,6 +78,7 @@ async def run_demo() -> None:
             layout = devnet.layout
             _say(f"market at {layout.market.api_url}, L1 at {layout.l1_url}")
             receipts = await _buy(layout)
+            await _wait_settled(layout, receipts)
             units = await _wait_payouts(layout, len(receipts))
             _print_money(layout, units, len(receipts))
             codes = await devnet.stop()
@@ -112,8 +121,20 @@ async def _post(order: Order, layout: Layout, client: AsyncClient, http: httpx.A
 def _verified(data: bytes, layout: Layout) -> Receipt:
     receipt, standing = verify_receipt(data, load_network(layout.network_file))
     if standing is not Standing.ANCHORED:
-        raise DemoFailed(f"the receipt of {receipt.result.task_id} is {standing.value}")
+        raise DemoFailed(f"the receipt of {receipt.task_id} is {standing.value}")
     return receipt
+
+
+async def _wait_settled(layout: Layout, receipts: Sequence[Receipt]) -> None:
+    """The customer has every output; those who worked are paid when no dispute came in time."""
+    window_s = load_network(layout.network_file).economics.dispute_window_s
+    _say(f"pay matures {window_s:g} s after each result, while it could be disputed …")
+    async with AsyncClient(layout.market.api_url) as client:
+        for receipt in receipts:
+            async for _ in client.follow(
+                receipt.task_id, until="settled", timeout_s=SETTLE_TIMEOUT_S
+            ):
+                pass
 
 
 async def _verify_on_command_line(data: bytes, layout: Layout) -> None:
@@ -148,8 +169,8 @@ async def _wait_payouts(layout: Layout, tasks: int) -> dict[str, int]:
         with trio.fail_after(PAYOUT_TIMEOUT_S):
             while not await payments.read_next(chain) or sum(payments.units.values()) < due:
                 await trio.sleep(POLL_S)
-    burned = payments.units[BURN_ADDRESS]
-    if sum(payments.units.values()) != due or burned * BASIS_POINTS != rewards * economics.burn_bp:
+    rounded = payments.units[BURN_ADDRESS] - rewards * economics.burn_bp // BASIS_POINTS
+    if sum(payments.units.values()) != due or not 0 <= rounded < tasks * ROUNDED:
         raise DemoFailed(f"the market paid {payments.units}, not {due} units in all")
     return payments.units
 
@@ -189,12 +210,14 @@ def _print_money(layout: Layout, units: Mapping[str, int], tasks: int) -> None:
 
 def _print_task(order: Order, receipt: Receipt, layout: Layout) -> None:
     names = {seat.keys.account.address: seat.name for seat in layout.seats}
-    worker = names[receipt.result.worker_address]
-    verdicts = len(receipt.verdicts)
-    height = receipt.anchor.header.height
+    workers = sorted({names[result.worker_address] for result in receipt.results})
+    verdicts = sum(len(job.verdicts) for job in receipt.jobs)
+    blocks = ", ".join(str(anchor.header.height) for anchor in receipt.anchors)
+    work = f"n={order.size:<5} T={order.iterations:<3}"
+    work += f" {order.chains} jobs" if order.chains > 1 else ""
     _say(
-        f"  {order.door:<9} n={order.size:<5} T={order.iterations:<3} by {worker},"
-        f" {verdicts} verdicts, block {height}, receipt verified offline"
+        f"  {order.door:<9} {work} by {', '.join(workers)},"
+        f" {verdicts} verdicts, block {blocks}, receipt verified offline"
     )
 
 

@@ -14,7 +14,7 @@ from node.errors import NodeError
 from node.lifetime import STOP_WITH_PARENT
 
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 5.0
+STOP_TIMEOUT_S = 20.0
 LOG_TAIL_LINES = 5
 
 

@@ -1,5 +1,6 @@
 """The two keys of a data directory, `keys/peer.json` and `keys/account.json`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from node.l1.keys import AccountKey, address_of
 from p2p.identity import Identity, peer_id_of
 
 FILES: dict[Kind, str] = {"ed25519": "peer.json", "secp256k1": "account.json"}
+NEXT = "next"
+"""Folder in `keys/` whose files count more: a rotation that has been decided (see `rotation`)."""
 
 
 class NodeKeys(NamedTuple):
@@ -53,10 +56,15 @@ def make_keys(data_dir: Path, passphrase: str | None = None, cost: Cost | None =
 
 def load_keys(data_dir: Path, passphrase: str | None = None) -> NodeKeys:
     """Read the keys; raises KeysMissing, KeyFileExposed, PassphraseNeeded and the like."""
+    return load_from(current_paths(data_dir), passphrase)
+
+
+def load_from(paths: Mapping[Kind, Path], passphrase: str | None) -> NodeKeys:
+    """Read one file for each key; raises as `load_keys`."""
     opener = Passphrase(passphrase) if passphrase is not None else None
     secrets: dict[Kind, bytes] = {}
-    for kind, path in _paths(data_dir).items():
-        secrets |= unpack_keys(_read(path, kind), opener, str(path))
+    for kind, path in paths.items():
+        secrets |= unpack_keys(read_key_file(path, kind), opener, str(path))
     return _keys(secrets)
 
 
@@ -69,7 +77,12 @@ def load_or_make_keys(data_dir: Path, passphrase: str | None = None) -> NodeKeys
 
 def show_keys(data_dir: Path) -> KeysView:
     """Read the public halves, for which no passphrase is needed."""
-    files = {kind: _read(path, kind) for kind, path in _paths(data_dir).items()}
+    return show_from(current_paths(data_dir))
+
+
+def show_from(paths: Mapping[Kind, Path]) -> KeysView:
+    """Read the public halves in one file for each key."""
+    files = {kind: read_key_file(path, kind) for kind, path in paths.items()}
     peer, account = (bytes.fromhex(files[kind].public[kind]) for kind in FILES)
     return KeysView(
         peer_id=peer_id_of(peer),
@@ -111,11 +124,22 @@ def _store(keys: NodeKeys, data_dir: Path, passphrase: str | None, cost: Cost | 
     write_directory(keys_directory(data_dir), contents)
 
 
-def _paths(data_dir: Path) -> dict[Kind, Path]:
-    return {kind: keys_directory(data_dir) / name for kind, name in FILES.items()}
+def paths_in(folder: Path) -> dict[Kind, Path]:
+    """The files of a folder."""
+    return {kind: folder / name for kind, name in FILES.items()}
 
 
-def _read(path: Path, kind: Kind) -> KeyFile:
+def current_paths(data_dir: Path) -> dict[Kind, Path]:
+    """The files that hold a data directory's keys now."""
+    decided, folder = paths_in(keys_directory(data_dir) / NEXT), keys_directory(data_dir)
+    return {
+        kind: decided[kind] if decided[kind].exists() else path
+        for kind, path in paths_in(folder).items()
+    }
+
+
+def read_key_file(path: Path, kind: Kind) -> KeyFile:
+    """Read a file that holds a key of the kind alone; raises KeyFileCorrupt and the like."""
     file = parse_file(read_private(path), str(path))
     if set(file.public) != {kind}:
         raise KeyFileCorrupt(f"does not hold the {kind} key alone", field=str(path))

@@ -16,7 +16,8 @@ import trio
 from node.errors import NotFound
 from node.market.changes import ChangeLog
 from node.market.listing import Line, TaskIndex
-from node.market.tasks import OutcomeRecord, TaskRecord
+from node.market.outcomes import OutcomeRecord
+from node.market.tasks import TaskRecord
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -37,8 +38,8 @@ class TaskBoard:
 
     def __init__(self, db: Database, changes: ChangeLog) -> None:
         self.changes = changes
-        self._tasks = Table(db, "tasks", TaskRecord)
-        self._outcomes = Table(db, "outcomes", OutcomeRecord)
+        self._tasks = Table(db, "tasks", TaskRecord, version=2)
+        self._outcomes = Table(db, "outcomes", OutcomeRecord, version=2)
         self._index = TaskIndex()
         self._watchers: dict[str, trio.Event] = {}
         self._unannounced: dict[str, TaskRecord] = {}

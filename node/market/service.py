@@ -17,7 +17,6 @@ import msgspec
 from gpu.errors import PayloadError
 from gpu.workloads import KINDS, WORKLOADS
 from gpu.workloads.base import Workload
-from node.amounts import Amount
 from node.config import NetworkConfig
 from node.errors import (
     Conflict,
@@ -25,29 +24,19 @@ from node.errors import (
     InvalidInput,
     NotAllowed,
     NotFound,
+    Overloaded,
     TaskTooLarge,
-    Unavailable,
     WorkloadUnavailable,
 )
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.quote import check_reward, price
-from node.market.tasks import OutcomeRecord, TaskRecord, refunded
-from node.market.views import (
-    AccountView,
-    NewTask,
-    OutputView,
-    Problem,
-    Quote,
-    ResultView,
-    TaskPage,
-    TaskView,
-    WorkerShare,
-)
-from node.settlement import accounts
+from node.market.showing import account_view, task_view
+from node.market.snapshots import SnapshotLog
+from node.market.tasks import TaskRecord, refunded
+from node.market.views import AccountView, NewTask, Quote, TaskPage, TaskView
 from node.settlement.transfer import TransferSettlement
 from node.verification.anchors import AnchorBook
-from node.verification.statements import addresses_of
 from node.workloads import limits_of
 from p2p.encoding import tagged, text
 from storage.artifacts import ArtifactStore
@@ -75,6 +64,7 @@ class MarketService:
         settlement: TransferSettlement,
         deposit_address: str,
         anchors: AnchorBook,
+        snapshots: SnapshotLog,
         artifacts: ArtifactStore,
         network: NetworkConfig,
         max_open_tasks: int,
@@ -86,6 +76,7 @@ class MarketService:
         self._settlement = settlement
         self._deposit_address = deposit_address
         self._anchors = anchors
+        self._snapshots = snapshots
         self._artifacts = artifacts
         self._network = network
         self._max_open_tasks = max_open_tasks
@@ -102,16 +93,19 @@ class MarketService:
         """Price a piece of work without buying it."""
         workload, parameters = self._parse(challenge_type, payload)
         economics = self._network.economics
+        jobs = workload.plan(parameters)
+        work_units = jobs * workload.work_units(parameters)
         return Quote(
             challenge_type=challenge_type,
             price=price(
-                workload.work_units(parameters),
+                work_units,
                 base=economics.base_price,
                 per_tera=economics.price_per_tera_unit,
                 least=economics.min_reward,
             ),
-            work_units=workload.work_units(parameters),
-            check_units=workload.check_units(parameters),
+            jobs=jobs,
+            work_units=work_units,
+            check_units=jobs * workload.check_units(parameters),
             max_deadline_s=self._network.protocol.max_deadline_s,
         )
 
@@ -168,11 +162,13 @@ class MarketService:
         await self._db.flushed()
         return self._view(ended)
 
-    def end(self, record: TaskRecord, code: str, reason: str) -> TaskRecord:
-        """Stage the end of an open task without a result, and its refund."""
-        batch = Batch()
+    def end(
+        self, record: TaskRecord, code: str, reason: str, batch: Batch | None = None
+    ) -> TaskRecord:
+        """Stage the end of an open task without a result, and its refund; `batch` may hold more."""
+        batch = Batch() if batch is None else batch
         ended = refunded(record, code, reason)
-        self._settlement.refund(batch, record.task_id, self._now_ms())
+        self._settlement.rewards.refund(batch, record.task_id, self._now_ms())
         self._board.put(batch, ended)
         self._db.stage(batch)
         self._board.announce(record.task_id)
@@ -181,22 +177,18 @@ class MarketService:
     def receipt(self, task_id: str) -> bytes:
         """The canonical JSON of the receipt of an anchored task."""
         record, outcome = self._board.get(task_id), self._board.outcome(task_id)
-        if outcome is None or record.phase != "anchored":
+        if outcome is None or record.phase not in ("anchored", "settled"):
             raise Conflict(
                 f"the task is {record.phase}: its receipt is not complete yet",
                 field="task_id",
                 remedy="ask again when its phase is anchored",
             )
-        return self._anchors.receipt(outcome)
+        return self._anchors.receipt(outcome, self._snapshots.find)
 
     def account(self, address: str) -> AccountView:
         """Show an account."""
-        return AccountView(
-            address=address,
-            available=Amount(self._settlement.ledger.balance(accounts.customer(address))),
-            reserved=Amount(self._reserved(address)),
-            deposit_address=self._deposit_address,
-        )
+        reserved = sum(one.reward for one in self._board.open_tasks() if one.account == address)
+        return account_view(self._settlement.ledger, address, reserved, self._deposit_address)
 
     def artifact(self, sha256_hex: str) -> Path:
         """Path of an output's file."""
@@ -212,7 +204,7 @@ class MarketService:
 
     def _admit(self, task: NewTask, account: str, key: str, request: bytes) -> TaskRecord:
         if self._board.open_count >= self._max_open_tasks:
-            raise Unavailable("the market is full", remedy="try again in a few seconds")
+            raise Overloaded("the market is full", remedy="try again in a few seconds")
         quote = self.quote(task.challenge_type, task.payload)
         highest = self._network.economics.max_reward
         check_reward(task.reward, quoted=quote.price, highest=highest)
@@ -228,11 +220,12 @@ class MarketService:
             reward=task.reward,
             created_ms=now_ms,
             deadline_ms=self._deadline_ms(task.deadline_s, now_ms),
+            jobs=quote.jobs,
             work_units=quote.work_units,
         )
         batch = Batch()
         try:
-            self._settlement.reserve(batch, record.task_id, account, record.reward, now_ms)
+            self._settlement.rewards.reserve(batch, record.task_id, account, record.reward, now_ms)
         except InsufficientFunds as error:
             raise InsufficientFunds(error.message, field="reward", remedy=error.remedy) from error
         self._board.put(batch, record)
@@ -285,41 +278,9 @@ class MarketService:
         ).digest()
         return str(UUID(bytes=digest[:16]))
 
-    def _reserved(self, address: str) -> int:
-        return sum(task.reward for task in self._board.open_tasks() if task.account == address)
-
     def _view(self, record: TaskRecord) -> TaskView:
         outcome = self._board.outcome(record.task_id) if record.status == "completed" else None
-        failed = record.phase == "refunded"
-        return TaskView(
-            task_id=record.task_id,
-            challenge_type=record.kind,
-            status=record.status,
-            phase=record.phase,
-            reward=record.reward,
-            created_at_ms=record.created_ms,
-            deadline_ms=record.deadline_ms,
-            payload=msgspec.json.decode(record.payload),
-            account=record.account,
-            epoch=record.epoch,
-            error=Problem(record.error_code, record.error_text) if failed else None,
-            result=_result_view(outcome) if outcome else None,
-        )
-
-
-def _result_view(outcome: OutcomeRecord) -> ResultView:
-    result = outcome.result
-    return ResultView(
-        result_hash=result.result_hash,
-        worker_address=result.worker_address,
-        completed_at_ms=outcome.completed_ms,
-        outputs=tuple(
-            OutputView(output.name, output.sha256.hex(), output.size)
-            for output in outcome.manifest.outputs
-        ),
-        workers=(WorkerShare(result.worker_address, 1),),
-        validators=addresses_of(outcome.draw, outcome.verdicts),
-    )
+        return task_view(record, outcome)
 
 
 def _key_of(account: str, key: str) -> bytes:

@@ -1,12 +1,13 @@
-"""The life of a task at its market: records, and the only ways from one state to the next.
+"""The life of a task at its market: the record, and the only ways from one state to the next.
 
-    queued ─→ leased ─→ verified ─→ anchored
-      │ ↑        │
-      │ └────────┘ the lease ran out or failed: the next epoch
-      └──────────┴─→ refunded (cancelled, deadline passed, every epoch failed)
+    queued ─→ leased ─→ verified ─→ anchored ─→ settled
+      │ ↑       │ ↺ seats filled anew  │ paid     ↑
+      │ └───────┤ the next epoch       └──────────┘ anchored
+      └─────────┴─→ refunded (cancelled, deadline passed, every epoch failed)
 
-`status` is what the customer sees, `phase` where the task is. Every function returns a new record
-or raises Conflict; money moves in the caller's batch beside it.
+`status` is what the customer sees, `phase` where the task is. A task is settled once it is anchored
+and paid, in whatever order. Every function returns a new record or raises Conflict; money moves in
+the caller's batch beside it.
 """
 
 from typing import Literal
@@ -15,9 +16,9 @@ import msgspec
 
 from node.amounts import Amount
 from node.errors import Conflict
-from node.verification.statements import ComputeResult, Draw, Manifest, Verdict
+from node.verification.draws import JOB_STRIDE, MAX_PASSED, Draw, Pass
 
-Phase = Literal["queued", "leased", "verified", "anchored", "refunded"]
+Phase = Literal["queued", "leased", "verified", "anchored", "settled", "refunded"]
 Status = Literal["pending", "in_progress", "completed", "failed"]
 
 STATUS_OF: dict[Phase, Status] = {
@@ -25,6 +26,7 @@ STATUS_OF: dict[Phase, Status] = {
     "leased": "in_progress",
     "verified": "completed",
     "anchored": "completed",
+    "settled": "completed",
     "refunded": "failed",
 }
 OPEN_PHASES: frozenset[Phase] = frozenset({"queued", "leased"})
@@ -45,16 +47,25 @@ class TaskRecord(msgspec.Struct, frozen=True):
     reward: Amount
     created_ms: int
     deadline_ms: int
+    jobs: int = 1
+    """Parts that the work is planned in."""
     work_units: int = 0
-    """Multiply-adds of the work."""
+    """Multiply-adds of the whole work."""
     phase: Phase = "queued"
     epoch: int = 0
     """0 before the first lease; raised by each lease."""
     draw: Draw | None = None
+    """Of the running lease, or of the one that led to the result."""
+    passed: tuple[Pass, ...] = ()
+    """Validators passed over so far, in all epochs, at most `MAX_PASSED`."""
     orchestrator: str = ""
-    """Peer id of the validator that holds the lease."""
+    """Peer id of the validator that holds the lease, or held it when the task completed."""
     lease_until_ms: int = 0
     failed_orchestrators: tuple[str, ...] = ()
+    pay_due_ms: int = 0
+    """When the pay of a completed task matures."""
+    paid: bool = False
+    """It has matured."""
     error_code: str = ""
     error_text: str = ""
 
@@ -64,24 +75,15 @@ class TaskRecord(msgspec.Struct, frozen=True):
         return STATUS_OF[self.phase]
 
 
-class OutcomeRecord(msgspec.Struct, frozen=True):
-    """What completed a task: kept apart, since only its receipt needs all of it."""
-
-    result: ComputeResult
-    manifest: Manifest
-    draw: Draw
-    verdicts: tuple[Verdict, ...]
-    completed_ms: int
-    batch: str = ""
-    """Batch id once the result is anchored."""
-    index: int = 0
-    """Leaf of the batch."""
+def has_attempts_left(task: TaskRecord, max_attempts: int) -> bool:
+    """Whether a further epoch's attempts still have numbers of their own, see `nonce_of`."""
+    return (task.epoch + 2) * max_attempts < JOB_STRIDE
 
 
 def leased(task: TaskRecord, draw: Draw, orchestrator: str) -> TaskRecord:
     """Lease a queued task for the draw's epoch until the draw expires."""
     _require(task, "queued")
-    if draw.epoch != task.epoch + 1 or draw.task_id != task.task_id:
+    if (draw.epoch, draw.redraw, draw.task_id) != (task.epoch + 1, 0, task.task_id):
         raise Conflict("the draw is not the next epoch of this task")
     return msgspec.structs.replace(
         task,
@@ -93,7 +95,18 @@ def leased(task: TaskRecord, draw: Draw, orchestrator: str) -> TaskRecord:
     )
 
 
-def unleased(task: TaskRecord, reason: str, *, failed: bool = True) -> TaskRecord:
+def redrawn(task: TaskRecord, draw: Draw) -> TaskRecord:
+    """Fill seats of the running epoch anew: the lease and its holder stay."""
+    known = require_lease(task, draw.epoch, task.orchestrator)
+    about = (known.task_id, known.redraw + 1, known.expires_ms, known.seats[0])
+    if about != (draw.task_id, draw.redraw, draw.expires_ms, draw.seats[0]):
+        raise Conflict("the draw is not the next one of this epoch")
+    return msgspec.structs.replace(task, draw=draw, passed=draw.passed)
+
+
+def unleased(
+    task: TaskRecord, reason: str, *, failed: bool = True, passed: Pass | None = None
+) -> TaskRecord:
     """Give a lease up: one that `failed` leads to another orchestrator where there is one."""
     _require(task, "leased")
     failures = (*task.failed_orchestrators, task.orchestrator)
@@ -104,22 +117,41 @@ def unleased(task: TaskRecord, reason: str, *, failed: bool = True) -> TaskRecor
         orchestrator="",
         lease_until_ms=0,
         failed_orchestrators=failures if failed else task.failed_orchestrators,
+        passed=logged(task.passed, passed) if passed else task.passed,
         error_text=reason,
     )
 
 
-def verified(task: TaskRecord, epoch: int) -> TaskRecord:
-    """The quorum found the result of this epoch valid."""
+def require_lease(task: TaskRecord, epoch: int, orchestrator: str) -> Draw:
+    """The running lease's draw; raises Conflict unless it is this epoch's and this holder's."""
     _require(task, "leased")
-    if epoch != task.epoch:
+    if task.draw is None or epoch != task.epoch:
         raise Conflict(f"epoch {epoch} is superseded by epoch {task.epoch}")
-    return msgspec.structs.replace(task, phase="verified", error_text="", error_code="")
+    if orchestrator != task.orchestrator:
+        raise Conflict("the lease is another orchestrator's: superseded")
+    return task.draw
+
+
+def verified(task: TaskRecord, epoch: int, orchestrator: str, pay_due_ms: int) -> TaskRecord:
+    """A quorum found the result of every job valid; the pay matures at `pay_due_ms`."""
+    require_lease(task, epoch, orchestrator)
+    return msgspec.structs.replace(
+        task, phase="verified", pay_due_ms=pay_due_ms, error_text="", error_code=""
+    )
 
 
 def anchored(task: TaskRecord) -> TaskRecord:
-    """The result is under a transaction in a block."""
+    """Every job's result is under a transaction in a block."""
     _require(task, "verified")
-    return msgspec.structs.replace(task, phase="anchored")
+    return msgspec.structs.replace(task, phase="settled" if task.paid else "anchored")
+
+
+def paid(task: TaskRecord) -> TaskRecord:
+    """The pay has matured."""
+    if task.phase not in ("verified", "anchored") or task.paid:
+        raise Conflict(f"the task is {task.phase}, and is not to be paid", field="task_id")
+    phase: Phase = "settled" if task.phase == "anchored" else task.phase
+    return msgspec.structs.replace(task, phase=phase, paid=True)
 
 
 def refunded(task: TaskRecord, code: str, reason: str) -> TaskRecord:
@@ -131,6 +163,11 @@ def refunded(task: TaskRecord, code: str, reason: str) -> TaskRecord:
     return msgspec.structs.replace(
         task, phase="refunded", lease_until_ms=0, error_code=code, error_text=reason
     )
+
+
+def logged(log: tuple[Pass, ...], *more: Pass) -> tuple[Pass, ...]:
+    """The log of those passed over with more of them; the first make place for the last."""
+    return (*log, *more)[-MAX_PASSED:]
 
 
 def _require(task: TaskRecord, phase: Phase) -> None:

@@ -17,6 +17,8 @@ class Quote(msgspec.Struct, frozen=True):
     challenge_type: str
     price: Amount
     """The least reward that is taken, units of 10^-18 CPC."""
+    jobs: int
+    """Parts that the work is planned in, each for one worker."""
     work_units: int
     """Multiply-adds of the work itself."""
     check_units: int
@@ -42,6 +44,14 @@ class WorkerShare(msgspec.Struct, frozen=True):
     jobs: int
 
 
+class CheckShare(msgspec.Struct, frozen=True):
+    """One validator's part in the checking of a task."""
+
+    address: str
+    checks: int
+    """Signed verdicts about any of its attempts."""
+
+
 class OutputView(msgspec.Struct, frozen=True):
     """One output of a task, to be fetched by its digest."""
 
@@ -56,11 +66,18 @@ class ResultView(msgspec.Struct, frozen=True):
     result_hash: str
     """Hex without prefix; the REST door prints it with 0x."""
     worker_address: str
+    """Whoever did most of the jobs."""
     completed_at_ms: int
+    pay_due_ms: int
+    """When those who did the work are paid; the customer has the output at once."""
     outputs: tuple[OutputView, ...]
     workers: tuple[WorkerShare, ...]
     validators: tuple[str, ...]
     """Addresses of the validators whose verdicts carry the result."""
+    orchestrator: str
+    """Address of the validator that saw the task through."""
+    checks: tuple[CheckShare, ...]
+    """What the validators are paid by."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -84,6 +101,7 @@ class TaskView(msgspec.Struct, frozen=True):
     payload: Mapping[str, object]
     account: str
     epoch: int
+    jobs: int
     error: Problem | None = None
     result: ResultView | None = None
 
@@ -135,6 +153,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """Numbers of things by name, e.g. tasks by phase, jobs running, payouts waiting."""
     waiting: tuple[str, ...] = ()
     """Sentences: what waits for what."""
+    obstacles: tuple[str, ...] = ()
+    """Those of them that keep the node from its work: it is not ready."""
 
 
 class Node(Protocol):

@@ -1,6 +1,9 @@
 """The roles of a node: they carry messages between peers and the rules, and decide nothing.
 
-`presence` every node has. `market` leases tasks and takes results. A validator is two things:
-`orchestrator` runs the attempts of the tasks leased to it and `submitter` puts their results on
-the L1, `checker` sits in quorums. `worker` computes.
+`presence` every node has.
+
+A market leases tasks (`lessor`), publishes whom it draws from (`publishing`) and takes results
+(`market`). A validator is three things: `orchestrator` has the jobs of the tasks leased to it done,
+`submitter` puts their results on the L1, `checker` sits in quorums; it acts on draws that pass
+`admission`, by the `snapshots` that it knows. A `worker` computes and opens what it committed to.
 """

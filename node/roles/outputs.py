@@ -19,6 +19,7 @@ from storage.errors import ArtifactFailed
 OUTPUT = "output"
 """Bulk transfer of an output that an orchestrator holds; argument: its SHA-256."""
 FETCH_TIMEOUT_S = 300.0
+"""For one output of a result."""
 CHUNK_BYTES = 1 << 20
 
 

@@ -1,5 +1,6 @@
 """Telling who we are and learning who the others are."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -12,10 +13,16 @@ from p2p.messages import Message
 from p2p.network import Network, Received
 
 HELLO_TIMEOUT_S = 5.0
+"""For a new peer to answer with its presence."""
 MAX_ADDRESSES = 16
 """Own addresses that are announced: a machine may have more than a message takes."""
 MAX_APPROACHES = 16
 """Peers dialled at a time because we heard of them; those not tried are heard of again."""
+
+MAX_TRIED = 4
+"""Addresses of one peer that are tried."""
+WANTED_S = 30.0
+"""How long a peer that we heard of is redialled when it is lost; it is heard of again."""
 
 
 class PresenceRole:
@@ -61,24 +68,27 @@ class PresenceRole:
         self, received: trio.MemoryReceiveChannel[Received], nursery: trio.Nursery
     ) -> None:
         async for sender, message in received:
-            if isinstance(message, Presence) and self._directory.learn(sender, message):
-                address = self._address_to_dial(sender, message)
-                if address:
-                    self._approached.add(sender)
-                    nursery.start_soon(self._approach, sender, address)
+            if not isinstance(message, Presence) or not self._directory.learn(sender, message):
+                continue
+            if self._is_to_be_dialled(sender):
+                self._approached.add(sender)
+                nursery.start_soon(self._approach, sender, message.addresses)
 
-    def _address_to_dial(self, peer_id: str, presence: Presence) -> str:
-        """Its own address, if we only heard of it. One of the two dials, or they would cross."""
+    def _is_to_be_dialled(self, peer_id: str) -> bool:
+        """Whether we only heard of it. One of the two dials, or they would cross."""
         if self._directory.is_connected(peer_id) or self._network.peer_id > peer_id:
-            return ""
-        if peer_id in self._approached or len(self._approached) >= MAX_APPROACHES:
-            return ""
-        return next((one for one in presence.addresses[:1] if one.endswith(f"/{peer_id}")), "")
+            return False
+        return peer_id not in self._approached and len(self._approached) < MAX_APPROACHES
 
-    async def _approach(self, peer_id: str, address: str) -> None:
+    async def _approach(self, peer_id: str, addresses: Sequence[str]) -> None:
+        """Dial its own addresses, one after the other, until one is right."""
+        own = [one for one in addresses[:MAX_TRIED] if one.endswith(f"/{peer_id}")]
         try:
-            with suppress(P2PError):  # a stranger's text is not always an address
-                await self._network.connect(address)
+            for address in own:
+                if self._directory.is_connected(peer_id):
+                    return
+                with suppress(P2PError):  # a stranger's text is not always an address
+                    await self._network.connect(address, for_s=WANTED_S)
         finally:
             self._approached.discard(peer_id)
 

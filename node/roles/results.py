@@ -7,9 +7,9 @@ from gpu.proofs.envelope import ProofSystem
 from gpu.workloads.base import OutputFile, RunReport
 from node.sandbox.outputs import open_output
 from node.verification.author import Author
+from node.verification.draws import Draw
 from node.verification.statements import (
     ComputeResult,
-    Draw,
     Manifest,
     OutputRef,
     manifest_digest,

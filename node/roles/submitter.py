@@ -24,6 +24,7 @@ from storage.store import Batch
 from storage.tables import Table
 
 NOTIFY_TIMEOUT_S = 30.0
+"""For a market to look up an anchored batch."""
 NOTIFY_PAUSES_S = (1.0, 5.0)
 """Before a market that could not be told is told again: at first, and at most, doubled between.
 Trying costs nothing while it is not connected, and its customers wait for their receipts."""
@@ -81,10 +82,10 @@ class Submitter:
         return sum(1 for _ in self._pending.items())
 
     def add(self, batch: Batch, report: ReportResult, market: str) -> None:
-        """Add a result that its market took, in the batch that ends its lease."""
-        result = report.result
-        key = f"{result.task_id}/{result.nonce}".encode()
-        self._pending.put(batch, key, PendingResult(result, market))
+        """Add the results that their market took, in the batch that ends their lease."""
+        for one in report.jobs:
+            key = f"{one.result.task_id}/{one.result.nonce}".encode()
+            self._pending.put(batch, key, PendingResult(one.result, market))
         self._arrived.set()
 
     def on_confirmed(self, batch: Batch, record: OutboundRecord) -> None:

@@ -1,12 +1,13 @@
-"""A worker: takes leases, computes in the sandboxed child, commits, opens when challenged."""
+"""A worker: takes leases, computes in the sandboxed child, and commits to what came out.
 
-import shutil
-from collections.abc import Callable, Collection, Sequence
+`jobstore` keeps its attempts, `opening` shows them to validators, `pace` tells what it can do in
+time.
+"""
+
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 import trio
@@ -16,55 +17,39 @@ from gpu.workloads.base import JobContext, RunReport
 from node.config import ProtocolSection
 from node.offload import Offload
 from node.roles.admission import DrawGate
-from node.roles.outputs import file_chunks
+from node.roles.jobstore import Committed, JobRecord, JobStore, job_key
+from node.roles.opening import Opener
+from node.roles.orphans import watch_orchestrators
+from node.roles.pace import Pace
 from node.roles.results import manifest_of, signed_result
 from node.sandbox.errors import SandboxError
-from node.sandbox.outputs import open_output
 from node.verification.author import Author
-from node.verification.challenge import joint_seed
-from node.verification.statements import (
-    ComputeResult,
-    Draw,
-    Manifest,
-    StatementInvalid,
-    check_nonce,
-    seat_of,
-)
+from node.verification.claims import StatementInvalid
 from node.wire.jobs import (
-    OUTPUT_OF_JOB,
     SUPERSEDED,
-    TRACE,
-    Challenge,
     JobAnswer,
     JobCommitted,
     JobFailed,
     LeaseJob,
-    Opening,
     ReleaseJob,
-    SecretCommitment,
 )
 from node.wire.presence import Ack, Answer
+from node.workloads import size_of
 from p2p.errors import P2PError, RequestRefused
 from p2p.identity import public_key_of
-from p2p.network import BulkSource, Network
+from p2p.network import Network
 from storage.database import Database
-from storage.store import Batch
-from storage.tables import Table
 
 QUEUE_PER_SLOT = 8
 """Accepted jobs that may wait for a slot: enough to keep it busy between two messages."""
-INLINE_BYTES = 256 * 1024
 REPORT_TIMEOUT_S = 10.0
-TRACE_FILE = "trace.bin"
-CHUNK_BYTES = 1 << 20
+"""For an orchestrator to take a result or a failure."""
 MAX_REASON = 500
 """Characters of a reason in a message."""
 SWEEP_PAUSE_S = 60.0
+"""Between looks for attempts that are over and were never released."""
 KEEP_MS = 60_000
 """How long after its draw's end an attempt is kept that nobody released."""
-FOLDER_NAME_LENGTH = 32
-
-A = TypeVar("A")
 
 
 class Compute(Protocol):
@@ -80,25 +65,6 @@ class Compute(Protocol):
     ) -> RunReport:
         """Run one job into `scratch`."""
         ...
-
-
-class Committed(msgspec.Struct, frozen=True):
-    """What an attempt is committed to."""
-
-    result: ComputeResult
-    manifest: Manifest
-    trace: tuple[bytes, ...]
-
-
-class JobRecord(msgspec.Struct, frozen=True):
-    """A leased attempt, and its result once there is one."""
-
-    draw: Draw
-    nonce: int
-    orchestrator: str
-    commitments: tuple[SecretCommitment, ...]
-    lease_s: float
-    committed: Committed | None = None
 
 
 class Worker:
@@ -118,33 +84,28 @@ class Worker:
         now_ms: Callable[[], int],
     ) -> None:
         self._network = network
-        self._db = db
         self._author = author
         self._protocol = protocol
         self._gate = gate
         self._now_ms = now_ms
         self._places = places
-        self._scratch = scratch
         self._offload = offload
-        self._jobs = Table(db, "jobs", JobRecord)
-        self._interrupted = [
-            (key.decode(), record) for key, record in self._jobs.items() if record.committed is None
-        ]
+        self._store = JobStore(db, scratch, offload)
+        self._opener = Opener(network, self._store, gate, author.chain_id, offload)
+        self._pace = Pace(len(places))
+        self._interrupted = [one for one in self._store.items() if one[1].committed is None]
         self._running: dict[str, trio.CancelScope] = {}
         self._progress: dict[str, float] = {}
         self._send, self._receive = trio.open_memory_channel[str](QUEUE_PER_SLOT * len(places))
         self.committed = 0
         """Results committed since the start."""
         network.serve(LeaseJob, self._on_lease)
-        network.serve(Challenge, self._on_challenge)
         network.serve(ReleaseJob, self._on_release)
-        network.serve_bulk(TRACE, self._on_trace)
-        network.serve_bulk(OUTPUT_OF_JOB, self._on_output)
 
     @property
     def busy(self) -> int:
         """Jobs running or waiting for a slot."""
-        return len(self._running) + self._send.statistics().current_buffer_used
+        return self._pace.in_hand
 
     def waits(self) -> Sequence[str]:
         """What is being computed, and how far it is, in sentences."""
@@ -152,46 +113,60 @@ class Worker:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled; begins by giving up what a crash left half done."""
-        known = {self._folder(key.decode()).name for key, _ in self._jobs.items()}
-        await self._offload(lambda: _remove_others(self._scratch, known))
+        await self._store.remove_strays()
         async with trio.open_nursery() as nursery:
             for key, record in self._interrupted:
-                failure = _failure(record, "the worker restarted")
-                nursery.start_soon(self._give_up, key, record, failure)
+                nursery.start_soon(self._give_up, key, record, "the worker restarted")
             for place in self._places:
-                nursery.start_soon(self._serve_slot, place)
+                nursery.start_soon(self._serve_slot, place, nursery)
             nursery.start_soon(self._sweep_loop)
+            await nursery.start(watch_orchestrators, self._network, self._abandon)
             task_status.started()
 
     async def _sweep_loop(self) -> None:
         """Forget attempts that are over and that their orchestrators never released."""
         while True:
             oldest = self._now_ms() - KEEP_MS
-            for key, record in list(self._jobs.items()):
+            for key, record in list(self._store.items()):
                 if record.draw.expires_ms < oldest:
-                    await self._forget(key.decode())
+                    await self._forget(key)
             await trio.sleep(SWEEP_PAUSE_S)
 
-    async def _serve_slot(self, place: Compute) -> None:
-        async for key in self._receive:
-            record = self._jobs.get(key.encode())
-            if record is not None and record.committed is None:  # else released while it waited
-                await self._work(place, key, record)
+    async def _abandon(self, orchestrator: str) -> None:
+        """It is gone, and with it whoever waited for these results."""
+        for key, record in list(self._store.items()):
+            if record.orchestrator == orchestrator and record.committed is None:
+                await self._forget(key)
 
-    async def _work(self, place: Compute, key: str, record: JobRecord) -> None:
-        """One attempt, from lease to commitment or failure, unless it is released meanwhile."""
-        outcome: JobCommitted | JobFailed | None = _failure(record, "the lease ran out")
-        with trio.move_on_after(record.lease_s) as scope:
+    async def _serve_slot(self, place: Compute, nursery: trio.Nursery) -> None:
+        """One job after the other; orchestrators are told while the next one runs."""
+        async for key in self._receive:
+            record = self._store.get(key)
+            if record is not None and record.committed is None:  # else released while it waited
+                outcome = await self._work(place, key, record)
+                nursery.start_soon(self._conclude, key, record, outcome)
+            self._pace.leave(key)
+
+    async def _work(self, place: Compute, key: str, record: JobRecord) -> JobCommitted | str | None:
+        """One attempt: a commitment, or why there is none, or None if it was released."""
+        outcome: JobCommitted | str | None = "the lease ran out"
+        left_s = (record.until_ms - self._now_ms()) / 1000
+        with trio.move_on_after(max(0.0, left_s)) as scope:
             self._running[key] = scope
             try:
                 outcome = await self._compute(place, key, record)
             except (SandboxError, GpuError, OSError) as error:
-                outcome = _failure(record, str(error))
+                outcome = str(error)
             finally:
                 del self._running[key]
                 self._progress.pop(key, None)
-        if self._jobs.get(key.encode()) is None:
-            await self._remove_folder(key)  # only now does nobody write there any more
+        return outcome
+
+    async def _conclude(
+        self, key: str, record: JobRecord, outcome: JobCommitted | str | None
+    ) -> None:
+        if self._store.get(key) is None:
+            await self._store.remove_folder(key)  # only now does nobody write there any more
         elif isinstance(outcome, JobCommitted):
             await self._report_result(key, record.orchestrator, outcome)
         elif outcome is not None:
@@ -199,24 +174,30 @@ class Worker:
 
     async def _compute(self, place: Compute, key: str, record: JobRecord) -> JobCommitted | None:
         """Compute and commit; None if the attempt was released meanwhile."""
-        draw, folder = record.draw, self._folder(key)
-        await self._offload(lambda: _make_empty(folder))
+        draw, folder = record.draw, await self._store.make_folder(key)
         job = JobContext(self._author.chain_id, draw.task_id, self._author.address, record.nonce)
-        progress = partial(self._progress.__setitem__, key)
+        units = size_of(draw.kind, draw.parameters).work_units
+
+        def progress(done: float) -> None:
+            self._progress[key] = done
+            self._pace.advance(key, units, done)
+
+        began = trio.current_time()
         report = await place.run(draw.kind, job, draw.parameters, folder, progress)
+        self._pace.measured(units, trio.current_time() - began)
         manifest = await self._offload(lambda: manifest_of(draw, folder, report))
         result = signed_result(draw, record.nonce, manifest, self._author)
-        if self._jobs.get(key.encode()) is None:
+        if self._store.get(key) is None:
             return None
-        batch = Batch()
         committed = Committed(result, manifest, report.trace)
-        self._jobs.put(batch, key.encode(), msgspec.structs.replace(record, committed=committed))
-        await self._db.commit(batch)
+        await self._store.put(key, msgspec.structs.replace(record, committed=committed))
         self.committed += 1
         return JobCommitted(epoch=draw.epoch, result=result, manifest=manifest)
 
-    async def _give_up(self, key: str, record: JobRecord, failure: JobFailed) -> None:
+    async def _give_up(self, key: str, record: JobRecord, reason: str) -> None:
         await self._forget(key)
+        draw = record.draw
+        failure = JobFailed(draw.task_id, draw.epoch, record.nonce, reason[:MAX_REASON])
         with suppress(P2PError):  # if it is gone, its market will lease the task again
             await self._network.request(record.orchestrator, failure, timeout_s=REPORT_TIMEOUT_S)
 
@@ -231,161 +212,53 @@ class Worker:
             return
 
     async def _on_lease(self, sender: str, message: LeaseJob) -> JobAnswer:
+        draw, key = message.draw, job_key(message.draw.task_id, message.nonce)
         try:
-            self._check_lease(sender, message)
+            self._check_lease(sender, message, self._store.get(key))
         except StatementInvalid as error:
             return JobAnswer(Answer(taken=False, reason=str(error)[:MAX_REASON]))
-        key = _key(message.draw.task_id, message.nonce)
-        record = JobRecord(
-            message.draw, message.nonce, sender, message.commitments, message.lease_s
-        )
-        if self._jobs.get(key.encode()) is None:
-            batch = Batch()
-            self._jobs.put(batch, key.encode(), record)
-            try:
-                self._send.send_nowait(key)
-            except trio.WouldBlock:
-                return JobAnswer(Answer(taken=False, reason="busy"))
-            self._db.stage(batch)
-        await self._db.flushed()
+        if self._store.get(key) is not None:
+            await self._store.flushed()
+            return JobAnswer(Answer(taken=True))
+        units = size_of(draw.kind, draw.parameters).work_units
+        if self._pace.is_late(units, message.lease_s) or not self._enqueue(key, units):
+            return JobAnswer(Answer(taken=False, reason="busy"))
+        until_ms = min(draw.expires_ms, self._now_ms() + int(message.lease_s * 1000))
+        record = JobRecord(draw, message.nonce, sender, message.commitments, until_ms)
+        await self._store.put(key, record)
         return JobAnswer(Answer(taken=True))
 
-    def _check_lease(self, sender: str, message: LeaseJob) -> None:
+    def _enqueue(self, key: str, units: int) -> bool:
+        try:
+            self._send.send_nowait(key)
+        except trio.WouldBlock:
+            return False
+        self._pace.enter(key, units)
+        return True
+
+    def _check_lease(self, sender: str, message: LeaseJob, known: JobRecord | None) -> None:
         draw = message.draw
         self._gate.check(draw)
         if draw.seats[0].key != public_key_of(sender):
             raise StatementInvalid("only the draw's orchestrator leases jobs", field="seats")
-        check_nonce(message.nonce, draw, self._protocol.max_attempts)
+        self._gate.check_attempt(draw, message.nonce)
         if not 0 < message.lease_s <= self._protocol.max_deadline_s:
             raise StatementInvalid("the lease has no sound length", field="lease_s")
-        known = self._jobs.get(_key(draw.task_id, message.nonce).encode())
         if known is not None and (known.draw, known.commitments) != (draw, message.commitments):
             raise StatementInvalid("this attempt is leased otherwise already", field="nonce")
 
-    async def _on_challenge(self, sender: str, message: Challenge) -> Opening:
-        """Open only for the seed of the committed secrets, after the result is fixed."""
-        key, record, committed = self._find_committed(sender, message.task_id, message.nonce)
-        secrets = {one.validator_key: one.secret for one in message.secrets}
-        commitments = {
-            one.validator_key: one.commitment
-            for one in record.commitments
-            if one.validator_key in secrets
-        }
-        try:
-            joint_seed(committed.result, commitments, secrets, self._author.chain_id)
-        except StatementInvalid as error:
-            raise RequestRefused(error.code, error.message) from error
-        if len(secrets) < record.draw.needed:
-            raise RequestRefused("secrets", "fewer secrets than the quorum needs")
-        folder = self._folder(key)
-        names = tuple(output.name for output in committed.manifest.outputs)
-        steps, outputs = await self._offload(lambda: _small_files(folder, names))
-        return Opening(trace=committed.trace, steps=steps, outputs=outputs)
-
     async def _on_release(self, sender: str, message: ReleaseJob) -> Ack:
-        key = _key(message.task_id, message.nonce)
-        record = self._jobs.get(key.encode())
+        key = job_key(message.task_id, message.nonce)
+        record = self._store.get(key)
         if record is not None and record.orchestrator == sender:
             await self._forget(key)
         return Ack()
 
-    async def _on_trace(self, sender: str, argument: bytes) -> BulkSource:
-        task_id, nonce = _decoded(argument, tuple[str, int])
-        key, _, _ = self._find_committed(sender, task_id, nonce)
-        open_trace = partial(open_output, self._folder(key), TRACE_FILE)
-        size, digest = await self._offload(lambda: _size_and_digest(open_trace))
-        return BulkSource(size=size, sha256=digest, chunks=file_chunks(open_trace, self._offload))
-
-    async def _on_output(self, sender: str, argument: bytes) -> BulkSource:
-        task_id, nonce, index = _decoded(argument, tuple[str, int, int])
-        key, _, committed = self._find_committed(sender, task_id, nonce)
-        manifest = committed.manifest
-        if not 0 <= index < len(manifest.outputs):
-            raise RequestRefused("missing", "the result has no such output")
-        output = manifest.outputs[index]
-        open_file = partial(open_output, self._folder(key), output.name)
-        chunks = file_chunks(open_file, self._offload)
-        return BulkSource(size=output.size, sha256=output.sha256, chunks=chunks)
-
-    def _find_committed(
-        self, sender: str, task_id: str, nonce: int
-    ) -> tuple[str, JobRecord, Committed]:
-        """The attempt with a result that a validator of its draw may ask about."""
-        key = _key(task_id, nonce)
-        record = self._jobs.get(key.encode())
-        if record is None or record.committed is None:
-            raise RequestRefused("missing", "no committed result of this attempt")
-        try:
-            seat_of(record.draw, public_key_of(sender))
-        except StatementInvalid as error:
-            raise RequestRefused(error.code, error.message) from error
-        return key, record, record.committed
-
     async def _forget(self, key: str) -> None:
         """Drop the attempt: delete record and files; if it runs, the slot deletes them."""
-        batch = Batch()
-        self._jobs.delete(batch, key.encode())
-        self._db.stage(batch)
         scope = self._running.get(key)
-        if scope is None:
-            await self._remove_folder(key)
-        else:
+        if scope is not None:
             scope.cancel()
-        await self._db.flushed()
-
-    async def _remove_folder(self, key: str) -> None:
-        folder = self._folder(key)
-        await self._offload(lambda: shutil.rmtree(folder, ignore_errors=True))
-
-    def _folder(self, key: str) -> Path:
-        return self._scratch / sha256(key.encode()).hexdigest()[:FOLDER_NAME_LENGTH]
-
-
-def _key(task_id: str, nonce: int) -> str:
-    return f"{task_id}/{nonce}"
-
-
-def _failure(record: JobRecord, reason: str) -> JobFailed:
-    return JobFailed(record.draw.task_id, record.draw.epoch, record.nonce, reason[:MAX_REASON])
-
-
-def _make_empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-
-
-def _remove_others(scratch: Path, known: Collection[str]) -> None:
-    """Remove the folders of attempts that nobody knows any more."""
-    for folder in scratch.iterdir():
-        if len(folder.name) == FOLDER_NAME_LENGTH and folder.name not in known:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _small_files(folder: Path, names: Sequence[str]) -> tuple[bytes, tuple[bytes, ...]]:
-    """The trace, and all outputs, as far as each fits a message; else nothing of it."""
-    steps = _read_small(folder, TRACE_FILE)
-    outputs = [_read_small(folder, name) for name in names]
-    fits = all(outputs) and sum(map(len, outputs)) <= INLINE_BYTES
-    return steps, tuple(outputs) if fits else ()
-
-
-def _read_small(folder: Path, name: str) -> bytes:
-    with open_output(folder, name) as file:
-        data = file.read(INLINE_BYTES + 1)
-    return data if len(data) <= INLINE_BYTES else b""
-
-
-def _decoded(argument: bytes, kind: type[A]) -> A:
-    try:
-        return msgspec.msgpack.decode(argument, type=kind)
-    except msgspec.DecodeError as error:
-        raise RequestRefused("argument", f"is malformed: {error}") from error
-
-
-def _size_and_digest(open_file: Callable[[], BinaryIO]) -> tuple[int, bytes]:
-    hasher, size = sha256(), 0
-    with open_file() as file:
-        while chunk := file.read(CHUNK_BYTES):
-            hasher.update(chunk)
-            size += len(chunk)
-    return size, hasher.digest()
+        else:
+            self._pace.leave(key)
+        await self._store.delete(key, folder=scope is None)

@@ -1,9 +1,9 @@
 """The names of the ledger's accounts.
 
 `l1` is the world outside: minus what it holds is what the market holds for others. `customer:`,
-`worker:` and `validator:` take an address, `reserved:` a task id, `outbox:` the cause of a payment
-that is on its way to the chain. `treasury` and `burn` wait for their payouts, `fees` pays the
-chain's fees, `unclaimed` keeps deposits whose sender is no account of this network.
+`worker:` and `validator:` take an address, `reserved:` and `maturing:` a task id, `outbox:` the
+cause of a payment that is on its way to the chain. `treasury` and `burn` wait for their payouts,
+`fees` pays the chain's fees, `unclaimed` keeps deposits whose sender is no account of this network.
 """
 
 import re
@@ -16,7 +16,8 @@ UNCLAIMED = "unclaimed"
 CUSTOMER = "customer:"
 
 _NAME = re.compile(
-    r"l1|treasury|burn|fees|unclaimed|(?:customer|reserved|worker|validator|outbox):[!-~]{1,200}"
+    r"l1|treasury|burn|fees|unclaimed"
+    r"|(?:customer|reserved|maturing|worker|validator|outbox):[!-~]{1,200}"
 )
 
 
@@ -26,8 +27,13 @@ def customer(address: str) -> str:
 
 
 def reserved(task_id: str) -> str:
-    """The reward of a task that is neither settled nor refunded."""
+    """The reward of a task that is neither completed nor refunded."""
     return f"reserved:{task_id}"
+
+
+def maturing(task_id: str) -> str:
+    """The reward of a completed task, until the dispute window is over."""
+    return f"maturing:{task_id}"
 
 
 def worker(address: str) -> str:

@@ -56,7 +56,8 @@ class Ledger:
     def holdings(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """The accounts whose names start with `prefix` and that hold something, and what.
 
-        After a restart `reserved:` lists the tasks whose money is neither settled nor refunded.
+        After a restart `reserved:` lists the tasks whose money is neither settled nor refunded, and
+        `maturing:` those whose pay is not due yet.
         """
         start = prefix.encode()
         pairs = self.balances.items(start, start + b"\xff")

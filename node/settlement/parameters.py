@@ -24,6 +24,9 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     shares: Shares = Shares()
 
+    dispute_window_s: float = 5.0
+    """How long the parts of a completed task's reward wait before they are anybody's."""
+
     fee_reserve: Amount = Amount(1_000_000_000)
     """Units of every reward's validators' part that pay L1 fees: about 47 TRANSFERs."""
 
@@ -57,8 +60,9 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
         for field in ("gas_price", "payout_interval_s", "payout_entries", "confirmations"):
             if getattr(self, field) < 1:
                 raise ConfigError("must be at least 1", field=field)
-        if self.fee_reserve < 0:
-            raise ConfigError("must not be negative", field="fee_reserve")
+        for field in ("fee_reserve", "dispute_window_s"):
+            if getattr(self, field) < 0:
+                raise ConfigError("must not be negative", field=field)
         if self.min_payout < self.transfer_fee:
             remedy = f"use at least {self.transfer_fee} units, the fee of one TRANSFER"
             raise ConfigError(

@@ -14,12 +14,15 @@ BASIS_POINTS = 10_000
 
 
 class Shares(msgspec.Struct, frozen=True):
-    """Shares of a reward in basis points; they add up to 10,000 (ConfigError otherwise)."""
+    """Shares in basis points: four of a reward, which add up to 10,000, and the orchestrator's of
+    the validators' part (ConfigError otherwise).
+    """
 
     burn: int = 6_000
     workers: int = 2_500
     validators: int = 1_000
     treasury: int = 500
+    orchestrator: int = 2_500
 
     def __post_init__(self) -> None:
         parts = (self.burn, self.workers, self.validators, self.treasury)
@@ -27,6 +30,24 @@ class Shares(msgspec.Struct, frozen=True):
             raise ConfigError(
                 f"shares {parts} are not basis points that add up to {BASIS_POINTS}", field="shares"
             )
+        if not 0 <= self.orchestrator <= BASIS_POINTS:
+            raise ConfigError(f"is {self.orchestrator} basis points", field="orchestrator")
+
+
+class Payees(msgspec.Struct, frozen=True):
+    """Who did the work of a task, and how much of it: addresses with integer weights >= 0."""
+
+    workers: Mapping[str, int]
+    """By the work that was found valid."""
+    validators: Mapping[str, int]
+    """By the checks that were signed, whatever they found."""
+    orchestrator: str
+    """The validator that saw the task through."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Everybody who may be paid."""
+        return (*self.workers, *self.validators, self.orchestrator)
 
 
 class Split(msgspec.Struct, frozen=True):
@@ -34,6 +55,7 @@ class Split(msgspec.Struct, frozen=True):
 
     workers: tuple[tuple[str, int], ...]
     validators: tuple[tuple[str, int], ...]
+    """The orchestrator's share is in what its address gets."""
     treasury: int
     fees: int
     burn: int
@@ -45,24 +67,21 @@ class Split(msgspec.Struct, frozen=True):
         return people + self.treasury + self.fees + self.burn
 
 
-def split(
-    reward: int,
-    shares: Shares,
-    workers: Mapping[str, int],
-    validators: Mapping[str, int],
-    fee_reserve: int,
-) -> Split:
-    """Divide `reward` units; the mappings give each address its weight (an integer >= 0).
+def split(reward: int, shares: Shares, payees: Payees, fee_reserve: int) -> Split:
+    """Divide `reward` units.
 
-    `fee_reserve` units, at most the validators' part, go to the fees and the rest of that part to
-    the validators. With no weight among the validators their rest is burned. Raises InvalidInput
-    for a reward below 1, a negative weight, a negative reserve, or no weight among the workers.
+    `fee_reserve` units, at most the validators' part, go to the fees. Of the rest of that part the
+    orchestrator gets its share and the checks the others; with no weight among the checks theirs is
+    burned. Raises InvalidInput for a reward below 1, a negative weight, a negative reserve, or no
+    weight among the workers.
     """
-    _check(reward, workers, validators, fee_reserve)
+    _check(reward, payees, fee_reserve)
     validators_part = reward * shares.validators // BASIS_POINTS
     fees = min(fee_reserve, validators_part)
-    to_workers = _divide(reward * shares.workers // BASIS_POINTS, workers)
-    to_validators = _divide(validators_part - fees, validators)
+    orchestrated = (validators_part - fees) * shares.orchestrator // BASIS_POINTS
+    checked = _divide(validators_part - fees - orchestrated, payees.validators)
+    to_validators = _joined(checked, payees.orchestrator, orchestrated)
+    to_workers = _divide(reward * shares.workers // BASIS_POINTS, payees.workers)
     treasury = reward * shares.treasury // BASIS_POINTS
     paid = sum(amount for _, amount in to_workers + to_validators) + treasury + fees
     return Split(to_workers, to_validators, treasury, fees, reward - paid)
@@ -76,15 +95,23 @@ def _divide(part: int, weights: Mapping[str, int]) -> tuple[tuple[str, int], ...
     return tuple((address, amount) for address, amount in amounts if amount)
 
 
-def _check(
-    reward: int, workers: Mapping[str, int], validators: Mapping[str, int], fee_reserve: int
-) -> None:
+def _joined(
+    parts: tuple[tuple[str, int], ...], address: str, amount: int
+) -> tuple[tuple[str, int], ...]:
+    """The parts with one more amount for an address that may have one already."""
+    if not amount:
+        return parts
+    amounts = dict(parts)
+    return tuple(sorted({**amounts, address: amounts.get(address, 0) + amount}.items()))
+
+
+def _check(reward: int, payees: Payees, fee_reserve: int) -> None:
     if reward < 1:
         raise InvalidInput(f"is {reward} units, nothing to split", field="reward")
     if fee_reserve < 0:
         raise InvalidInput(f"is {fee_reserve} units", field="fee_reserve")
-    for field, weights in (("workers", workers), ("validators", validators)):
+    for field, weights in (("workers", payees.workers), ("validators", payees.validators)):
         if any(weight < 0 for weight in weights.values()):
             raise InvalidInput("have a negative weight", field=field)
-    if not any(workers.values()):
+    if not any(payees.workers.values()):
         raise InvalidInput("have no weight", field="workers", remedy="refund the task instead")

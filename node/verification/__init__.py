@@ -1,6 +1,8 @@
 """What is claimed, who checked it, and how anybody can check it again.
 
-`statements` are the signed claims (draw, compute result, verdict), `challenge` the joint seed,
-`quorum` counts verdicts, `batches` binds many results to one transaction on the L1, and `receipt`
-carries one answer from the customer's task down to the block header.
+`snapshots` are those whom a market can draw, `draws` whom it drew, and `statements` the other
+signed claims (compute result, verdict); `challenge` is the joint seed, `quorum` counts verdicts and
+`standing` what they mean for a worker; `batches` binds many results to one transaction on the L1;
+`receipt` carries one answer from the customer's task down to the block header, `anchors` puts it
+together and `receipt_check` verifies it.
 """

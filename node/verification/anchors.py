@@ -1,5 +1,8 @@
 """The anchors a market keeps: one record a batch, from which each task's receipt is assembled."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import msgspec
 
 from node.errors import Conflict
@@ -12,14 +15,25 @@ from node.l1.blocks import (
     verify_proposer,
 )
 from node.l1.keys import CURVE_ORDER
-from node.market.tasks import OutcomeRecord
+from node.market.outcomes import JobOutcome, OutcomeRecord
 from node.verification.batches import check_batch
-from node.verification.receipt import FORMAT, Anchor, Place, Receipt, encode_receipt
-from node.verification.statements import ComputeResult, StatementInvalid, strict_hex
+from node.verification.claims import StatementInvalid, strict_hex
+from node.verification.receipt import (
+    FORMAT,
+    Anchor,
+    Place,
+    Receipt,
+    ReceiptJob,
+    encode_receipt,
+)
+from node.verification.snapshots import Snapshot
+from node.verification.statements import ComputeResult
 from storage.database import Database
 from storage.merkle import merkle_path, merkle_root
 from storage.store import Batch
 from storage.tables import Table
+
+T = TypeVar("T")
 
 
 class AnchorRecord(msgspec.Struct, frozen=True):
@@ -80,21 +94,50 @@ class AnchorBook:
             raise StatementInvalid("the leaves make another root", field="leaves")
         self._table.put(batch, sealed.task_id.encode(), record)
 
-    def receipt(self, outcome: OutcomeRecord) -> bytes:
-        """The receipt of an outcome whose batch is stored."""
-        record = self._table.get(outcome.batch.encode())
-        if record is None:
-            raise Conflict("the task's batch is not anchored", field="task_id")
-        path = merkle_path(record.leaves, outcome.index)
+    def receipt(
+        self, outcome: OutcomeRecord, snapshot_of: Callable[[bytes], Snapshot | None]
+    ) -> bytes:
+        """The receipt of an outcome whose batches are stored, and whose snapshots can be found.
+
+        Raises Conflict while that is not so.
+        """
+        judgements = [job.judgement for job in outcome.jobs]
+        draws = list(dict.fromkeys(one.draw for one in judgements))
+        batches = list(dict.fromkeys(job.batch for job in outcome.jobs))
+        records = [_required(self._table.get(batch.encode())) for batch in batches]
+        digests = dict.fromkeys(draw.snapshot for draw in draws)
         return encode_receipt(
             Receipt(
                 format=FORMAT,
                 chain_id=self._chain_id,
-                draw=outcome.draw,
-                result=outcome.result,
-                manifest=outcome.manifest,
-                verdicts=outcome.verdicts,
-                place=Place(outcome.index, len(record.leaves), path),
-                anchor=record.anchor,
+                snapshots=tuple(_required(snapshot_of(digest)) for digest in digests),
+                draws=tuple(draws),
+                jobs=tuple(
+                    _receipt_job(
+                        job, draws.index(job.judgement.draw), batches.index(job.batch), records
+                    )
+                    for job in outcome.jobs
+                ),
+                anchors=tuple(record.anchor for record in records),
             )
         )
+
+
+def _receipt_job(
+    job: JobOutcome, draw: int, anchor: int, records: Sequence[AnchorRecord]
+) -> ReceiptJob:
+    leaves, judgement = records[anchor].leaves, job.judgement
+    return ReceiptJob(
+        draw=draw,
+        result=judgement.result,
+        manifest=judgement.manifest,
+        verdicts=tuple(one for one in judgement.verdicts if one.finding == "valid"),
+        place=Place(job.index, len(leaves), merkle_path(leaves, job.index)),
+        anchor=anchor,
+    )
+
+
+def _required(stored: T | None) -> T:
+    if stored is None:
+        raise Conflict("the task's batch is not anchored", field="task_id")
+    return stored

@@ -11,14 +11,8 @@ from uuid import UUID
 
 from gpu.proofs.envelope import MAX_INLINE_BYTES, ProofEnvelope, ProofSystem
 from node.verification.author import Author
-from node.verification.statements import (
-    ComputeResult,
-    StatementInvalid,
-    open_result,
-    result_bytes,
-    seal_result,
-    strict_hex,
-)
+from node.verification.claims import StatementInvalid, strict_hex
+from node.verification.statements import ComputeResult, open_result, result_bytes, seal_result
 from p2p.encoding import tagged, text, u64
 from storage.merkle import merkle_root
 

@@ -11,13 +11,9 @@ before it reveals).
 from collections.abc import Mapping
 from hashlib import sha256
 
-from node.verification.statements import (
-    ComputeResult,
-    Draw,
-    StatementInvalid,
-    draw_bytes,
-    result_bytes,
-)
+from node.verification.claims import StatementInvalid
+from node.verification.draws import Draw, draw_bytes
+from node.verification.statements import ComputeResult, result_bytes
 from p2p.encoding import tagged, text, u64
 from p2p.identity import Identity
 

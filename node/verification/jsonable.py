@@ -2,11 +2,12 @@
 
 import typing
 from functools import cache
+from types import NoneType, UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from node.verification.statements import strict_hex
+from node.verification.claims import strict_hex
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ def _hexed(value: Any) -> Any:
 
 def _unhexed(value: object, kind: Any) -> object:
     """`value` with the text of every field that is typed bytes turned into bytes."""
+    kind = _without_none(kind)
     if kind is bytes and isinstance(value, str):
         return strict_hex(value, "hex")
     if isinstance(value, list) and get_origin(kind) is tuple:
@@ -56,3 +58,10 @@ def _unhexed(value: object, kind: Any) -> object:
         items = cast("dict[str, object]", value).items()
         return {name: _unhexed(one, hints.get(name)) for name, one in items}
     return value
+
+
+def _without_none(kind: Any) -> Any:
+    """`X` for `X | None`: None stays what it is."""
+    if get_origin(kind) is not UnionType:
+        return kind
+    return next(one for one in get_args(kind) if one is not NoneType)

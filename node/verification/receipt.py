@@ -1,39 +1,25 @@
 """The receipt: one answer, from the customer's task down to the L1's block header.
 
-A receipt is canonical JSON, so it has one form and every byte of it matters. Anybody verifies it
-offline: the market's draw names task, parameters and validators; the worker's signed result hangs
-on the manifest of its outputs; the validators' signed verdicts are about that result; a Merkle
-path leads to the batch, another to the block's `compute_root`; the header's hash carries the
-proposer's signature, whose key the network file pins.
+A receipt is canonical JSON, so it has one form and every byte of it matters. What several jobs
+share stands once: snapshots, draws and anchors each in the order in which they are first needed,
+and none that is not needed. `receipt_check` verifies it.
 """
 
 import json
-from enum import Enum
+from collections.abc import Sequence
 
 import msgspec
 
-from node.config import NetworkConfig
-from node.l1.blocks import Header, block_digest, compute_leaf, verify_compute_path
-from node.l1.keys import VALIDATOR_PREFIX, address_of, verify_digest
-from node.verification.batches import check_batch, leaf_of
+from node.l1.blocks import Header
+from node.verification.claims import Count, StatementInvalid, strict_hex
+from node.verification.draws import Draw
 from node.verification.jsonable import from_jsonable, to_jsonable
-from node.verification.quorum import decide
-from node.verification.statements import (
-    ComputeResult,
-    Draw,
-    Manifest,
-    StatementInvalid,
-    Verdict,
-    check_draw,
-    check_result,
-    check_verdict,
-    strict_hex,
-)
-from storage.merkle import verify_path
+from node.verification.snapshots import Snapshot
+from node.verification.statements import ComputeResult, Manifest, Verdict
+from storage.merkle import merkle_root
 
-FORMAT = "tmnode-receipt-1"
+FORMAT = "tmnode-receipt-2"
 MAX_BYTES = 1 << 20
-ROOT_BYTES = 32
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,31 +44,55 @@ class Anchor(msgspec.Struct, frozen=True):
     """r ‖ s with low s: of the forms that the L1 takes, the one that a receipt has."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
-    """All that is needed to check one answer."""
+class ReceiptJob(msgspec.Struct, frozen=True):
+    """One job's result, who found it valid, and where on the chain it is."""
 
-    format: str
-    chain_id: str
-    draw: Draw
+    draw: Count
+    """Which of the receipt's draws it was judged under."""
     result: ComputeResult
     manifest: Manifest
     verdicts: tuple[Verdict, ...]
     place: Place
     """The result's leaf in its batch."""
-    anchor: Anchor
+    anchor: Count
+    """Which of the receipt's anchors has that batch."""
 
 
-class Standing(Enum):
-    """What a verified receipt is worth."""
+class Receipt(msgspec.Struct, frozen=True):
+    """All that is needed to check one answer."""
 
-    ANCHORED = "valid and anchored"
-    UNANCHORED = "consistent, not anchored"
+    format: str
+    chain_id: str
+    snapshots: tuple[Snapshot, ...]
+    """What the draws' seats follow from."""
+    draws: tuple[Draw, ...]
+    jobs: tuple[ReceiptJob, ...]
+    """In the order of their indices."""
+    anchors: tuple[Anchor, ...]
+
+    @property
+    def results(self) -> tuple[ComputeResult, ...]:
+        """The result of each job."""
+        return tuple(job.result for job in self.jobs)
+
+    @property
+    def task_id(self) -> str:
+        """The task that this is about."""
+        return self.draws[0].task_id
 
 
 class ReceiptInvalid(StatementInvalid):
     """The receipt does not hold; the field says where."""
 
     code = "receipt_invalid"
+
+
+def result_hash_of(results: Sequence[ComputeResult]) -> bytes:
+    """The hash of a task's whole result, 32 bytes: the job's own if there is one job, otherwise
+    the Merkle root over those of all jobs. Raises StatementInvalid for bad hexadecimal.
+    """
+    hashes = [strict_hex(result.result_hash, "result_hash") for result in results]
+    return hashes[0] if len(hashes) == 1 else merkle_root(hashes)
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
@@ -102,73 +112,3 @@ def decode_receipt(data: bytes) -> Receipt:
     if receipt.format != FORMAT or not canonical:
         raise ReceiptInvalid(f"is not canonical {FORMAT} JSON", field="receipt")
     return receipt
-
-
-def verify_receipt(data: bytes, network: NetworkConfig) -> tuple[Receipt, Standing]:
-    """Verify a receipt offline; raises ReceiptInvalid naming what does not hold.
-
-    Without pinned proposer keys, or with a proposer that is not among them, the best a receipt
-    can be is `Standing.UNANCHORED`.
-    """
-    receipt = decode_receipt(data)
-    if receipt.chain_id != network.network.chain_id:
-        raise ReceiptInvalid(f"is for the chain {receipt.chain_id}", field="chain_id")
-    try:
-        _check_claims(receipt, network)
-        _check_anchor(receipt)
-    except StatementInvalid as error:
-        raise ReceiptInvalid(error.message, field=error.field) from error
-    pinned = receipt.anchor.proposer_key.hex() in network.network.proposer_keys
-    return receipt, Standing.ANCHORED if pinned else Standing.UNANCHORED
-
-
-def _check_claims(receipt: Receipt, network: NetworkConfig) -> None:
-    draw, result, chain_id = receipt.draw, receipt.result, receipt.chain_id
-    check_draw(draw, chain_id, network.network.market_keys)
-    check_result(result, receipt.manifest, draw, chain_id)
-    for verdict in receipt.verdicts:
-        check_verdict(verdict, draw, result, chain_id)
-        if verdict.finding != "valid":
-            raise StatementInvalid("a receipt carries valid verdicts only", field="verdicts")
-    if len({verdict.validator_key for verdict in receipt.verdicts}) != len(receipt.verdicts):
-        raise StatementInvalid("a validator's verdict stands twice", field="verdicts")
-    if decide(receipt.verdicts, seats=len(draw.seats), needed=draw.needed) != "valid":
-        raise StatementInvalid("too few verdicts for the draw's quorum", field="verdicts")
-
-
-def _check_anchor(receipt: Receipt) -> None:
-    anchor, chain_id = receipt.anchor, receipt.chain_id
-    root = strict_hex(anchor.batch.result_hash, "anchor.batch.result_hash")
-    leaf = leaf_of(receipt.result, chain_id)
-    place = receipt.place
-    if not verify_path(root, leaf, place.index, place.count, place.path):
-        raise StatementInvalid("the result is not in this batch", field="place")
-    if place.count != anchor.batch.nonce:
-        raise StatementInvalid("the batch has another size", field="anchor.batch.nonce")
-    check_batch(anchor.batch, chain_id)
-    _check_header(anchor.header, chain_id)
-    l1_leaf = compute_leaf(msgspec.structs.asdict(anchor.batch))
-    spot = anchor.place
-    compute_root = anchor.header.compute_root
-    if not verify_compute_path(compute_root, l1_leaf, spot.index, spot.count, spot.path):
-        raise StatementInvalid("the batch is not in this block", field="anchor.place")
-    proposer, digest = anchor.proposer_key, block_digest(anchor.header)
-    named = address_of(proposer, VALIDATOR_PREFIX) == anchor.header.proposer_address
-    if not named or not verify_digest(proposer, digest, anchor.proposer_signature):
-        raise StatementInvalid(
-            "the proposer did not sign this header", field="anchor.proposer_signature"
-        )
-
-
-def _check_header(header: Header, chain_id: str) -> None:
-    """Only what the signature fixes: the L1 hashes the fields without anything between them, so
-    their lengths must be the known ones, and it leaves the zk fields out.
-    """
-    if header.chain_id != chain_id:
-        raise StatementInvalid("the block is of another chain", field="anchor.header.chain_id")
-    for name in ("prev_hash", "tx_root", "state_root", "compute_root"):
-        field = f"anchor.header.{name}"
-        if len(strict_hex(getattr(header, name), field)) != ROOT_BYTES:
-            raise StatementInvalid(f"does not have {ROOT_BYTES} bytes", field=field)
-    if (header.zk_state_proof_hash, header.zk_compute_proof_hash) != (None, None):
-        raise StatementInvalid("nobody signed the zk fields", field="anchor.header")

@@ -1,14 +1,14 @@
-"""The signed claims of a task's life, and the exact bytes that are signed.
+"""The signed claims about one attempt, and the exact bytes that are signed.
 
-A `Draw` is the market's: who may check this task. A `ComputeResult` is the worker's: what it
-computed, fixed before it knows what will be asked. A `Verdict` is a validator's: what it found.
-Every signature is over `p2p.encoding.tagged(domain, version, chain id, fields)`.
+A `ComputeResult` is the worker's: what it computed, fixed before it knows what will be asked. A
+`Verdict` is a validator's: what it found. The market's claims are in `snapshots` and `draws`. Every
+signature is over `p2p.encoding.tagged(domain, version, chain id, fields)`.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -19,55 +19,16 @@ from gpu.proofs.envelope import (
     decode,
     encode,
 )
-from node.amounts import Amount
-from node.errors import NodeError
 from node.keys import BindingInvalid, KeyBinding, verify_binding
 from node.verification.author import Author
+from node.verification.claims import DIGEST_BYTES, Count, StatementInvalid, strict_hex
+from node.verification.draws import Draw, seat_of
 from p2p.encoding import tagged, text, u64
-from p2p.identity import PUBLIC_KEY_BYTES, Identity, peer_id_of, verify
-
-JOB_STRIDE = 1 << 16
-"""`nonce = job index * JOB_STRIDE + attempt`."""
+from p2p.identity import Identity, verify
 
 Finding = Literal["valid", "invalid", "withheld", "inconclusive"]
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A number as strangers may send it: what does not fit a signed statement is not decoded."""
-
 _OUTPUT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_DIGEST_BYTES = 32
-
-
-class StatementInvalid(NodeError):
-    """A signed claim is malformed, forged, or about something else."""
-
-    code = "statement_invalid"
-
-
-class Seat(msgspec.Struct, frozen=True):
-    """A validator's place in a quorum."""
-
-    key: bytes
-    """Ed25519 public key, 32 bytes."""
-    address: str
-    """L1 account that is paid for the check."""
-
-
-class Draw(msgspec.Struct, frozen=True):
-    """Which validators may check a task in this epoch, and how many must agree."""
-
-    task_id: str
-    epoch: Count
-    kind: str
-    parameters: bytes
-    """The workload's canonical bytes."""
-    reward: Amount
-    seats: tuple[Seat, ...]
-    """The first seat orchestrates."""
-    needed: Count
-    expires_ms: Count
-    market_key: bytes
-    signature: bytes = b""
 
 
 class OutputRef(msgspec.Struct, frozen=True):
@@ -108,6 +69,8 @@ class Verdict(msgspec.Struct, frozen=True):
 
     task_id: str
     epoch: Count
+    redraw: Count
+    """Of the draw under which it was asked for."""
     nonce: Count
     worker_address: str
     result_hash: bytes
@@ -117,55 +80,13 @@ class Verdict(msgspec.Struct, frozen=True):
     signature: bytes = b""
 
 
-def draw_bytes(draw: Draw, chain_id: str) -> bytes:
-    """What the market signs."""
-    seats = [part for seat in draw.seats for part in (seat.key, text(seat.address))]
-    return tagged(
-        "tmnode/draw",
-        1,
-        chain_id,
-        text(draw.task_id),
-        u64(draw.epoch),
-        text(draw.kind),
-        draw.parameters,
-        text(draw.reward.to_wire()),
-        u64(draw.needed),
-        u64(draw.expires_ms),
-        draw.market_key,
-        u64(len(draw.seats)),
-        *seats,
-    )
+class Judgement(msgspec.Struct, frozen=True):
+    """An attempt that came to a result, and what the validators of its draw found."""
 
-
-def sign_draw(draw: Draw, chain_id: str, market: Identity) -> Draw:
-    """The draw with the market's signature."""
-    unsigned = msgspec.structs.replace(draw, market_key=market.public_key)
-    return msgspec.structs.replace(unsigned, signature=market.sign(draw_bytes(unsigned, chain_id)))
-
-
-def check_draw(draw: Draw, chain_id: str, markets: Collection[str] = ()) -> None:
-    """Raise StatementInvalid unless a market signed a sound draw.
-
-    `markets` are the peer ids of those that count; without any, every market does.
-    """
-    if not verify(draw.market_key, draw_bytes(draw, chain_id), draw.signature):
-        raise StatementInvalid("the market did not sign this draw", field="draw.signature")
-    if markets and peer_id_of(draw.market_key) not in markets:
-        raise StatementInvalid("this network pins other markets", field="draw.market_key")
-    keys = {seat.key for seat in draw.seats if len(seat.key) == PUBLIC_KEY_BYTES}
-    if len(keys) != len(draw.seats) or not 1 <= draw.needed <= len(keys):
-        raise StatementInvalid("a draw needs distinct seats, enough for its quorum", field="seats")
-
-
-def nonce_of(epoch: int, attempt: int, max_attempts: int) -> int:
-    """The nonce of an epoch's attempt 1 … `max_attempts`: no other epoch has the same."""
-    return epoch * max_attempts + attempt
-
-
-def check_nonce(nonce: int, draw: Draw, max_attempts: int) -> None:
-    """Raise StatementInvalid unless this is the nonce of an attempt of the draw's epoch."""
-    if not 1 <= nonce - nonce_of(draw.epoch, 0, max_attempts) <= max_attempts:
-        raise StatementInvalid(f"is superseded: not of epoch {draw.epoch}", field="nonce")
+    draw: Draw
+    result: ComputeResult
+    manifest: Manifest
+    verdicts: tuple[Verdict, ...]
 
 
 def manifest_digest(manifest: Manifest, chain_id: str) -> bytes:
@@ -278,7 +199,7 @@ def _check_manifest(manifest: Manifest) -> None:
     digests = [manifest.trace_root, manifest.digest]
     for output in manifest.outputs:
         digests += [output.sha256, output.chunk_root]
-    if any(len(digest) != _DIGEST_BYTES for digest in digests):
+    if any(len(digest) != DIGEST_BYTES for digest in digests):
         raise StatementInvalid("a digest has 32 bytes", field="manifest")
 
 
@@ -286,10 +207,11 @@ def verdict_bytes(verdict: Verdict, chain_id: str) -> bytes:
     """What a validator signs."""
     return tagged(
         "tmnode/verdict",
-        1,
+        2,
         chain_id,
         text(verdict.task_id),
         u64(verdict.epoch),
+        u64(verdict.redraw),
         u64(verdict.nonce),
         text(verdict.worker_address),
         verdict.result_hash,
@@ -311,32 +233,15 @@ def check_verdict(verdict: Verdict, draw: Draw, result: ComputeResult, chain_id:
     """Raise StatementInvalid unless a drawn validator signed this about this attempt."""
     if verdict.validator_key not in {seat.key for seat in draw.seats}:
         raise StatementInvalid("the validator was not drawn for this task", field="validator_key")
-    about = (verdict.task_id, verdict.epoch, verdict.nonce, verdict.worker_address)
-    if about != (draw.task_id, draw.epoch, result.nonce, result.worker_address):
+    about = (verdict.task_id, verdict.nonce, verdict.worker_address)
+    if about != (draw.task_id, result.nonce, result.worker_address):
         raise StatementInvalid("the verdict is about another attempt", field="verdict")
+    if (verdict.epoch, verdict.redraw) != (draw.epoch, draw.redraw):
+        raise StatementInvalid("the verdict was asked for under another draw", field="verdict")
     if verdict.result_hash.hex() != result.result_hash:
         raise StatementInvalid("the verdict is about another result", field="result_hash")
     if not verify(verdict.validator_key, verdict_bytes(verdict, chain_id), verdict.signature):
         raise StatementInvalid("the validator did not sign this verdict", field="signature")
-
-
-def strict_hex(value: str, field: str) -> bytes:
-    """Lower-case hex only, so that one value has one text; raises StatementInvalid."""
-    try:
-        data = bytes.fromhex(value)
-    except ValueError as error:
-        raise StatementInvalid("is not hexadecimal", field=field) from error
-    if data.hex() != value:
-        raise StatementInvalid("is not lower-case hexadecimal", field=field)
-    return data
-
-
-def seat_of(draw: Draw, key: bytes) -> Seat:
-    """The seat of a validator's key; raises StatementInvalid if it has none."""
-    for seat in draw.seats:
-        if seat.key == key:
-            return seat
-    raise StatementInvalid("the validator was not drawn for this task", field="validator_key")
 
 
 def addresses_of(draw: Draw, verdicts: Sequence[Verdict]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The messages of the protocol: what crosses the network between roles, with sizes bounded.
 
-`presence` tells who is there (gossip), `leases` pass between a market and an orchestrator, `jobs`
-between an orchestrator and its workers, `checks` between an orchestrator and the other validators.
+`presence` tells who is there and `snapshots` who can be drawn (gossip), `leases` pass between a
+market and an orchestrator, `jobs` between an orchestrator and its workers, `checks` between an
+orchestrator and the other validators.
 """

@@ -2,7 +2,9 @@
 
 from typing import ClassVar
 
-from node.verification.statements import ComputeResult, Count, Draw, Manifest, Verdict
+from node.verification.claims import Count
+from node.verification.draws import Draw, Refusal
+from node.verification.statements import ComputeResult, Manifest, Verdict
 from node.wire.jobs import Secret, SecretCommitment
 from p2p.messages import Message, register
 
@@ -21,13 +23,14 @@ class RequestCommitment(Message, frozen=True):
 
 @register
 class CommitmentAnswer(Message, frozen=True):
-    """The validator's commitment."""
+    """The validator's commitment, or its signed refusal to check in this epoch."""
 
     TYPE_ID: ClassVar[int] = 31
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 256
+    MAX_BYTES: ClassVar[int] = 1024
 
-    commitment: SecretCommitment
+    commitment: SecretCommitment | None = None
+    refusal: Refusal | None = None
 
 
 @register
@@ -56,7 +59,11 @@ class RevealAnswer(Message, frozen=True):
 
 @register
 class RequestVerdict(Message, frozen=True):
-    """The evidence of one attempt: check it and sign what you find."""
+    """The evidence of one attempt: check it and sign what you find.
+
+    Without a `trace`, or with one that is not the committed one, the validator asks the worker
+    itself before it finds anything withheld.
+    """
 
     TYPE_ID: ClassVar[int] = 34
     VERSION: ClassVar[int] = 1

@@ -4,7 +4,9 @@ from typing import ClassVar
 
 import msgspec
 
-from node.verification.statements import ComputeResult, Count, Draw, Manifest
+from node.verification.claims import Count
+from node.verification.draws import Draw
+from node.verification.statements import ComputeResult, Manifest
 from node.wire.presence import Answer
 from p2p.messages import Message, register
 
@@ -84,20 +86,22 @@ class JobFailed(Message, frozen=True):
 
 @register
 class Challenge(Message, frozen=True):
-    """Orchestrator to worker: the revealed secrets; open what they select."""
+    """A validator of the draw to the worker: the revealed secrets; open what they select."""
 
     TYPE_ID: ClassVar[int] = 24
     VERSION: ClassVar[int] = 1
     MAX_BYTES: ClassVar[int] = 1 << 16
 
-    task_id: str
+    draw: Draw
+    """The leased draw, or a later one of the same epoch whose seats were filled anew."""
     nonce: Count
+    commitments: tuple[SecretCommitment, ...]
     secrets: tuple[Secret, ...]
 
 
 @register
 class Opening(Message, frozen=True):
-    """Worker to orchestrator: the digests of all steps; steps and outputs too if they are small.
+    """Worker to validator: the digests of all steps; steps and outputs too if they are small.
 
     `steps` is empty when they are to be fetched as the bulk transfer `TRACE`, `outputs` when they
     are to be fetched as `OUTPUT_OF_JOB`.

@@ -2,8 +2,11 @@
 
 from typing import ClassVar
 
-from node.verification.statements import ComputeResult, Count, Draw, Manifest, Verdict
-from node.wire.presence import Answer
+import msgspec
+
+from node.verification.claims import Count
+from node.verification.draws import Draw, Pass, Refusal
+from node.verification.statements import ComputeResult, Judgement
 from p2p.messages import Message, register
 
 MAX_OFFER = 32
@@ -16,9 +19,17 @@ class OfferLeases(Message, frozen=True):
 
     TYPE_ID: ClassVar[int] = 10
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 1 << 20
+    MAX_BYTES: ClassVar[int] = 1 << 21
 
     draws: tuple[Draw, ...]
+
+
+class LeaseAnswer(msgspec.Struct, frozen=True):
+    """One draw's answer: taken, or refused in signed words, or not sound (`reason`)."""
+
+    taken: bool
+    reason: str = ""
+    refusal: Refusal | None = None
 
 
 @register
@@ -27,38 +38,69 @@ class LeaseAnswers(Message, frozen=True):
 
     TYPE_ID: ClassVar[int] = 11
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 1 << 16
+    MAX_BYTES: ClassVar[int] = 1 << 17
 
-    answers: tuple[Answer, ...]
+    answers: tuple[LeaseAnswer, ...]
 
 
 @register
 class ReportResult(Message, frozen=True):
-    """Orchestrator to market: the quorum found the result valid."""
+    """Orchestrator to market: a quorum found the result of every job valid."""
 
     TYPE_ID: ClassVar[int] = 12
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 1 << 19
+    MAX_BYTES: ClassVar[int] = 6 << 20
 
+    task_id: str
     epoch: Count
-    result: ComputeResult
-    manifest: Manifest
-    verdicts: tuple[Verdict, ...]
-    inline: tuple[bytes, ...] = ()
-    """The outputs themselves, in the manifest's order, when they are small."""
+    jobs: tuple[Judgement, ...]
+    """One for each job, in the order of their indices."""
+    earlier: tuple[Judgement, ...] = ()
+    """Attempts of this epoch that were checked and not found valid: their checks are paid too."""
+    inline: tuple[tuple[bytes, ...], ...] = ()
+    """The outputs themselves, job by job in the manifests' order, when all of them are small."""
 
 
 @register
 class ReportFailure(Message, frozen=True):
-    """Orchestrator to market: every attempt of this epoch failed."""
+    """Orchestrator to market: a job's attempts of this epoch are used up."""
 
     TYPE_ID: ClassVar[int] = 13
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 4096
+    MAX_BYTES: ClassVar[int] = 1 << 21
 
     task_id: str
     epoch: Count
     reason: str
+    earlier: tuple[Judgement, ...] = ()
+    begun: bool = True
+    """False if no worker was free to begin: such an epoch is nobody's failure."""
+
+
+@register
+class RequestSeats(Message, frozen=True):
+    """Orchestrator to market: fill the seats of these validators anew, in the same epoch."""
+
+    TYPE_ID: ClassVar[int] = 16
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 1 << 15
+
+    task_id: str
+    epoch: Count
+    redraw: Count
+    """Of the draw whose seats these are."""
+    passed: tuple[Pass, ...]
+
+
+@register
+class SeatsAnswer(Message, frozen=True):
+    """Market to orchestrator: the epoch's new draw."""
+
+    TYPE_ID: ClassVar[int] = 17
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 1 << 16
+
+    draw: Draw
 
 
 @register

@@ -34,18 +34,21 @@ from node.l1.devchain.node import DevChain
 from node.l1.devchain.run import open_chain
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
-from node.market.tasks import OutcomeRecord, TaskRecord
+from node.market.earlier import EarlierBook
+from node.market.outcomes import OutcomeRecord
+from node.market.tasks import TaskRecord
 from node.market.views import NewTask, NodeStatus, TaskView
 from node.offload import Inline
-from node.roles.orchestrator import LeaseRecord
+from node.roles.jobstore import JobRecord
+from node.roles.leases import JobProgress, LeaseRecord
 from node.roles.submitter import PendingResult
-from node.roles.worker import JobRecord
 from node.settlement.ledger import Ledger
 from node.settlement.network import settlement_parameters
-from node.settlement.split import split
-from node.verification.statements import addresses_of
+from node.settlement.split import Payees, split
+from node.verification.draws import seat_of
+from node.verification.statements import Judgement, addresses_of
 from p2p.errors import RequestTimeout
-from p2p.identity import Identity
+from p2p.identity import Identity, public_key_of
 from p2p.memory import MemoryHub, virtual_clock_ms
 from p2p.messages import Message
 from p2p.network import Network
@@ -190,6 +193,13 @@ class Member:
         return self.keys.account.address
 
 
+def kept(member: Member, name: str, kind: type[msgspec.Struct], version: int) -> list[str]:
+    """The records that a member has in one of its tables."""
+    assert member.db is not None
+    records = Table(member.db, name, kind, version=version).items()
+    return [f"{member.name}: {name}" for _ in records]
+
+
 class World:
     """A hub, a chain, and the nodes on them."""
 
@@ -309,12 +319,33 @@ class World:
         return db
 
     def record(self, task_id: str) -> TaskRecord:
-        found = Table(self._market_db, "tasks", TaskRecord).get(task_id.encode())
+        found = Table(self._market_db, "tasks", TaskRecord, version=2).get(task_id.encode())
         assert found is not None
         return found
 
     def outcomes(self) -> list[OutcomeRecord]:
-        return [one for _, one in Table(self._market_db, "outcomes", OutcomeRecord).items()]
+        return [one for _, one in self._outcomes()]
+
+    def judgements(self) -> list[Judgement]:
+        """Of every job of every completed task."""
+        return [job.judgement for outcome in self.outcomes() for job in outcome.jobs]
+
+    def _outcomes(self) -> list[tuple[bytes, OutcomeRecord]]:
+        return list(Table(self._market_db, "outcomes", OutcomeRecord, version=2).items())
+
+    def earned(self) -> list[tuple[TaskRecord, Payees]]:
+        """Every completed task, and who is to be paid for it."""
+        found = []
+        for key, outcome in self._outcomes():
+            task = self.record(key.decode())
+            assert task.draw is not None
+            orchestrator = seat_of(task.draw, public_key_of(task.orchestrator)).address
+            jobs = [job.judgement for job in outcome.jobs]
+            checks, workers = Counter[str](), Counter(one.result.worker_address for one in jobs)
+            for one in (*jobs, *EarlierBook(self._market_db).of(task.task_id)):
+                checks.update(addresses_of(one.draw, one.verdicts))
+            found.append((task, Payees(workers, checks, orchestrator)))
+        return found
 
     def named(self, peer_id: str) -> Member:
         return next(one for one in self.members.values() if one.peer_id == peer_id)
@@ -334,13 +365,12 @@ class World:
         """What validators and workers keep of attempts, on disk and in their stores."""
         found = []
         for member in self.team("validator"):
-            assert member.db is not None
-            for name, kind in (("leases", LeaseRecord), ("pending-results", PendingResult)):
-                found += [f"{member.name}: {name}" for _ in Table(member.db, name, kind).items()]
+            found += kept(member, "leases", LeaseRecord, 2)
+            found += kept(member, "lease-jobs", JobProgress, 1)
+            found += kept(member, "pending-results", PendingResult, 1)
             found += [f"{member.name}: artifact"] * self.artifacts(member)
         for member in self.team("worker"):
-            assert member.db is not None
-            found += [f"{member.name}: job" for _ in Table(member.db, "jobs", JobRecord).items()]
+            found += kept(member, "jobs", JobRecord, 2)
             found += [f"{member.name}: {one}" for one in (member.folder / "scratch").iterdir()]
         return found
 
@@ -478,7 +508,7 @@ async def _check_money(world: World) -> None:
     for label in (str(economics.burn_address), str(economics.treasury_address)):
         assert received[label] == earned[label], label  # the chain itself adds fees to them
     account = world.market.account(world.customer.address)
-    rewards = sum(outcome.draw.reward for outcome in world.outcomes())
+    rewards = sum(task.reward for task, _ in world.earned())
     assert account.available + account.reserved + rewards == DEPOSIT * UNITS_PER_CPC
 
 
@@ -492,11 +522,8 @@ def _earned(world: World) -> Counter[str]:
     """Units by address that completed tasks bring."""
     earned: Counter[str] = Counter()
     economics, rules = world.network.economics, settlement_parameters(world.network)
-    for outcome in world.outcomes():
-        draw, addresses = outcome.draw, addresses_of(outcome.draw, outcome.verdicts)
-        validators = Counter((*addresses, draw.seats[0].address))
-        workers = {outcome.result.worker_address: 1}
-        parts = split(draw.reward, rules.shares, workers, validators, rules.fee_reserve)
+    for task, payees in world.earned():
+        parts = split(task.reward, rules.shares, payees, rules.fee_reserve)
         earned.update(dict(parts.workers))
         earned.update(dict(parts.validators))
         earned[str(economics.burn_address)] += parts.burn

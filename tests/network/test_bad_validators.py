@@ -17,8 +17,7 @@ from node.wire.checks import (
     VerdictAnswer,
 )
 from node.wire.jobs import Challenge, Secret, SecretCommitment
-from node.wire.leases import LeaseAnswers, OfferLeases, ReportResult
-from node.wire.presence import Answer
+from node.wire.leases import LeaseAnswer, LeaseAnswers, OfferLeases, ReportResult
 from p2p.errors import RequestRefused
 
 CHAIN = "cpc-devnet-1"
@@ -36,7 +35,7 @@ async def buy_with_checker(world, meddle) -> tuple:
     await meddle(checker)
     for gate in gates:
         gate.gate.set()
-    return await world.until(task.task_id, "anchored", "refunded"), checker
+    return await world.until(task.task_id, "settled", "refunded"), checker
 
 
 def lying(member, finding: str):
@@ -52,7 +51,7 @@ def lying(member, finding: str):
 
 async def test_a_checker_that_is_down(world, check_money, autojump_clock) -> None:
     done, checker = await buy_with_checker(world, world.crash)
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert checker.address not in done.result.validators
     assert len(done.result.validators) == 2
     await check_money(world)
@@ -71,9 +70,9 @@ async def test_a_checker_that_never_answers(
         done = await world.until(task.task_id, "verified", "refunded")
         assert (done.phase, done.epoch) == ("verified", 1)
         assert trio.current_time() - began < 3
-        await world.until(task.task_id, "anchored")
-    assert all(len(outcome.verdicts) == 2 for outcome in world.outcomes())
-    assert {outcome.result.nonce for outcome in world.outcomes()} == {6}
+        await world.until(task.task_id, "settled")
+    assert all(len(one.verdicts) == 2 for one in world.judgements())
+    assert {one.result.nonce for one in world.judgements()} == {6}
     await check_money(world)
 
 
@@ -82,15 +81,9 @@ async def test_a_checker_that_lies_is_outvoted(world, check_money, autojump_cloc
     liar.answers[RequestVerdict] = lying(liar, "invalid")
     for _ in range(4):
         task = await world.buy()
-        done = await world.until(task.task_id, "anchored", "refunded")
-        assert (done.phase, done.epoch) == ("anchored", 1)
-        assert liar.address not in [
-            seat.address
-            for outcome in world.outcomes()
-            for seat in outcome.draw.seats
-            for verdict in outcome.verdicts
-            if verdict.validator_key == seat.key
-        ]
+        done = await world.until(task.task_id, "settled", "refunded")
+        assert (done.phase, done.epoch) == ("settled", 1)
+        assert liar.address not in done.result.validators
     await check_money(world)
 
 
@@ -122,8 +115,8 @@ async def test_a_checker_that_repeats_anothers_verdict(world, check_money, autoj
     world.members["validator-3"].answers[RequestVerdict] = lend
     for _ in range(4):
         task = await world.buy()
-        done = await world.until(task.task_id, "anchored", "refunded")
-        assert (done.phase, done.epoch) == ("anchored", 1)
+        done = await world.until(task.task_id, "settled", "refunded")
+        assert (done.phase, done.epoch) == ("settled", 1)
     await check_money(world)
 
 
@@ -142,9 +135,9 @@ async def test_a_checker_that_answers_falsely_is_left_out(
     world.members["validator-3"].answers[request_type] = answer
     for _ in range(4):
         task = await world.buy()
-        done = await world.until(task.task_id, "anchored", "refunded")
-        assert (done.phase, done.epoch) == ("anchored", 1)
-    assert {outcome.result.nonce for outcome in world.outcomes()} == {6}
+        done = await world.until(task.task_id, "settled", "refunded")
+        assert (done.phase, done.epoch) == ("settled", 1)
+    assert {one.result.nonce for one in world.judgements()} == {6}
     await check_money(world)
 
 
@@ -161,10 +154,11 @@ async def test_who_made_no_promise_cannot_spoil_the_seed(
 async def test_two_liars_of_three_stop_an_honest_result_and_earn_nothing(
     world, check_money, autojump_clock
 ) -> None:
+    """They get the honest workers barred, too; the customer has the money back."""
     for name in ("validator-1", "validator-2"):
         world.members[name].answers[RequestVerdict] = lying(world.members[name], "invalid")
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
+    done = await world.until(task.task_id, "settled", "refunded")
     assert (done.phase, done.error.code) == ("refunded", "no_valid_result")
     assert done.epoch == world.network.protocol.max_attempts
     assert world.outcomes() == []
@@ -180,8 +174,8 @@ async def test_two_liars_of_three_can_attest_a_false_result(
     for name in ("validator-1", "validator-2"):
         world.members[name].answers[RequestVerdict] = lying(world.members[name], "valid")
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
     honest = world.members["validator-3"].address
     assert honest not in done.result.validators
     await check_money(world)
@@ -193,8 +187,9 @@ async def test_one_liar_cannot_attest_a_false_result(world, check_money, autojum
     liar = world.members["validator-1"]
     liar.answers[RequestVerdict] = lying(liar, "valid")
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
+    done = await world.until(task.task_id, "settled", "refunded")
     assert (done.phase, done.error.code) == ("refunded", "no_valid_result")
+    assert world.outcomes() == []
     await check_money(world)
 
 
@@ -204,10 +199,10 @@ async def test_an_orchestrator_that_never_answers(
     for name in ("validator-1", "validator-2"):
         world.members[name].answers[OfferLeases] = silence
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
     assert done.epoch <= 3
-    assert world.outcomes()[0].draw.seats[0].address == world.members["validator-3"].address
+    assert world.judgements()[0].draw.seats[0].address == world.members["validator-3"].address
     await check_money(world)
 
 
@@ -224,8 +219,8 @@ async def test_orchestrators_that_refuse_for_a_moment(world, check_money, autoju
         member.answers[OfferLeases] = refuse_first
     await world.crash(world.members["validator-3"])
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
     await check_money(world)
 
 
@@ -233,43 +228,68 @@ async def test_an_orchestrator_that_takes_leases_and_does_nothing(
     world, check_money, autojump_clock
 ) -> None:
     async def take(sender, message, handler):
-        return LeaseAnswers(tuple(Answer(taken=True) for _ in message.draws))
+        return LeaseAnswers(tuple(LeaseAnswer(taken=True) for _ in message.draws))
 
     for name in ("validator-1", "validator-2"):
         world.members[name].answers[OfferLeases] = take
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
     assert done.epoch <= 3
     await check_money(world)
 
 
+def with_job(report, **changes):
+    return msgspec.structs.replace(
+        report, jobs=(msgspec.structs.replace(report.jobs[0], **changes),)
+    )
+
+
 def doubled(report):
-    first, *rest = report.verdicts
-    return msgspec.structs.replace(report, verdicts=(first, first, *rest))
+    first, *rest = report.jobs[0].verdicts
+    return with_job(report, verdicts=(first, first, *rest))
 
 
 def thinned(report):
-    return msgspec.structs.replace(report, verdicts=report.verdicts[:1])
+    return with_job(report, verdicts=report.jobs[0].verdicts[:1])
 
 
 def for_an_accomplice(report):
     address = "cpc1nzkar09gyp7t3r0rdrfezeld922fqlfs97cdfd"
-    changed = msgspec.structs.replace(report.result, worker_address=address)
-    return msgspec.structs.replace(report, result=changed)
+    changed = msgspec.structs.replace(report.jobs[0].result, worker_address=address)
+    return with_job(report, result=changed)
 
 
 def renamed(report):
-    output = msgspec.structs.replace(report.manifest.outputs[0], name="other")
-    manifest = msgspec.structs.replace(report.manifest, outputs=(output,))
-    return msgspec.structs.replace(report, manifest=manifest)
+    manifest = report.jobs[0].manifest
+    output = msgspec.structs.replace(manifest.outputs[0], name="other")
+    return with_job(report, manifest=msgspec.structs.replace(manifest, outputs=(output,)))
+
+
+def with_an_invented_attempt(report):
+    return msgspec.structs.replace(report, earlier=report.jobs)
 
 
 def other_bytes(report):
-    return msgspec.structs.replace(report, inline=(bytes(len(report.inline[0])),))
+    return msgspec.structs.replace(report, inline=((bytes(len(report.inline[0][0])),),))
 
 
-@pytest.mark.parametrize("change", [doubled, thinned, for_an_accomplice, renamed, other_bytes])
+def bytes_of_a_job_too_many(report):
+    return msgspec.structs.replace(report, inline=report.inline * 2)
+
+
+FALSE_REPORTS = [
+    doubled,
+    thinned,
+    for_an_accomplice,
+    renamed,
+    with_an_invented_attempt,
+    other_bytes,
+    bytes_of_a_job_too_many,
+]
+
+
+@pytest.mark.parametrize("change", FALSE_REPORTS)
 async def test_a_false_report_is_refused(world, check_money, autojump_clock, change) -> None:
     async def report_falsely(_peer, report):
         return change(report)
@@ -277,9 +297,9 @@ async def test_a_false_report_is_refused(world, check_money, autojump_clock, cha
     for name in ("validator-1", "validator-2"):
         world.members[name].sends[ReportResult] = report_falsely
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored"
-    assert world.outcomes()[0].draw.seats[0].address == world.members["validator-3"].address
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
+    assert world.judgements()[0].draw.seats[0].address == world.members["validator-3"].address
     assert world.artifacts(world.members["market"]) == 1
     await check_money(world)
 
@@ -294,8 +314,8 @@ async def test_an_orchestrator_that_leaves_one_out(world, check_money, autojump_
     for name in ("validator-1", "validator-2", "validator-3"):
         world.members[name].sends[RequestVerdict] = pass_over
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
     await check_money(world)
 
 
@@ -318,7 +338,7 @@ async def test_a_worker_opens_only_for_the_promised_secrets(world, autojump_cloc
     member.sends[Challenge] = with_own_secrets
     while not refused:
         task = await world.buy()
-        await world.until(task.task_id, "anchored")
+        await world.until(task.task_id, "settled")
     assert refused == ["statement_invalid", "secrets"]
 
 
@@ -333,7 +353,7 @@ async def test_a_validator_reveals_its_secret_for_one_result_only(world, autojum
     for member in world.team("validator"):
         member.sends[RequestReveal] = keep
     task = await world.buy()
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     orchestrator = world.named(world.record(task.task_id).orchestrator)
     orchestrator.sends.clear()
     peer, request = next(one for one in asked if one[0] != orchestrator.peer_id)

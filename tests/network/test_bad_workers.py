@@ -105,8 +105,8 @@ async def done_by_the_other(world, bad, good) -> None:
     await world.start(good)
     await world.meet()
     bad.compute.gate.set()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase == "anchored", done
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled", done
     assert done.result.worker_address == good.address
     assert done.epoch == 1
 
@@ -135,11 +135,11 @@ async def test_a_wrong_result_is_found(
 async def test_a_worker_that_lied_gets_the_next_task_last(world, bad, good, autojump_clock) -> None:
     bad.compute.spoil = other_digest
     await done_by_the_other(world, bad, good)
-    striker = world.outcomes()[0].draw.seats[0].key
+    striker = world.judgements()[0].draw.seats[0].key
     for _ in range(6):
         task = await world.buy()
-        await world.until(task.task_id, "anchored")
-    by_striker = [one for one in world.outcomes() if one.draw.seats[0].key == striker]
+        await world.until(task.task_id, "settled")
+    by_striker = [one for one in world.judgements() if one.draw.seats[0].key == striker]
     assert {one.result.worker_address for one in by_striker} == {good.address}
 
 
@@ -162,7 +162,7 @@ async def test_a_result_of_another_worker_earns_nothing(
     await world.crash(bad)
     good.sends[JobCommitted] = copy
     first = await world.buy(size=SIZE, iterations=STEPS)
-    await world.until(first.task_id, "anchored")
+    await world.until(first.task_id, "settled")
     bad.sends[JobCommitted] = present
     await world.start(bad)
     await done_by_the_other(world, bad, good)
@@ -189,7 +189,7 @@ async def test_a_worker_cannot_work_under_anothers_name(
     bad.compute.spoil = as_the_other
     bad.sends[JobCommitted] = sign_as_the_other
     await done_by_the_other(world, bad, good)
-    assert world.outcomes()[0].result.nonce == 7
+    assert world.judgements()[0].result.nonce == 7
     await check_money(world)
 
 
@@ -258,7 +258,7 @@ async def test_a_full_worker_is_passed_over(world, bad, good, check_money, autoj
 
     bad.answers[LeaseJob] = refuse
     await done_by_the_other(world, bad, good)
-    assert world.outcomes()[0].result.nonce == 6  # nothing was begun: still the first attempt
+    assert world.judgements()[0].result.nonce == 6  # nothing was begun: still the first attempt
     await check_money(world)
 
 
@@ -280,7 +280,7 @@ async def test_a_worker_cannot_speak_for_another(world, bad, good, autojump_cloc
     await world.start(bad)
     await world.meet()
     good.compute.gate.set()
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     assert forged
 
 
@@ -299,6 +299,6 @@ async def test_a_worker_that_vanishes_is_replaced_at_once(
     assert trio.current_time() - began < 2
     assert done.result.worker_address == good.address
     await world.start(bad)  # what it had begun is given up, and no longer wanted
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     await world.holds(lambda: not world.leftovers())
     await check_money(world)

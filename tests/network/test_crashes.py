@@ -50,9 +50,9 @@ async def test_the_orchestrator_dies(
     await world.crash(orchestrator)
     await trio.sleep(away_s)
     await world.start(orchestrator)
-    done = await world.until(task.task_id, "anchored", "refunded")
+    done = await world.until(task.task_id, "settled", "refunded")
     late = away_s > 0 and phase != "when the market was told"
-    assert (done.phase, done.epoch) == ("anchored", 2 if late else 1)
+    assert (done.phase, done.epoch) == ("settled", 2 if late else 1)
     assert len(world.outcomes()) == 1
     await check_money(world)
 
@@ -76,7 +76,7 @@ async def test_the_orchestrator_dies_when_the_market_has_its_result(
     await taken.wait()
     assert world.market.task(task.task_id).phase == "verified"
     await world.restart(world.named(world.record(task.task_id).orchestrator))
-    done = await world.until(task.task_id, "anchored")
+    done = await world.until(task.task_id, "settled")
     assert done.epoch == 1
     await world.holds(lambda: not world.leftovers())
     await check_money(world)
@@ -103,8 +103,8 @@ async def test_a_worker_dies_and_comes_back(
     await reached.wait()
     victim = victims[0] or next(one for one in world.team("worker") if one.heard[message_type])
     await world.restart(victim)
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     await trio.sleep(world.network.protocol.lease_s + KEEP_MS / 1000 + 2 * SWEEP_PAUSE_S)
     assert not world.leftovers()
     await check_money(world)
@@ -121,8 +121,8 @@ async def test_the_market_dies_and_the_work_goes_on(world, check_money, autojump
         worker.compute.gate.set()
     await trio.sleep(5)
     await world.start(world.members["market"])
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert sum(len(worker.compute.jobs) for worker in world.team("worker")) == 1
     await check_money(world)
 
@@ -148,8 +148,8 @@ async def test_the_market_dies_again_and_again_under_load(
     assert len(set(bought.values())) == len(keys)
     assert world.market.tasks(status=None, challenge_type=None, limit=1, offset=0).total == 24
     for task_id in bought.values():
-        done = await world.until(task_id, "anchored", "refunded")
-        assert done.phase == "anchored", done
+        done = await world.until(task_id, "settled", "refunded")
+        assert done.phase == "settled", done
     await check_money(world)
 
 
@@ -185,7 +185,7 @@ async def test_everybody_dies_at_random_under_load(
         await trio.sleep(chance.choice([0, 0, 1, 3]))
         await world.start(victim)
     for task in tasks:
-        await world.until(task.task_id, "anchored", "refunded")
+        await world.until(task.task_id, "settled", "refunded")
     await check_money(world)
 
 
@@ -199,8 +199,8 @@ async def test_a_power_cut(world, check_money, autojump_clock) -> None:
         worker.compute.gate = None
     await world.restart(*world.members.values())
     for task in tasks:
-        done = await world.until(task.task_id, "anchored", "refunded")
-        assert done.phase == "anchored"
+        done = await world.until(task.task_id, "settled", "refunded")
+        assert done.phase == "settled"
     await check_money(world)
 
 
@@ -214,8 +214,8 @@ async def test_a_batch_that_the_chain_forgets_is_sent_again(
     await world.holds(lambda: world.chain.mempool.size)
     world.forget()
     await world.restart(validator)
-    done = await world.until(task.task_id, "anchored")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled")
+    assert done.phase == "settled"
     await check_money(world)
 
 
@@ -227,7 +227,7 @@ async def test_a_batch_whose_nonce_is_taken_is_signed_again(
 
     async def get_in_first(_peer, report):
         if not sent.is_set():
-            member = world.named(world.record(report.result.task_id).orchestrator)
+            member = world.named(world.record(report.task_id).orchestrator)
             nonce = await world.l1.nonce(member.address, pending=True)
             rival = transfer(world.customer.address, 1).signed(member.keys.account, nonce)
             await world.l1.send(rival)
@@ -238,8 +238,8 @@ async def test_a_batch_whose_nonce_is_taken_is_signed_again(
         member.sends[ReportResult] = get_in_first
     task = await world.buy()
     await sent.wait()
-    done = await world.until(task.task_id, "anchored")
-    assert done.phase == "anchored"
+    done = await world.until(task.task_id, "settled")
+    assert done.phase == "settled"
 
 
 async def test_a_market_that_is_away_for_long(world, check_money, autojump_clock) -> None:
@@ -250,7 +250,7 @@ async def test_a_market_that_is_away_for_long(world, check_money, autojump_clock
     await trio.sleep(650)
     await world.start(world.members["market"])
     began = trio.current_time()
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     assert trio.current_time() - began < 70
     await check_money(world)
 
@@ -265,6 +265,6 @@ async def test_a_market_that_also_validates_keeps_what_it_sold(
             while world.record(task.task_id).orchestrator != world.members["market"].peer_id:
                 task = await world.buy(size=size)
                 await world.orchestrator(task.task_id)
-            done = await world.until(task.task_id, "anchored")
+            done = await world.until(task.task_id, "settled")
             await world.holds(lambda: world.status().counts["leases_held"] == 0)
             assert world.market.artifact(done.result.outputs[0].sha256).is_file()

@@ -49,7 +49,7 @@ async def test_cancelling_a_job_that_waits_for_its_slot(world, check_money, auto
     for worker in world.team("worker"):
         worker.compute.gate.set()
     after = await world.buy()
-    assert (await world.until(after.task_id, "anchored", "refunded")).phase == "anchored"
+    assert (await world.until(after.task_id, "settled", "refunded")).phase == "settled"
     await check_money(world)
 
 
@@ -70,7 +70,7 @@ async def test_a_completed_task_cannot_be_cancelled(world, check_money, autojump
     await world.until(task.task_id, "verified")
     with pytest.raises(Conflict):
         await world.market.cancel(task.task_id, world.customer.address)
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     await check_money(world)
 
 
@@ -121,8 +121,8 @@ async def test_a_lease_that_ran_out_stops_its_orchestrator(
     await world.holds(lambda: first.heard[CancelLease])
     for worker in world.team("worker"):
         worker.compute.gate.set()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch > 1) == ("anchored", True)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch > 1) == ("settled", True)
     await check_money(world)
 
 

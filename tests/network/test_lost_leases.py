@@ -20,6 +20,6 @@ async def test_it_is_told_when_it_comes_back(world, check_money, autojump_clock)
     assert first.assembly.info.status().counts["leases_held"] == 0
     for worker in world.team("worker"):
         worker.compute.gate.set()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 2)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 2)
     await check_money(world)

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from node.roles.market import LOST_AFTER_S
+from node.roles.lessor import LOST_AFTER_S
 from node.wire.jobs import LeaseJob
 from node.wire.leases import CancelLease, ReportResult
 from node.wire.presence import Ack
@@ -39,11 +39,11 @@ async def test_an_orchestrator_cut_off_while_it_works(world, check_money, autoju
     let_go(world)
     done = await world.until(task.task_id, "verified", "refunded")
     assert (done.phase, done.epoch) == ("verified", 2)
-    assert world.outcomes()[0].draw.seats[0].address != first.address
+    assert world.judgements()[0].draw.seats[0].address != first.address
     assert first.assembly.info.status().counts["leases_held"] == 1
     heal(world, market, first)
     await world.holds(lambda: first.assembly.info.status().counts["leases_held"] == 0)
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     await world.holds(lambda: not world.leftovers())
     assert world.artifacts(market) == 1
     await check_money(world)
@@ -76,10 +76,10 @@ async def test_a_result_of_an_epoch_that_is_over_is_refused(
     heard = market.heard[ReportResult]
     heal(world, market, first)
     await world.holds(lambda: market.heard[ReportResult] > heard)
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     await world.holds(lambda: not world.leftovers())
     assert set(reported) == {1, 2}
-    assert [outcome.draw.epoch for outcome in world.outcomes()] == [2]
+    assert [one.draw.epoch for one in world.judgements()] == [2]
     assert world.artifacts(market) == 1
     await check_money(world)
 
@@ -95,8 +95,8 @@ async def test_a_short_cut_costs_nothing(world, check_money, autojump_clock) -> 
     heal(world, market, first)
     await world.meet()
     let_go(world)
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     await check_money(world)
 
 
@@ -109,7 +109,7 @@ async def test_a_report_that_cannot_be_sent_is_sent_later(
 
     async def announce(_peer, report):
         if not reporting.is_set():
-            cut(world, market, world.named(world.record(report.result.task_id).orchestrator))
+            cut(world, market, world.named(world.record(report.task_id).orchestrator))
             reporting.set()
         return report
 
@@ -118,8 +118,8 @@ async def test_a_report_that_cannot_be_sent_is_sent_later(
     task = await world.buy()
     await reporting.wait()
     heal(world, market, world.named(world.record(task.task_id).orchestrator))
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     await check_money(world)
 
 
@@ -138,8 +138,8 @@ async def test_an_answer_that_is_lost_is_asked_for_again(
 
     market.answers[ReportResult] = take_and_fall_silent
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert market.heard[ReportResult] == 2
     await world.holds(lambda: not world.leftovers())
     await check_money(world)
@@ -157,7 +157,7 @@ async def test_a_worker_cut_off_from_its_orchestrator(world, check_money, autoju
     assert (done.phase, done.epoch) == ("verified", 1)
     assert done.result.worker_address != worker.address
     heal(world, first, worker)
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     await world.holds(lambda: not world.leftovers())
     await check_money(world)
 
@@ -174,8 +174,8 @@ async def test_a_checker_cut_off_from_the_worker(
     for worker in world.team("worker"):
         cut(world, checker, worker)
     let_go(world)
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert (checker.address in done.result.validators) == (size == 16)
     await check_money(world)
 
@@ -193,7 +193,7 @@ async def test_a_market_cut_off_from_everybody(world, check_money, autojump_cloc
     for one in others:
         heal(world, market, one)
     for task in tasks:
-        done = await world.until(task.task_id, "anchored", "refunded")
-        assert done.phase == "anchored"
+        done = await world.until(task.task_id, "settled", "refunded")
+        assert done.phase == "settled"
     await world.holds(lambda: not world.leftovers())
     await check_money(world)

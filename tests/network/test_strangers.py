@@ -115,9 +115,9 @@ async def test_a_stranger_that_repeats_everything(
 
     eavesdrop(world, repeat)
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
-    assert world.outcomes()[0].result.nonce == 6
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
+    assert world.judgements()[0].result.nonce == 6
     entries = len(list(world.ledger.entries()))
     for member in world.members.values():
         member.answers.clear()
@@ -144,8 +144,8 @@ async def test_a_stranger_that_says_everything_wrongly(
 
     eavesdrop(world, distort)
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert failures(caplog) == []
     await check_money(world)
 
@@ -178,8 +178,8 @@ async def test_a_validator_whose_answers_mean_nothing(
     world.members["validator-3"].answers[kind] = distorted.answer
     while not distorted.is_through:
         task = await world.buy(reward=Amount(2 * 10**15))
-        done = await world.until(task.task_id, "anchored", "refunded")
-        assert done.phase == "anchored", done
+        done = await world.until(task.task_id, "settled", "refunded")
+        assert done.phase == "settled", done
     assert failures(caplog) == []
     await check_money(world)
 
@@ -194,10 +194,10 @@ async def test_a_worker_whose_answers_mean_nothing(
     world.members["worker-2"].answers[kind] = distorted.answer
     while not distorted.is_through:
         task = await world.buy(reward=Amount(2 * 10**15))
-        await world.until(task.task_id, "anchored", "refunded")
+        await world.until(task.task_id, "settled", "refunded")
     world.members["worker-2"].answers.clear()
     task = await world.buy()
-    assert (await world.until(task.task_id, "anchored", "refunded")).phase == "anchored"
+    assert (await world.until(task.task_id, "settled", "refunded")).phase == "settled"
     assert failures(caplog) == []
     await check_money(world)
 
@@ -223,8 +223,8 @@ async def test_the_true_senders_say_everything_wrongly_first(
 
     eavesdrop(world, distort)
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert done.phase in ("anchored", "refunded")
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert done.phase in ("settled", "refunded")
     assert failures(caplog) == []
     await check_money(world)
 
@@ -241,11 +241,11 @@ async def test_results_of_strangers_are_not_stored(world, stranger, autojump_clo
     for member in world.team("validator"):
         member.sends[ReportResult] = keep
     task = await world.buy()
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     (report,) = reports
     for changed in (
         msgspec.structs.replace(report, epoch=9),
-        msgspec.structs.replace(report, verdicts=()),
+        msgspec.structs.replace(report, jobs=()),
         *odd_copies(report, 1),
     ):
         await say(stranger, market.peer_id, changed)
@@ -255,7 +255,7 @@ async def test_results_of_strangers_are_not_stored(world, stranger, autojump_clo
 async def test_the_chain_is_not_asked_for_strangers(world, stranger, autojump_clock) -> None:
     """Batches that hold nothing of this market's are not even looked up."""
     task = await world.buy()
-    await world.until(task.task_id, "anchored")
+    await world.until(task.task_id, "settled")
     asked: list[int] = []
     block = world.l1.block
 
@@ -265,7 +265,7 @@ async def test_the_chain_is_not_asked_for_strangers(world, stranger, autojump_cl
 
     world.l1.block = count
     author = world.members["worker-1"].assembly.info._author
-    sealed = seal_batch([world.outcomes()[0].result], author)
+    sealed = seal_batch([world.judgements()[0].result], author)
     for number in range(20):
         message = BatchAnchored(sealed, (task.task_id,), (bytes(32),), number)
         await say(stranger, world.members["market"].peer_id, message)
@@ -285,7 +285,7 @@ async def test_gossip_that_leads_nowhere(
             await stranger.publish(PRESENCE_TOPIC, presence)
         await trio.sleep(1)
     task = await world.buy()
-    done = await world.until(task.task_id, "anchored", "refunded")
-    assert (done.phase, done.epoch) == ("anchored", 1)
+    done = await world.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert failures(caplog) == []
     await check_money(world)

@@ -58,7 +58,7 @@ def test_the_inference_example_costs_nothing(net, api) -> None:
         },
         timeout=10,
     )
-    assert (response.status_code, response.json()["code"]) == (503, "workload_unavailable")
+    assert (response.status_code, response.json()["code"]) == (422, "workload_unavailable")
     assert response.json()["field"] == "challenge_type"
     assert net.client.account() == before
 

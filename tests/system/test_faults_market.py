@@ -134,7 +134,7 @@ def buy(net, key: str) -> str:
 def progress(net, before: int) -> int:
     """Three steps for each task since `before`: taken, completed, anchored."""
     counts = net.status("market").counts
-    anchored = counts.get("tasks_anchored", 0) - before
+    anchored = counts.get("tasks_anchored", 0) + counts.get("tasks_settled", 0) - before
     completed = anchored + counts.get("tasks_verified", 0)
     taken = sum(count for name, count in counts.items() if name.startswith("tasks_")) - before
     return taken + completed + anchored

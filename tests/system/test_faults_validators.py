@@ -5,6 +5,8 @@ import pytest
 pytestmark = pytest.mark.system
 
 RELEASED_S = 15.0
+HURRIED_S = 5.0
+"""Sooner than a lease of such a task can run out."""
 
 
 def test_a_task_survives_the_kill_of_a_checker(net) -> None:
@@ -21,22 +23,31 @@ def test_a_task_survives_the_kill_of_a_checker(net) -> None:
     check_joins_again(net, victim)
 
 
-def test_a_task_survives_the_kill_of_its_orchestrator(net) -> None:
-    """The market takes the lease back and draws again, with another validator in the first seat.
-
-    Without that the lease would run out after more than 20 s; without leases that end the task
-    would hang for ever.
-    """
+def an_orchestrator_dies(net, released_s: float) -> str:
+    """The market takes the lease back and draws again, with another validator in the first seat."""
     task_id = net.post(size=1500, iterations=12)
     net.until(lambda: net.busy(net.workers), "a worker has the job")
     victim = net.busy(net.validators, "leases_held")
     others = [name for name in net.validators if name != victim]
     net.kill(victim)
-    net.until(lambda: net.busy(others, "leases_held"), "another has the lease", RELEASED_S)
+    net.until(lambda: net.busy(others, "leases_held"), "another has the lease", released_s)
     net.completed(task_id)
     assert net.attempt(task_id)[0] == 2
     assert net.orchestrator(task_id) != victim
+    return victim
+
+
+def test_a_task_survives_the_kill_of_its_orchestrator(net) -> None:
+    victim = an_orchestrator_dies(net, RELEASED_S)
     check_joins_again(net, victim)
+    net.check_payments()
+
+
+@pytest.mark.full
+def test_a_lost_lease_that_is_kept(altered) -> None:
+    """It runs out after half a minute at the latest; without leases that end, never."""
+    with altered.without("market", keeps_lost_leases=True, match="another has the lease"):
+        an_orchestrator_dies(altered.net, HURRIED_S)
 
 
 def check_joins_again(net, victim: str) -> None:

@@ -1,14 +1,12 @@
 """Workers that die, and workers that lie."""
 
-import json
-
 import pytest
 
 pytestmark = pytest.mark.system
 
 NOTICED_S = 10.0
-TASKS_FOR_LIAR = 36
-"""So many that the honest worker is full, and even a worker known to have lied gets some."""
+TASKS_FOR_LIAR = 24
+"""So many that the honest worker is full, and the other one gets some as well."""
 
 
 def test_the_job_of_a_killed_worker_is_finished_by_another(net) -> None:
@@ -29,27 +27,27 @@ def test_the_job_of_a_killed_worker_is_finished_by_another(net) -> None:
     net.check_payments()
 
 
-def test_a_lie_is_found_and_not_paid(net) -> None:
-    """A byte of the last iterate, a byte of a middle one, the result of another task.
-
-    The liar's digests agree with its lies, so that only the check of the steps finds them; its
-    honest results in between are taken and paid, so that nothing else can be why lies are not.
+def lies_are_told(altered) -> None:
+    """Of every four jobs of the liar's one is honest, so that nothing else can be why it is not
+    paid for the others: its digests agree with its lies, only the check of the steps finds them.
     """
-    liar = net.workers[-1]
-    with net.lying(liar) as notes:
+    net, liar = altered.net, altered.net.workers[-1]
+    with altered.altered(liar, lies=["none", "last", "middle", "another-task"]):
         tasks = [net.post(size=96, iterations=6) for _ in range(TASKS_FOR_LIAR)]
         for task_id in tasks:
             net.completed(task_id)
-        results = {(task_id, net.receipt(task_id).result.nonce): task_id for task_id in tasks}
-        jobs = [json.loads(line) for line in notes.read_text().splitlines()]
-        told = {(job["task_id"], job["nonce"]): job["lie"] for job in jobs}
-        assert set(told.values()) == {"none", "last", "middle", "another"}
-        accepted = [lie for job, lie in told.items() if job in results]
-        assert set(accepted) == {"none"}
-        paid_to_liar = [
-            t for t in tasks if net.receipt(t).result.worker_address == net.address(liar)
-        ]
-        assert len(paid_to_liar) == len(accepted)
-        rejections = sum(net.log(name).count("found the result invalid") for name in net.validators)
-        assert rejections == sum(lie != "none" for lie in told.values())
-        net.check_payments()
+        told = {(note["task_id"], note["nonce"]): note["lie"] for note in altered.notes(liar)}
+    results = {(task_id, net.receipt(task_id).results[0].nonce) for task_id in tasks}
+    assert len(set(told.values())) > 1
+    assert {told[job] for job in told.keys() & results} == {"none"}, "no lie is paid"
+
+
+def test_a_lie_is_found_and_not_paid(altered) -> None:
+    lies_are_told(altered)
+    altered.net.check_payments()
+
+
+@pytest.mark.full
+def test_validators_that_do_not_look(altered) -> None:
+    with altered.without(*altered.net.validators, signs="valid", match="no lie is paid"):
+        lies_are_told(altered)

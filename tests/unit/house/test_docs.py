@@ -1,24 +1,33 @@
 """What the documentation must name is taken from the code."""
 
-import importlib
-import pkgutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
-import node.wire
 from node.api.commands import COMMANDS
-from p2p.messages import Message
+from node.market.tasks import Phase
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
-def test_every_message_is_documented() -> None:
-    for module in pkgutil.iter_modules(node.wire.__path__, "node.wire."):
-        importlib.import_module(module.name)
+def test_the_tables_of_the_protocol_are_true() -> None:
+    checked = subprocess.run([sys.executable, DOCS / "tables.py", "--check"], check=False)
+    assert checked.returncode == 0, "run: python docs/tables.py"
+
+
+def test_every_wait_of_the_protocol_says_what_for() -> None:
     page = (DOCS / "protocol.md").read_text()
-    ours = [one for one in Message.__subclasses__() if one.__module__.startswith("node.wire.")]
-    assert len(ours) > 20
-    for message in ours:
-        assert f"| {message.TYPE_ID} | `{message.__name__}` |" in page
+    waits = page.partition("<!-- waits: begin -->")[2].partition("<!-- waits: end -->")[0]
+    rows = [line for line in waits.splitlines() if line.startswith("| `")]
+    assert len(rows) > 30
+    assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_every_phase_of_a_task_is_documented() -> None:
+    page = (DOCS / "protocol.md").read_text()
+    for phase in get_args(Phase):
+        assert f"| `{phase}` |" in page
 
 
 def test_every_command_is_documented() -> None:

@@ -29,7 +29,7 @@ THIRD_PARTY = {
     "node/l1": {"coincurve", "httpx", "msgspec", "trio"},
     "node/l1/devchain": {"fastapi", "hypercorn", "msgspec", "pydantic", "starlette", "trio"},
     "p2p": {"msgspec", "nacl", "trio"},
-    "p2p/libp2p": {"libp2p", "msgspec", "multiaddr", "nacl", "trio"},
+    "p2p/libp2p": {"libp2p", "msgspec", "multiaddr", "nacl", "trio", "wsproto"},
     "gpu": {"blake3", "msgspec", "numpy"},
     "storage": {"msgspec", "plyvel", "trio"},
 }

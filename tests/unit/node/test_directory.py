@@ -7,7 +7,7 @@ from node import directory as module
 from node.directory import Directory
 from node.keys import bind
 from node.l1.keys import AccountKey
-from node.market.draw import Candidate
+from node.verification.snapshots import Candidate
 from node.wire.presence import Presence
 from p2p.identity import Identity
 
@@ -60,10 +60,18 @@ async def test_a_connected_peer_with_a_sound_presence_is_active(known) -> None:
     assert [one.peer_id for one in directory.active("validator")] == [ONE.peer_id]
     assert directory.active("worker") == []
     assert directory.active("validator", "rendering") == []
-    candidate = Candidate(ONE.peer_id, ONE.identity.public_key, ONE.account.address)
-    assert directory.candidates("synthetic") == [candidate]
+    candidate = Candidate(ONE.identity.public_key, ONE.account.address, 1, ("synthetic",))
+    assert directory.candidates() == [candidate]
     directory.connection(ONE.peer_id, connected=False)
-    assert directory.candidates("synthetic") == []
+    assert directory.candidates() == []
+
+
+async def test_only_known_kinds_are_passed_on(known) -> None:
+    """What a market signs and publishes holds no stranger's words."""
+    kinds = ("x" * 1000, "synthetic", "rendering", "synthetic")
+    known.directory.learn(ONE.peer_id, ONE.presence("validator", kinds=kinds))
+    known.directory.connection(ONE.peer_id, connected=True)
+    assert known.directory.candidates()[0].kinds == ("rendering", "synthetic")
 
 
 async def test_a_presence_counts_only_for_the_peer_that_signed_it(known) -> None:

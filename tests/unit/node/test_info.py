@@ -33,6 +33,8 @@ async def info():
         await db.commit(batch)
         directory = Directory(CHAIN, lambda: 5000, 10)
         made = NodeInfo(author, ("market", "worker"), directory, chain, lambda: 5000, db, network)
+        made.require(lambda: ("the L1 is away",))
+        made.add(dict, lambda: ("one", "the L1 is away"))
         made.add(lambda: {"tasks_queued": 3, "jobs_busy": 1, "results_committed": 9, "other": 4})
         yield made
 
@@ -52,7 +54,8 @@ async def test_facts_become_counters_and_gauges(info) -> None:
         "tmnode_database_syncs_total 1",
         'tmnode_network_events_total{event="gossip_dropped"} 2',
         "tmnode_l1_reachable 0",
-        "tmnode_waiting 1",
+        "tmnode_waiting 2",
+        "tmnode_ready 0",
         "tmnode_uptime_seconds 0.0",
         f'tmnode_info{{version="{info.status().version}",chain="{CHAIN}",roles="market+worker"}} 1',
     } <= found
@@ -61,4 +64,10 @@ async def test_facts_become_counters_and_gauges(info) -> None:
 
 async def test_the_height_is_there_once_the_l1_has_answered(info) -> None:
     info._chain.height, info._chain.reachable = 12, True
-    assert {"tmnode_l1_height 12", "tmnode_l1_reachable 1", "tmnode_waiting 0"} <= lines(info)
+    assert {"tmnode_l1_height 12", "tmnode_l1_reachable 1"} <= lines(info)
+
+
+async def test_an_obstacle_is_something_that_waits_and_is_said_once(info) -> None:
+    status = info.status()
+    assert status.obstacles == ("the L1 is away",)
+    assert status.waiting == ("the L1 is away", "one")

@@ -1,11 +1,14 @@
 import io
 import json
 import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
 
 import pytest
 import trio
 
-from node.logs import JsonLines, about
+from node.logs import LIBRARIES, JsonLines, about, configure_logging
 
 log = logging.getLogger("node.test")
 
@@ -75,3 +78,69 @@ def test_an_error_is_one_line_and_an_api_key_is_hidden(lines) -> None:
     assert "ValueError: what is tm_<sensitive>?" in line["error"]
     log.info("tm_submitTask is a method")
     assert lines()[1]["message"] == "tm_submitTask is a method"
+
+
+def test_credentials_in_an_address_are_hidden(lines) -> None:
+    try:
+        raise OSError("GET http://user:pa55@l1.test:1/x")
+    except OSError:
+        log.exception("asked https://user:pa55@l1.test and http://l1.test/a@b")
+    (line,) = lines()
+    assert line["message"] == "asked https://<sensitive>@l1.test and http://l1.test/a@b"
+    assert "pa55" not in line["error"]
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, str]]]]:
+    """A node's logging, set up as a node does; parses what it printed on standard error."""
+    root, hook, last = logging.getLogger(), sys.unraisablehook, logging.lastResort
+    levels = {name: logging.getLogger(name).level for name in ("", *LIBRARIES)}
+    handlers = root.handlers[:]
+    root.handlers.clear()
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging("info", "12D3node", "market+worker")
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    sys.unraisablehook, logging.lastResort = hook, last
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_every_line_names_the_node_and_its_roles(printed) -> None:
+    log.info("here")
+    (line,) = printed()
+    assert (line["node"], line["roles"]) == ("12D3node", "market+worker")
+
+
+def test_a_library_that_keeps_to_itself_is_heard_as_json(printed) -> None:
+    """As libp2p does on import: its loggers hand nothing on and have no handler."""
+    aside = logging.getLogger("aside")
+    aside.propagate = False
+    aside.setLevel(logging.DEBUG)
+    aside.info("not news")
+    aside.warning("a stranger sent tm_%s", "x" * 20)
+    (line,) = printed()
+    assert (line["from"], line["level"], line["node"]) == ("aside", "warning", "12D3node")
+    assert line["message"] == "a stranger sent tm_<sensitive>"
+
+
+class Careless:
+    def __del__(self) -> None:
+        raise RuntimeError("too late")
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_python_prints_itself_is_json(printed) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)
+        warnings.warn("soon gone", DeprecationWarning, stacklevel=1)
+    Careless()
+    warned, ignored = printed()
+    assert (warned["from"], warned["level"]) == ("py.warnings", "warning")
+    assert "soon gone" in warned["message"]
+    assert ignored["level"] == "error"
+    assert "RuntimeError: too late" in ignored["error"]

@@ -36,8 +36,15 @@ def node(twin):
 
 
 @pytest.fixture
-def service(twin, market, node) -> Service:
-    return Service(node=node, market_role=market, local_account=twin.LOCAL, now=lambda: NOW)
+def till(twin, market):
+    return twin.TwinTill(market)
+
+
+@pytest.fixture
+def service(twin, market, node, till) -> Service:
+    return Service(
+        node=node, market_role=market, till=till, local_account=twin.LOCAL, now=lambda: NOW
+    )
 
 
 @pytest.fixture

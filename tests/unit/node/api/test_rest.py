@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from node.api.service import Service
-from node.errors import NodeError
+from node.errors import NodeError, Overloaded
 from node.market.views import Problem
 
 UNKNOWN = "00000000-0000-0000-0000-0000000000ff"
@@ -39,6 +39,7 @@ async def test_the_specifications_example(client, order, market) -> None:
         ("created_at", 1_700_000_000),
         ("deadline", 1_700_003_600),
         ("payload", order["payload"]),
+        ("jobs", 1),
         ("result", None),
     ]
 
@@ -53,10 +54,13 @@ async def test_a_completed_task_has_its_result(client, order, market) -> None:
         "result_hash": "0x" + "ab" * 32,
         "worker_address": "cpc1worker",
         "completed_at": 1_700_000_005,
+        "pay_due_at": 1_700_000_011,
         "output": {"matrix": file},
         "artifacts": [{"name": "matrix", **file}],
         "workers": [{"address": "cpc1worker", "jobs": 1}],
         "validators": ["cpc1one", "cpc1two"],
+        "orchestrator": "cpc1one",
+        "checks": [{"address": "cpc1one", "checks": 1}, {"address": "cpc1two", "checks": 1}],
     }
 
 
@@ -102,7 +106,7 @@ async def test_an_idempotency_key_gives_the_same_task(client, order, market) -> 
     [
         ({"challenge_type": "mining"}, 400, "invalid_input", "challenge_type", "rendering"),
         ({"challenge_type": 5}, 400, "invalid_input", "challenge_type", "synthetic"),
-        ({"challenge_type": "training"}, 503, "workload_unavailable", "challenge_type", ""),
+        ({"challenge_type": "training"}, 422, "workload_unavailable", "challenge_type", ""),
         ({"payload": []}, 400, "invalid_input", "payload", "object"),
         ({"payload": None}, 400, "invalid_input", "payload", "object"),
         ({"payload": {"matrix_size": 1 << 20}}, 422, "task_too_large", "payload.matrix_size", ""),
@@ -122,7 +126,7 @@ async def test_an_idempotency_key_gives_the_same_task(client, order, market) -> 
         ({"deadline": 1_700_001_000.0}, 400, "invalid_input", "deadline", "int"),
         ({"deadline": "1700001000"}, 400, "invalid_input", "deadline", "int"),
         ({"deadline": 1_700_000_000}, 400, "invalid_input", "deadline", "past"),
-        ({"deadline": -1}, 400, "invalid_input", "deadline", "past"),
+        ({"deadline": -1}, 400, "invalid_input", "deadline", ">= 0"),
         ({"deadline": 1_700_000_000 + 8 * 86_400}, 400, "invalid_input", "deadline", "future"),
         ({"prize": "1"}, 400, "invalid_input", "prize", "known fields"),
         ({"idempotency_key": ""}, 400, "invalid_input", "idempotency_key", "visible"),
@@ -154,6 +158,22 @@ async def test_a_deadline_up_to_the_limit_is_taken(client, order) -> None:
 async def test_the_body_is_an_object(client, body) -> None:
     headers = {"content-type": "application/json"}
     assert_problem(await client.post("/tasks", content=body, headers=headers), 400, "invalid_input")
+
+
+async def test_above_capacity_the_answer_is_429_and_says_when_to_come_back(
+    client, order, market, monkeypatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise Overloaded("the market is full", remedy="try again in a few seconds")
+
+    monkeypatch.setattr(market, "submit", full)
+    answer = await client.post("/tasks", json=order)
+    assert_problem(answer, 429, "overloaded")
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["remedy"]
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tm_submitTask", "params": order}
+    error = (await client.post("/rpc", json=call)).json()["error"]
+    assert (error["code"], error["data"]["code"]) == (-32010, "overloaded")
 
 
 async def test_lists_are_pages(client, order, market) -> None:
@@ -208,6 +228,23 @@ async def test_a_wrong_query_is_named(client, query, field) -> None:
     assert_problem(await client.get(f"/tasks?{query}"), 400, "invalid_input", field)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/tasks", "status"), ("/tasks", "challenge_type")],
+)
+async def test_the_word_null_leaves_nothing_out(client, path: str, name: str) -> None:
+    assert_problem(await client.get(path, params={name: "null"}), 400, "invalid_input", name)
+    upper = await client.get(path, params={name: "NULL"})
+    assert_problem(upper, 400, "invalid_input", name)
+
+
+async def test_null_is_a_key_like_any_other(client, order, market) -> None:
+    sent = {"Idempotency-Key": "null"}
+    first, again = [await client.post("/tasks", json=order, headers=sent) for _ in range(2)]
+    assert first.json()["task_id"] == again.json()["task_id"]
+    assert market.submitted == 1
+
+
 async def test_task_ids_have_the_form_of_a_uuid(client, order) -> None:
     task_id = (await client.post("/tasks", json=order)).json()["task_id"]
     assert (await client.get(f"/tasks/{task_id.upper()}")).json()["task_id"] == task_id
@@ -236,6 +273,7 @@ async def test_a_quote_costs_nothing_and_needs_nobody(service, connect, order, m
         "work_units": 10**12,
         "check_units": 10**9,
         "max_deadline_s": 86400,
+        "jobs": 1,
     }
 
 
@@ -246,9 +284,13 @@ async def test_account_status_peers_workers(client, twin) -> None:
         "available_cpc": "1000000.0",
         "reserved_cpc": "0.0",
         "deposit_address": "cpc1deposit",
+        "withdrawal_fee_cpc": "0.000000000021",
     }
-    other = (await client.get("/account", params={"address": "cpc1nobody"})).json()
+    nobody = "cpc1we7t3vhwcgxkelznr06du3tvzurh3cnpf2ee7g"
+    other = (await client.get("/account", params={"address": nobody})).json()
     assert other["available_cpc"] == "0.0"
+    typo = await client.get("/account", params={"address": nobody[:-1] + "h"})
+    assert_problem(typo, 400, "invalid_input", "address")
     assert (await client.get("/status")).json()["chain_id"] == "cpc-test"
     assert len((await client.get("/peers")).json()["peers"]) == 2
     workers = (await client.get("/workers")).json()["workers"]
@@ -258,10 +300,13 @@ async def test_account_status_peers_workers(client, twin) -> None:
 async def test_health_and_readiness(client, node) -> None:
     assert (await client.get("/healthz")).json()["ready"] is True
     assert (await client.get("/readyz")).status_code == 200
-    node.l1_height = None
-    assert (await client.get("/healthz")).json()["ready"] is False
+    node.obstacles = ("the disk is read-only", "no worker is connected")
+    healthy = await client.get("/healthz")
+    assert (healthy.status_code, healthy.json()["ready"]) == (200, False)
+    assert healthy.json()["waiting"][:2] == list(node.obstacles)
     answer = await client.get("/readyz")
     assert_problem(answer, 503, "unavailable")
+    assert answer.json()["detail"] == "the disk is read-only; no worker is connected"
     assert answer.headers["retry-after"] == "5"
 
 
@@ -271,7 +316,9 @@ async def test_unknown_paths_and_methods(client) -> None:
     answer = await client.delete("/quote")
     assert_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
-    assert (await client.options("/tasks")).status_code == 405
+    answer = await client.options("/tasks")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, HEAD, POST", "of all that is at the path"
 
 
 async def test_no_answer_lets_another_origin_read_it(client, order) -> None:

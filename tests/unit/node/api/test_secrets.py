@@ -66,16 +66,26 @@ async def api_key(client, keys: NodeKeys) -> str:
     return (await client.post("/account/keys", json=body)).json()["key"]
 
 
-def shown_config(tmp_path, network_url: str) -> tuple[str, str]:
-    """The network file with a password, as `config show` prints it."""
+def shown_config(tmp_path, network_url: str) -> tuple[str, ...]:
+    """The network file with a password, in all the ways in which it gets printed."""
     sample = (CONFIGS / "devnet.toml").read_text()
     network = tmp_path / "net.toml"
     network.write_text(sample.replace("http://127.0.0.1", network_url))
     options = ["--role", "market", "--network", str(network), "--data-dir", str(tmp_path / "node")]
     shown = CliRunner().invoke(tmnode, ["config", "show", *options])
     assert shown.exit_code == 0, shown.output
+    checked = CliRunner().invoke(tmnode, ["config", "check", str(network), "--json"])
     config = load_config(None, roles=["market"], network=network)
-    return shown.output, config.network.network.l1_url.shown
+    url = config.network.network.l1_url
+    assert PASSWORD in url + "/status", "whoever uses it has it all"
+    said = (
+        url.shown,
+        str(url),
+        repr(url),
+        f"{url} {url!s:>80} {url!r}",
+        repr(config),
+    )
+    return shown.output, checked.output, *said
 
 
 def forms(secret: bytes) -> set[str]:

@@ -21,6 +21,7 @@ from node.market.changes import ChangeLog
 from node.market.listing import Line, TaskIndex
 from node.market.views import (
     AccountView,
+    CheckShare,
     NewTask,
     NodeStatus,
     OutputView,
@@ -32,10 +33,12 @@ from node.market.views import (
     WorkerView,
 )
 from node.metrics import Family, gauge
+from node.settlement.withdrawals import WithdrawalView
 
 CPC = 10**18
 LOCAL = "cpc1local"
 PRICE = Amount(CPC // 1000)
+FEE = Amount(21_000_000)
 STARTED_MS = 1_700_000_000_000
 
 
@@ -57,7 +60,14 @@ class TwinMarket:
             raise WorkloadUnavailable(f"{challenge_type} is not offered", field="challenge_type")
         if payload.get("matrix_size") == 1 << 20:
             raise TaskTooLarge("is too large", field="payload.matrix_size", remedy="use 65536")
-        return Quote(challenge_type, PRICE, 10**12, 10**9, 86400)
+        return Quote(
+            challenge_type=challenge_type,
+            price=PRICE,
+            work_units=10**12,
+            check_units=10**9,
+            max_deadline_s=86400,
+            jobs=1,
+        )
 
     async def submit(
         self, task: NewTask, account: str, idempotency_key: str | None = None
@@ -93,6 +103,7 @@ class TwinMarket:
             payload=task.payload,
             account=account,
             epoch=0,
+            jobs=1,
         )
         self._tasks[view.task_id] = view
         self.changes.add(view.task_id, view.status, view.phase)
@@ -167,9 +178,12 @@ class TwinMarket:
             result_hash="ab" * 32,
             worker_address="cpc1worker",
             completed_at_ms=STARTED_MS + 5_500,
+            pay_due_ms=STARTED_MS + 10_500,
             outputs=(OutputView("matrix", "cd" * 32, 1 << 20),),
             workers=(WorkerShare("cpc1worker", 1),),
             validators=("cpc1one", "cpc1two"),
+            orchestrator="cpc1one",
+            checks=(CheckShare("cpc1one", 1), CheckShare("cpc1two", 1)),
         )
         return self.move(task_id, "verified", status="completed", result=result)
 
@@ -178,11 +192,39 @@ class TwinMarket:
         return 0 if event is None else event.statistics().tasks_waiting
 
 
+class TwinTill:
+    """Pays out of the market's balances; a test confirms."""
+
+    def __init__(self, market: TwinMarket) -> None:
+        self._market = market
+        self.paid: dict[tuple[str, str], WithdrawalView] = {}
+
+    def fee(self, _address: str) -> Amount:
+        return FEE
+
+    async def withdraw(self, address: str, amount: Amount, key: str) -> WithdrawalView:
+        known = self.paid.get((address, key))
+        if known is not None and known.amount != amount:
+            raise Conflict("this key was used", field="idempotency_key", remedy="use a new one")
+        if known is None:
+            left = self._market.balances.get(address, 0) - amount - FEE
+            if left < 0:
+                raise InsufficientFunds("too little", remedy="withdraw less")
+            self._market.balances[address] = left
+            known = WithdrawalView("ab" * 32, address, amount, FEE, "pending", "cd" * 32, None)
+            self.paid[address, key] = known
+        return known
+
+    def confirm(self) -> None:
+        for key, view in self.paid.items():
+            self.paid[key] = msgspec.structs.replace(view, state="confirmed", height=12)
+
+
 class TwinNode:
     """A node that knows one validator and one worker."""
 
     def __init__(self) -> None:
-        self.l1_height: int | None = 7
+        self.obstacles: tuple[str, ...] = ()
 
     def status(self) -> NodeStatus:
         return NodeStatus(
@@ -193,9 +235,10 @@ class TwinNode:
             roles=("market",),
             uptime_s=1.5,
             peers=2,
-            l1_height=self.l1_height,
+            l1_height=7,
             counts={"tasks_queued": 0},
-            waiting=("one task waits for a worker",),
+            waiting=(*self.obstacles, "one task waits for a worker"),
+            obstacles=self.obstacles,
         )
 
     def metrics(self) -> tuple[Family, ...]:

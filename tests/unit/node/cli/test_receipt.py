@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gpu.workloads import WORKLOADS
+from gpu.workloads.base import Limits
 from node.amounts import Amount
 from node.config import BUILT_IN_NETWORK
 from node.keys import bind
@@ -15,21 +17,25 @@ from node.l1.keys import AccountKey
 from node.roles.results import signed_result
 from node.verification.author import Author
 from node.verification.batches import leaf_of, seal_batch
-from node.verification.receipt import FORMAT, Anchor, Place, Receipt, encode_receipt
-from node.verification.statements import (
-    Draw,
-    Manifest,
-    Seat,
-    Verdict,
-    manifest_digest,
-    sign_draw,
-    sign_verdict,
+from node.verification.draws import Draw, Seat, sign_draw
+from node.verification.receipt import (
+    FORMAT,
+    Anchor,
+    Place,
+    Receipt,
+    ReceiptJob,
+    encode_receipt,
 )
+from node.verification.snapshots import Candidate, Snapshot, sign_snapshot, snapshot_digest
+from node.verification.statements import Manifest, Verdict, manifest_digest, sign_verdict
 from p2p.identity import Identity
 from storage.merkle import merkle_path
 
 CHAIN = "cpc-devnet-1"
-PARAMETERS = b"parameters"
+WORKLOAD = WORKLOADS["synthetic"]
+PARAMETERS = WORKLOAD.canonical(
+    WORKLOAD.parse({"seed": "s", "matrix_size": 16, "iterations": 2}, Limits())
+)
 MARKET = Identity.from_seed(bytes([1] * 32))
 PROPOSER = AccountKey(bytes([2] * 32))
 HEADER = Header(
@@ -53,50 +59,65 @@ def author(number: int) -> Author:
 
 
 def made_receipt() -> bytes:
-    """One task, one validator that also submits, one block with nothing else in it."""
-    worker, validator = author(3), author(4)
+    """One task, two validators of which one also submits, one block with nothing else in it."""
+    worker, validators = author(3), (author(4), author(5))
+    snapshot, draw = made_draw(*validators)
+    parameters = sha256(PARAMETERS).digest()
+    manifest = Manifest("synthetic", parameters, (), trace_root=bytes(32), digest=bytes(32))
+    result = signed_result(draw, 6, manifest, worker)
+    batch = seal_batch([result], validators[0])
+    root = compute_leaf(msgspec.structs.asdict(batch)).hex()
+    header = msgspec.structs.replace(HEADER, compute_root=root)
+    signature = PROPOSER.sign_digest(block_digest(header))
+    leaves = [leaf_of(result, CHAIN)]
+    job = ReceiptJob(
+        draw=0,
+        result=result,
+        manifest=manifest,
+        verdicts=tuple(made_verdict(draw, manifest, worker, one) for one in validators),
+        place=Place(0, 1, merkle_path(leaves, 0)),
+        anchor=0,
+    )
+    anchor = Anchor(batch, Place(0, 1, ()), header, PROPOSER.public_key, signature)
+    return encode_receipt(Receipt(FORMAT, CHAIN, (snapshot,), (draw,), (job,), (anchor,)))
+
+
+def made_draw(*validators: Author) -> tuple[Snapshot, Draw]:
+    candidates = sorted(
+        (Candidate(one.identity.public_key, one.address, 1, ("synthetic",)) for one in validators),
+        key=lambda one: one.key,
+    )
+    snapshot = sign_snapshot(Snapshot(0, bytes(32), 1, tuple(candidates), b""), CHAIN, MARKET)
     draw = Draw(
         task_id="550e8400-e29b-41d4-a716-446655440000",
         epoch=1,
+        redraw=0,
         kind="synthetic",
         parameters=PARAMETERS,
         reward=Amount(10**18),
-        seats=(Seat(validator.identity.public_key, validator.address),),
-        needed=1,
+        snapshot=snapshot_digest(snapshot, CHAIN),
+        passed=(),
+        seats=tuple(Seat(one.key, one.address) for one in candidates),
+        needed=2,
         expires_ms=1_800_000_000_000,
         market_key=MARKET.public_key,
     )
-    draw = sign_draw(draw, CHAIN, MARKET)
-    parameters = sha256(PARAMETERS).digest()
-    manifest = Manifest("synthetic", parameters, (), trace_root=bytes(32), digest=bytes(32))
-    result = signed_result(draw, 0, manifest, worker)
-    verdict = Verdict(
+    return snapshot, sign_draw(draw, CHAIN, MARKET)
+
+
+def made_verdict(draw: Draw, manifest: Manifest, worker: Author, validator: Author) -> Verdict:
+    unsigned = Verdict(
         task_id=draw.task_id,
         epoch=1,
-        nonce=0,
+        redraw=0,
+        nonce=6,
         worker_address=worker.address,
         result_hash=manifest_digest(manifest, CHAIN),
         finding="valid",
         seed=bytes(32),
         validator_key=validator.identity.public_key,
     )
-    batch = seal_batch([result], validator)
-    root = compute_leaf(msgspec.structs.asdict(batch)).hex()
-    header = msgspec.structs.replace(HEADER, compute_root=root)
-    signature = PROPOSER.sign_digest(block_digest(header))
-    leaves = [leaf_of(result, CHAIN)]
-    return encode_receipt(
-        Receipt(
-            format=FORMAT,
-            chain_id=CHAIN,
-            draw=draw,
-            result=result,
-            manifest=manifest,
-            verdicts=(sign_verdict(verdict, CHAIN, validator.identity),),
-            place=Place(0, 1, merkle_path(leaves, 0)),
-            anchor=Anchor(batch, Place(0, 1, ()), header, PROPOSER.public_key, signature),
-        )
-    )
+    return sign_verdict(unsigned, CHAIN, validator.identity)
 
 
 @pytest.fixture

@@ -15,16 +15,20 @@ QUOTE = {
     "work_units": 1000,
     "check_units": 10,
     "max_deadline_s": 60,
+    "jobs": 1,
 }
 TAKEN = {"task_id": ID, "status": "pending", "created_at": 1_700_000_000}
 RESULT = {
     "result_hash": "0x" + "ab" * 32,
     "worker_address": "cpc1worker",
     "completed_at": 1_700_000_009,
+    "pay_due_at": 1_700_000_014,
     "output": {"matrix": {"sha256": "cd" * 32, "size": 64, "url": "/artifacts/x"}},
     "artifacts": [{"name": "matrix", "sha256": "cd" * 32, "size": 64, "url": "/artifacts/x"}],
     "workers": [{"address": "cpc1worker", "jobs": 1}],
     "validators": ["cpc1v1", "cpc1v2"],
+    "orchestrator": "cpc1v1",
+    "checks": [{"address": "cpc1v1", "checks": 1}],
 }
 FIELDS = ["seed=hello", "matrix_size=8", "iterations=2"]
 
@@ -39,6 +43,7 @@ def task(status: str, phase: str, **more: object) -> dict[str, object]:
         "created_at": 1_700_000_000,
         "deadline": 1_700_003_600,
         "payload": {"seed": "hello"},
+        "jobs": 1,
         **more,
     }
 
@@ -150,8 +155,19 @@ def test_list(terminal, door) -> None:
     ]
     lines = terminal.run("task", "list", *arguments).stdout.splitlines()
     assert lines[0].split() == ["TASK", "KIND", "STATUS", "PHASE", "REWARD", "(CPC)", "CREATED"]
-    assert lines[3] == "2 of 7, from 0"
+    assert lines[3] == "2 of 7"
     assert len({line.index("synthetic") for line in lines[1:3]}) == 1
+
+
+def test_list_goes_on_by_cursor(terminal, door) -> None:
+    first = {"tasks": [DONE], "total": 2, "limit": 1, "offset": 0, "cursor": "AAAAAAAAAAE"}
+    last = {"tasks": [DONE], "total": 2, "limit": 1, "offset": 0, "cursor": None}
+    door.answer("GET /tasks?limit=1&offset=0", first)
+    door.answer("GET /tasks?limit=1&offset=0&cursor=AAAAAAAAAAE", last)
+    said = terminal.run("task", "list", "--limit", "1").stdout
+    assert said.endswith("1 of 2; more with --cursor AAAAAAAAAAE\n")
+    said = terminal.run("task", "list", "--limit", "1", "--cursor", "AAAAAAAAAAE").stdout
+    assert said.endswith("1 of 2\n")
 
 
 def test_wait_succeeds_with_the_task(terminal, door) -> None:
@@ -203,14 +219,17 @@ def test_status(terminal, door) -> None:
         "peers": 6,
         "l1_height": None,
         "counts": {"tasks_pending": 3},
-        "waiting": ["the L1 does not answer"],
+        "waiting": ["the L1 has not answered for 12 s", "3 tasks wait"],
+        "obstacles": ["the L1 has not answered for 12 s"],
     }
     door.answer("GET /status", answer)
     assert terminal.json("status") == answer
     text = terminal.run("status").stdout
     assert "l1 height      no answer yet\n" in text
     assert "tasks pending  3\n" in text
-    assert text.endswith("waiting: the L1 does not answer\n")
+    assert "ready          no\n" in text
+    said = ["not ready: the L1 has not answered for 12 s", "waiting: 3 tasks wait"]
+    assert text.splitlines()[-2:] == said, "each is said once"
 
 
 def test_peers(terminal, door) -> None:
@@ -236,6 +255,7 @@ def test_account(terminal, door) -> None:
         "available_cpc": "1.0",
         "reserved_cpc": "0.5",
         "deposit_address": "cpc1m",
+        "withdrawal_fee_cpc": "0.1",
     }
     door.answer("GET /account", answer)
     door.answer("GET /account?address=cpc1a", answer)

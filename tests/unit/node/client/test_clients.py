@@ -11,8 +11,10 @@ import trio
 import node.api.errors
 import node.errors
 from node.api.errors import problem
+from node.api.key_request import key_request_digest
 from node.client import AnswerLost, AsyncClient, Client, TaskFailed
 from node.errors import InvalidInput, NodeError, RewardBelowQuote, Unavailable
+from node.l1.keys import AccountKey, verify_digest
 
 ID = "4f1c9a52-7d0e-8b3a-9c61-2e5d7f80a1b4"
 ACCOUNT = {"address": "a", "available_cpc": "1.0", "reserved_cpc": "0.0", "deposit_address": "b"}
@@ -29,6 +31,7 @@ def task(status: str, phase: str, **more: Any) -> dict[str, Any]:
         "created_at": 1,
         "deadline": 2,
         "payload": {},
+        "jobs": 1,
         **more,
     }
 
@@ -84,6 +87,7 @@ def test_every_method_reads_its_answer() -> None:
         "price_cpc": "0.5",
         "work_units": 1 << 60,
         "check_units": 2,
+        "jobs": 1,
         "max_deadline_s": 3,
     }
     receipt = b'{"format":"tmnode-receipt-1"}\n'
@@ -251,3 +255,46 @@ async def test_the_concurrent_client_follows(autojump_clock: trio.testing.MockCl
 )
 def test_both_clients_have_the_same_methods(name: str) -> None:
     assert callable(getattr(AsyncClient, name))
+
+
+WITHDRAWAL = {
+    "withdrawal_id": "ab",
+    "address": "a",
+    "amount_cpc": "1.0",
+    "fee_cpc": "0.1",
+    "status": "pending",
+    "tx_hash": None,
+    "height": None,
+}
+
+
+async def test_a_withdrawal_is_looked_at_with_the_same_key_until_it_is_in_a_block(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    script = Script(WITHDRAWAL, WITHDRAWAL, {**WITHDRAWAL, "status": "confirmed", "height": 3})
+    async with concurrent(script) as client:
+        done = await client.withdraw("1.0", idempotency_key="k", wait_s=60)
+    assert (done.status, done.height) == ("confirmed", 3)
+    assert {request.headers["idempotency-key"] for request in script.requests} == {"k"}
+    assert trio.current_time() == pytest.approx(1.0)
+    script = Script(*[WITHDRAWAL] * 9)
+    async with concurrent(script) as client:
+        assert (await client.withdraw("1.0", idempotency_key="k", wait_s=2)).status == "pending"
+        assert len(script.requests) == 5
+        assert (await client.withdraw("1.0", idempotency_key="k")).status == "pending"
+        assert len(script.requests) == 6
+
+
+def test_an_api_key_is_asked_for_with_a_signed_challenge() -> None:
+    account = AccountKey(bytes([7]) * 32)
+    key = {"key": "tm_x", "address": account.address, "spend_limit": "2.0"}
+    script = Script({"challenge": "5f", "expires_at": 9}, httpx.Response(201, json=key))
+    with blocking(script) as client:
+        assert client.create_key(account, "cpc-test", "2.0").key == "tm_x"
+    assert [path for _, path in asked(script)] == [
+        "http://node.test/account/challenge",
+        "http://node.test/account/keys",
+    ]
+    body = json.loads(script.requests[1].content)
+    digest = key_request_digest("cpc-test", account.address, "5f", "2.0")
+    assert verify_digest(account.public_key, digest, bytes.fromhex(body["signature"]))

@@ -31,6 +31,8 @@ def test_a_place_to_listen_on_with_brackets() -> None:
 def test_a_service_s_secrets_are_never_shown(user: str, secret: str, value: str) -> None:
     url = Url.parse(f"https://x{user}:y{secret}@l1.test/p?k=z{value}#w{value}")
     assert url.shown == "https://<sensitive>@l1.test/p?<sensitive>"
+    assert {str(url), f"{url}", format(url, "s"), repr(url)[1:-1]} == {url.shown}
+    assert url + "/x" == f"https://x{user}:y{secret}@l1.test/p?k=z{value}#w{value}/x"
 
 
 @pytest.mark.parametrize("text", ["", "l1.example", "http://", "file:///etc", "http://h:x", 5])

@@ -12,7 +12,7 @@ from storage.database import open_database
 from storage.memory import MemoryStore
 from storage.store import Batch
 
-PHASES = ("queued", "leased", "verified", "anchored", "refunded")
+PHASES = ("queued", "leased", "verified", "anchored", "settled", "refunded")
 KINDS = ("synthetic", "rendering")
 
 

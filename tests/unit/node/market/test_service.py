@@ -25,10 +25,22 @@ PAYLOAD = {"seed": "s", "matrix_size": 64, "iterations": 10}
 
 async def test_a_quote_tells_price_and_work(shop) -> None:
     quote = shop.service.quote("synthetic", PAYLOAD)
-    assert quote.work_units == 64**3 * 10
+    assert (quote.jobs, quote.work_units) == (1, 64**3 * 10)
     assert quote.check_units == (2 * 10 + 1) * 16 * 64**2
     assert quote.price == CPC // 1000 + -(-quote.work_units * CPC // 100 // 10**12)
     assert shop.balances(shop.customer) == (100 * CPC, 0)
+
+
+async def test_many_jobs_cost_as_much_as_many(shop) -> None:
+    one, four = (
+        shop.service.quote("synthetic", {**PAYLOAD, "matrix_size": 2048, "chains": chains})
+        for chains in (1, 4)
+    )
+    assert (four.jobs, four.work_units) == (4, 4 * one.work_units)
+    assert four.check_units == 4 * one.check_units
+    assert 0 <= 4 * (one.price - CPC // 1000) - (four.price - CPC // 1000) < 4
+    task = await shop.buy(chains=4)
+    assert (task.jobs, shop.record(task.task_id).jobs) == (4, 4)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +50,7 @@ async def test_a_quote_tells_price_and_work(shop) -> None:
         ("rendering", PAYLOAD, WorkloadUnavailable, "challenge_type"),
         ("synthetic", {}, InvalidInput, "payload.seed"),
         ("synthetic", {**PAYLOAD, "matrix_size": 0}, InvalidInput, "payload.matrix_size"),
-        ("synthetic", {**PAYLOAD, "extra": 1}, InvalidInput, "payload.'extra'"),
+        ("synthetic", {**PAYLOAD, "extra": 1}, InvalidInput, "payload.extra"),
         (
             "synthetic",
             {**PAYLOAD, "matrix_size": 8192, "iterations": 3},
@@ -200,9 +212,14 @@ async def test_what_is_shown_of_a_completed_task(shop) -> None:
     shop.complete(report)
     view = shop.service.task(draw.task_id)
     assert (view.status, view.phase, view.error) == ("completed", "verified", None)
-    assert view.result.result_hash == report.result.result_hash
+    assert view.result.result_hash == report.jobs[0].result.result_hash
     assert view.result.worker_address == shop.worker.address
-    assert view.result.validators == tuple(one.address for one in shop.validators[:2])
+    assert view.result.validators == tuple(one.address for one in draw.seats[:2])
+    assert view.result.pay_due_ms == shop.now_ms + 5_000
+    assert view.result.orchestrator == draw.seats[0].address
+    assert {one.address: one.checks for one in view.result.checks} == {
+        seat.address: 1 for seat in draw.seats[:2]
+    }
     assert [output.name for output in view.result.outputs] == ["matrix"]
     with pytest.raises(Conflict, match="verified"):
         shop.service.receipt(draw.task_id)

@@ -19,16 +19,23 @@ from node.directory import Directory
 from node.keys import bind
 from node.l1.keys import AccountKey
 from node.offload import Inline, Offload
-from node.roles.admission import DrawGate
+from node.roles.admission import DrawGate, SeatGate
 from node.roles.checker import Checker
+from node.roles.examiner import Examiner
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
 from node.roles.presence import PresenceRole
 from node.roles.results import signed_result
+from node.roles.snapshotfeed import SnapshotFeed
+from node.roles.snapshots import SnapshotBook
 from node.roles.worker import Worker
 from node.verification.author import Author
-from node.verification.statements import ComputeResult, Draw, Manifest, Seat, sign_draw
+from node.verification.draws import Draw, Seat, sign_draw
+from node.verification.snapshots import Candidate, Snapshot, sign_snapshot, snapshot_digest
+from node.verification.statements import ComputeResult, Manifest
 from node.wire.presence import Presence
+from node.wire.snapshots import PublishedSnapshot, RequestSnapshot
+from p2p.errors import RequestRefused
 from p2p.identity import Identity
 from p2p.memory import MemoryHub, virtual_clock_ms
 from p2p.messages import Message
@@ -48,9 +55,9 @@ def author(number: int) -> Author:
     return Author(identity, bind(identity, account, CHAIN), account.address, CHAIN)
 
 
-def parameters_of(size: int, iterations: int) -> bytes:
+def parameters_of(size: int, iterations: int, chains: int = 1) -> bytes:
     workload = WORKLOADS["synthetic"]
-    payload = {"seed": "s", "matrix_size": size, "iterations": iterations}
+    payload = {"seed": "s", "matrix_size": size, "iterations": iterations, "chains": chains}
     return workload.canonical(workload.parse(payload, ANY_WORK))
 
 
@@ -59,6 +66,35 @@ def open_gate() -> DrawGate:
     return DrawGate(
         chain_id=CHAIN, markets=(), protocol=load_network().protocol, now_ms=virtual_clock_ms
     )
+
+
+class Registry:
+    """The snapshots of everybody who acts a market: one for each set of candidates."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._of: dict[tuple[bytes, tuple[Candidate, ...]], Snapshot] = {}
+
+    def naming(self, seats: tuple[Seat, ...], kind: str, market: Author) -> bytes:
+        """The digest of the market's snapshot of just these."""
+        candidates = tuple(
+            Candidate(one.key, one.address, 1, (kind,))
+            for one in sorted(seats, key=lambda one: one.key)
+        )
+        key = (market.identity.public_key, candidates)
+        if key not in self._of:
+            number = 1 + sum(1 for of, _ in self._of if of == key[0])
+            now_ms = virtual_clock_ms()
+            unsigned = Snapshot(number, bytes(32), now_ms, candidates, bytes(32))
+            self._of[key] = sign_snapshot(unsigned, CHAIN, market.identity)
+        return snapshot_digest(self._of[key], CHAIN)
+
+    async def show(self, _sender: str, message: RequestSnapshot) -> PublishedSnapshot:
+        self.asked += 1
+        for one in self._of.values():
+            if snapshot_digest(one, CHAIN) == message.digest:
+                return PublishedSnapshot(one)
+        raise RequestRefused("missing", "no such snapshot")
 
 
 class Gated:
@@ -102,6 +138,7 @@ class Stage:
     author: Author
     people: dict[str, Network]
     nursery: trio.Nursery
+    registry: Registry = field(default_factory=Registry)
     verified: list[Any] = field(default_factory=list)
     """What the orchestrator passed on to be put on the chain."""
 
@@ -123,15 +160,21 @@ class Stage:
         fields: dict[str, Any] = {
             "task_id": TASK,
             "epoch": 1,
+            "redraw": 0,
             "kind": "synthetic",
             "parameters": parameters_of(16, 2),
             "reward": Amount(10**19),
+            "passed": (),
             "seats": tuple(Seat(one.identity.public_key, one.address) for one in seats),
             "needed": 2,
             "expires_ms": virtual_clock_ms() + 20_000,
             "market_key": bytes(32),
         }
-        return sign_draw(Draw(**{**fields, **changes}), CHAIN, signer.identity)
+        fields |= changes
+        if "snapshot" not in fields:
+            named = self.registry.naming(fields["seats"], fields["kind"], signer)
+            fields["snapshot"] = named
+        return sign_draw(Draw(**fields), CHAIN, signer.identity)
 
     def result(
         self, draw: Draw, nonce: int = 6, by: Author | None = None
@@ -146,22 +189,44 @@ class Stage:
         network = self.people[who.identity.peer_id]
         return await network.request(self.network.peer_id, message, timeout_s=timeout_s)
 
+    async def show(self, sender: str, message: RequestSnapshot) -> Message:
+        """What everybody answers who is asked for a snapshot."""
+        return await self.registry.show(sender, message)
+
     def person(self, who: Author) -> Network:
         return self.people[who.identity.peer_id]
 
-    async def checker(self) -> Checker:
-        return Checker(
+    def seat_gate(self, **changes: object) -> SeatGate:
+        """A gate for which any market counts, and that asks them for their snapshots."""
+        book = SnapshotBook(self.db, CHAIN, (), virtual_clock_ms)
+        fields: dict[str, Any] = {
+            "chain_id": CHAIN,
+            "markets": (),
+            "protocol": load_network().protocol,
+            "now_ms": virtual_clock_ms,
+            "feed": SnapshotFeed(self.network, book, CHAIN),
+        }
+        return SeatGate(**{**fields, **changes})
+
+    async def checker(self, **changes: object) -> Checker:
+        examiner = Examiner(
             network=self.network,
-            db=self.db,
-            identity=self.author.identity,
             chain_id=CHAIN,
             protocol=load_network().protocol,
-            gate=open_gate(),
             backend=CpuBackend(),
             scratch=self.folder,
             offload=Inline(),
-            now_ms=virtual_clock_ms,
         )
+        fields: dict[str, Any] = {
+            "network": self.network,
+            "db": self.db,
+            "identity": self.author.identity,
+            "chain_id": CHAIN,
+            "gate": self.seat_gate(),
+            "examiner": examiner,
+            "now_ms": virtual_clock_ms,
+        }
+        return Checker(**{**fields, **changes})
 
     async def run_worker(self, *places: Gated, offload: Offload | None = None) -> Worker:
         self.scratch.mkdir(exist_ok=True)
@@ -181,6 +246,7 @@ class Stage:
 
     async def run_orchestrator(self, **changes: object) -> Orchestrator:
         directory = Directory(CHAIN, virtual_clock_ms, 3600)
+        self.directory = directory
         presence = Presence(self.author.binding, ("validator",), ("synthetic",), ())
         role = PresenceRole(self.network, directory, presence, 5.0)
         await self.nursery.start(role.run)
@@ -190,7 +256,7 @@ class Stage:
             "identity": self.author.identity,
             "chain_id": CHAIN,
             "protocol": load_network().protocol,
-            "gate": open_gate(),
+            "gate": self.seat_gate(),
             "directory": directory,
             "shelf": OutputShelf(self.network, ArtifactStore(self.folder / "shelf"), Inline()),
             "now_ms": virtual_clock_ms,
@@ -202,7 +268,7 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def parameters() -> Callable[[int, int], bytes]:
+def parameters() -> Callable[..., bytes]:
     return parameters_of
 
 
@@ -227,7 +293,10 @@ def open_stage(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Stag
             network = networks.pop(who.identity.peer_id)
             for other in networks.values():
                 await other.connect(f"/memory/{network.peer_id}")
-            yield Stage(hub, db, network, tmp_path, who, networks, nursery)
+            stage = Stage(hub, db, network, tmp_path, who, networks, nursery)
+            for other in networks.values():
+                other.serve(RequestSnapshot, stage.show)
+            yield stage
             nursery.cancel_scope.cancel()
 
     return opened

@@ -5,7 +5,13 @@ import pytest
 import trio
 
 from node.roles import orchestrator as module
-from node.roles.orchestrator import REPORT_PAUSE_S, LeaseRecord
+from node.roles.leases import JobProgress, LeaseRecord, Leases
+from node.roles.orchestrator import LAST_WORD_S
+from node.roles.outcomes import Verified
+from node.roles.reports import REPORT_PAUSES_S
+from node.verification.draws import JOB_STRIDE, Pass, check_pass
+from node.verification.statements import Judgement
+from node.wire.checks import RequestCommitment
 from node.wire.jobs import SUPERSEDED, JobCommitted, JobFailed
 from node.wire.leases import (
     MAX_OFFER,
@@ -21,6 +27,8 @@ from storage.memory import MemoryStore
 from storage.store import Batch
 from storage.tables import Table
 
+CHAIN = "cpc-devnet-1"
+
 
 @pytest.fixture
 async def stage(open_stage, make_author, autojump_clock):
@@ -30,11 +38,19 @@ async def stage(open_stage, make_author, autojump_clock):
 
 
 def records(stage) -> dict[str, LeaseRecord]:
-    return {key.decode(): record for key, record in Table(stage.db, "leases", LeaseRecord).items()}
+    return {
+        key.decode(): record
+        for key, record in Table(stage.db, "leases", LeaseRecord, version=2).items()
+    }
 
 
 def own(stage, **changes: object):
     return stage.draw(stage.author, **changes)
+
+
+async def never(_sender: str, _message: RequestCommitment) -> Ack:
+    await trio.sleep_forever()
+    raise AssertionError
 
 
 async def offer(stage, *draws, who=None) -> list[tuple[bool, str]]:
@@ -58,6 +74,7 @@ async def test_a_lease_is_stored_before_it_is_answered(stage, autojump_clock) ->
         ({"expires_ms": 1}, "over"),
         ({"expires_ms": 2**62}, "too late"),
         ({"seats": ()}, "seats"),
+        ({"snapshot": bytes(32)}, "snapshot"),
         ({"needed": 1}, "smaller"),
         ({"needed": 4}, "quorum"),
     ],
@@ -139,9 +156,12 @@ async def test_a_full_orchestrator_keeps_what_it_has(stage, monkeypatch, autojum
     monkeypatch.setattr(module, "MAX_LEASES", 3)
     await stage.run_orchestrator()
     draws = [own(stage, task_id=f"task-{number}") for number in range(5)]
-    answers = await offer(stage, *draws)
-    assert [taken for taken, _ in answers] == [True] * 3 + [False] * 2
-    assert "busy" in answers[3][1]
+    answers = (await stage.ask(stage.market, OfferLeases(tuple(draws)))).answers
+    assert [answer.taken for answer in answers] == [True] * 3 + [False] * 2
+    assert answers[3].reason == "busy"
+    key = stage.author.identity.public_key
+    refused = Pass(1, key, "orchestrate", "refused", 0, answers[3].refusal)
+    check_pass(refused, draws[3].task_id, CHAIN)
     assert [taken for taken, _ in await offer(stage, *draws[2:4])] == [True, False]
 
 
@@ -157,13 +177,45 @@ async def test_cancelling(stage, autojump_clock) -> None:
     assert await offer(stage, draw) == [(True, "")]
 
 
-async def test_a_lease_ends_with_its_draw(stage, autojump_clock) -> None:
+async def test_a_lease_that_is_called_off_leaves_its_place_to_the_next(
+    stage, autojump_clock
+) -> None:
+    """Offered again at once, before what ran under it has ended."""
+    orchestrator, draw = await stage.run_orchestrator(), own(stage)
+    for _ in range(3):
+        assert await offer(stage, draw) == [(True, "")]
+        await stage.ask(stage.market, CancelLease(draw.task_id, 1))
+    assert await offer(stage, draw) == [(True, "")]
+    await trio.testing.wait_all_tasks_blocked()
+    assert (orchestrator.leases, list(records(stage))) == (1, [draw.task_id])
+
+
+async def test_newer_seats_of_the_same_epoch_are_taken_on(
+    stage, make_author, autojump_clock
+) -> None:
+    """The market drew again, and its answer was lost: it offers what it has stored."""
     orchestrator = await stage.run_orchestrator()
+    draws = [own(stage, redraw=redraw) for redraw in range(3)]
+    assert await offer(stage, draws[1]) == [(True, "")]
+    running = orchestrator._running[draws[1].task_id]
+    for newest, offered in ((1, draws[0]), (1, draws[1]), (2, draws[2]), (2, draws[1])):
+        assert await offer(stage, offered) == [(True, "")]
+        assert records(stage)[offered.task_id].draw == draws[newest]
+        assert running.seats.draw == draws[newest]
+    assert orchestrator._running == {draws[1].task_id: running}
+
+
+async def test_a_lease_ends_with_its_draw(stage, autojump_clock) -> None:
+    """Just before, so that the market hears of it from its orchestrator."""
+    orchestrator, desk = await stage.run_orchestrator(), Desk(stage)
+    for one in stage.validators[1:]:
+        stage.person(one).serve(RequestCommitment, never)
     await offer(stage, own(stage, expires_ms=virtual_clock_ms() + 3_000))
-    await trio.sleep(2.9)
-    assert orchestrator.leases == 1
+    await trio.sleep(2.9 - LAST_WORD_S)
+    assert (orchestrator.leases, desk.failures) == (1, [])
     await trio.sleep(0.2)
     assert (orchestrator.leases, records(stage)) == (0, {})
+    assert [(one.epoch, one.reason) for one in desk.failures] == [(1, "no result in time")]
 
 
 async def test_messages_that_no_attempt_waits_for(stage, make_author, autojump_clock) -> None:
@@ -180,7 +232,9 @@ async def test_messages_that_no_attempt_waits_for(stage, make_author, autojump_c
 class Desk:
     """The market that a result is reported to."""
 
-    def __init__(self, stage) -> None:
+    def __init__(self, stage, parameters: bytes = b"", jobs: int = 1) -> None:
+        self.parameters = parameters or stage.draw().parameters
+        self.jobs = jobs
         self.refusals: list[str] = []
         self.reports: list[ReportResult] = []
         self.failures: list[ReportFailure] = []
@@ -199,21 +253,31 @@ class Desk:
         return Ack()
 
 
-async def verified(stage, desk: Desk) -> ReportResult:
-    """Begin with a verified result in the store, as after a crash before it was reported."""
-    draw = own(stage)
-    result, manifest = stage.result(draw)
-    report = ReportResult(1, result, manifest, ())
-    batch = Batch()
-    table = Table(stage.db, "leases", LeaseRecord)
-    table.put(batch, draw.task_id.encode(), LeaseRecord(draw, report=report))
+async def verified(stage, desk: Desk, **changes: object) -> ReportResult:
+    """Begin with verified results in the store, as after a crash before they were reported."""
+    draw, leases, batch = (
+        own(stage, parameters=desk.parameters, **changes),
+        Leases(stage.db),
+        Batch(),
+    )
+    leases.take(batch, draw)
     await stage.db.commit(batch)
+    judgements = []
+    for job in range(desk.jobs):
+        nonce = job * JOB_STRIDE + 6
+        one = Judgement(draw, *stage.result(draw, nonce), ())
+        await leases.note(draw, job, JobProgress(1, Verified(one, (b"x",))))
+        judgements.append(one)
     await stage.run_orchestrator()
-    return report
+    inline = ((b"x",),) * desk.jobs
+    return ReportResult(draw.task_id, 1, tuple(judgements), inline=inline)
 
 
-async def test_a_stored_result_is_reported_after_a_restart(stage, autojump_clock) -> None:
-    desk = Desk(stage)
+@pytest.mark.parametrize("jobs", [1, 3])
+async def test_stored_results_are_reported_after_a_restart(
+    stage, parameters, autojump_clock, jobs: int
+) -> None:
+    desk = Desk(stage, parameters(16, 2, jobs), jobs)
     report = await verified(stage, desk)
     await trio.testing.wait_all_tasks_blocked()
     assert desk.reports == [report]
@@ -230,7 +294,7 @@ async def test_a_market_that_cannot_take_it_now_is_asked_again(
     desk = Desk(stage)
     desk.refusals = [code, code]
     await verified(stage, desk)
-    await trio.sleep(2 * REPORT_PAUSE_S + 0.1)
+    await trio.sleep(3 * REPORT_PAUSES_S[0] + 0.1)
     assert len(desk.reports) == 3
     assert len(stage.verified) == 1
     assert records(stage) == {}
@@ -247,11 +311,23 @@ async def test_a_result_that_will_never_be_taken_is_given_up(
     assert (len(desk.reports), stage.verified, records(stage)) == (1, [], {})
 
 
-async def test_a_result_that_nobody_takes_goes_with_its_lease(stage, autojump_clock) -> None:
+async def test_a_result_is_reported_after_its_lease_as_well(stage, autojump_clock) -> None:
+    """Its market may have taken it before, and then waits to hear of its place on the chain."""
+    desk = Desk(stage)
+    desk.refusals = ["busy"] * 10
+    await verified(stage, desk, expires_ms=virtual_clock_ms() - 5000)
+    await trio.sleep(60)
+    assert (len(desk.reports), desk.failures) == (11, [])
+    assert len(stage.verified) == 1
+    assert records(stage) == {}
+
+
+async def test_a_result_that_nobody_takes_is_given_up(stage, monkeypatch, autojump_clock) -> None:
+    monkeypatch.setattr(module, "HEARD_WITHIN_S", 60)
     desk = Desk(stage)
     desk.refusals = ["busy"] * 100
     await verified(stage, desk)
-    await trio.sleep(21)
+    await trio.sleep(61 + 20)
     assert 10 < len(desk.reports) < 30
     assert records(stage) == {}
     assert stage.verified == []

@@ -25,11 +25,11 @@ class Dials:
     def __getattr__(self, name: str):
         return getattr(self._network, name)
 
-    async def connect(self, address: str) -> None:
+    async def connect(self, address: str, *, for_s: float) -> None:
         self.addresses.append(address)
         if self.hang:
             await trio.sleep_forever()
-        await self._network.connect(address)
+        await self._network.connect(address, for_s=for_s)
 
 
 class Party:

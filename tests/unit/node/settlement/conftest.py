@@ -36,8 +36,14 @@ from storage.store import Batch
 CHAIN_ID = "cpc-devnet-1"
 GENESIS_TIME = 1_700_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
+WINDOW_S = 2.0
+LOOK_S = 0.5
+"""Between looks of the market at the pay that is due."""
 PARAMETERS = SettlementParameters(
-    payout_interval_s=10, payout_threshold=Amount(10**30), treasury_address="cpc1treasure"
+    payout_interval_s=10,
+    payout_threshold=Amount(10**30),
+    treasury_address="cpc1treasure",
+    dispute_window_s=WINDOW_S,
 )
 
 
@@ -111,6 +117,15 @@ class Market:
     def ledger(self) -> Ledger:
         return self.settlement.ledger
 
+    async def mature(self) -> None:
+        """What a market does all the time: pay what is due."""
+        while True:
+            for task_id in list(self.settlement.rewards.due(self.now_ms())):
+                batch = Batch()
+                assert self.settlement.rewards.mature(batch, task_id, self.now_ms())
+                self.db.stage(batch)
+            await trio.sleep(LOOK_S)
+
     @staticmethod
     def now_ms() -> int:
         """Trio's clock, from the chain's genesis on."""
@@ -151,6 +166,7 @@ class World:
             market = Market(db, self.client, self.parameters, self.key)
             nursery.start_soon(market.sender.run)
             nursery.start_soon(market.follower.run)
+            nursery.start_soon(market.mature)
             await nursery.start(market.settlement.run)
             yield market
             nursery.cancel_scope.cancel()
@@ -178,6 +194,11 @@ def make_world() -> type[World]:
     return World
 
 
+@pytest.fixture(scope="session")
+def crashing_store() -> type[CrashingStore]:
+    return CrashingStore
+
+
 @pytest.fixture
 async def db() -> AsyncIterator[Database]:
     async with open_database(MemoryStore()) as database:
@@ -191,9 +212,13 @@ def ledger(db: Database) -> Ledger:
 
 @pytest.fixture
 async def market(db: Database) -> Market:
-    """A market that knows its nonce and hears nothing: for what is staged, not what is sent."""
+    """A market that knows its nonce and hears nothing: for what is staged, not what is sent.
+
+    Its pay matures at once.
+    """
     batch = Batch()
     OutboundBook(db, key_of(1).address).set_next_nonce(batch, 0)
     db.stage(batch)
     nowhere = HttpL1Client("http://nowhere", httpx.AsyncClient())
-    return Market(db, nowhere, PARAMETERS, key_of(1))
+    parameters = msgspec.structs.replace(PARAMETERS, dispute_window_s=0.0)
+    return Market(db, nowhere, parameters, key_of(1))

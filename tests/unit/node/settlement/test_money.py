@@ -16,7 +16,7 @@ from node.errors import InsufficientFunds, InvalidInput, NotFound, Unavailable
 from node.l1.keys import AccountKey
 from node.settlement.entries import digest
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.split import split
+from node.settlement.split import Payees, split
 from storage.errors import StorageFailed
 from storage.merkle import merkle_root
 from storage.store import Batch
@@ -73,14 +73,14 @@ class Driver:
         address = self.key(customer).address
 
         def call(batch: Batch) -> bool:
-            return market.settlement.reserve(batch, task, address, amount, market.now_ms())
+            return market.settlement.rewards.reserve(batch, task, address, amount, market.now_ms())
 
         if await self._twice(market, call):
             assert self.model.reserved.setdefault(task, (address, amount)) == (address, amount)
 
     async def refund(self, market: Any, task: str) -> None:
         def call(batch: Batch) -> bool:
-            return market.settlement.refund(batch, task, market.now_ms())
+            return market.settlement.rewards.refund(batch, task, market.now_ms())
 
         if await self._twice(market, call):
             self.model.refunded.add(task)
@@ -88,16 +88,19 @@ class Driver:
     async def settle(
         self, market: Any, task: str, workers: dict[int, int], validators: dict[int, int]
     ) -> None:
-        to_workers = {self.key(number).address: weight for number, weight in workers.items()}
-        to_validators = {self.key(number).address: weight for number, weight in validators.items()}
+        payees = Payees(
+            {self.key(number).address: weight for number, weight in workers.items()},
+            {self.key(number).address: weight for number, weight in validators.items()},
+            self.key(min(validators, default=24)).address,
+        )
 
         def call(batch: Batch) -> bool:
-            now = market.now_ms()
-            return market.settlement.settle(batch, task, to_workers, to_validators, now)
+            market.settlement.rewards.settle(batch, task, payees, market.now_ms())
+            return bool(batch)
 
         if await self._twice(market, call):
             rules, (_, reward) = self.world.parameters, self.model.reserved[task]
-            parts = split(reward, rules.shares, to_workers, to_validators, rules.fee_reserve)
+            parts = split(reward, rules.shares, payees, rules.fee_reserve)
             assert self.model.settled.setdefault(task, parts) == parts
 
     async def buy(
@@ -150,8 +153,8 @@ class Driver:
 
 
 async def until_paid(market: Any) -> None:
-    """Wait until no payment is on its way."""
-    while list(market.ledger.holdings("outbox:")):  # noqa: ASYNC110 - under a virtual clock
+    """Wait until no pay matures and no payment is on its way."""
+    while any(list(market.ledger.holdings(name)) for name in ("maturing:", "outbox:")):  # noqa: ASYNC110 - under a virtual clock
         await trio.sleep(5)
 
 
@@ -183,6 +186,7 @@ def check_balances(driver: Driver, market: Any) -> None:
     assert fees - ledger.balance("fees") == transfers * FEE
     assert not list(ledger.holdings("reserved:"))
     assert not list(ledger.holdings("outbox:"))
+    assert not list(ledger.holdings("maturing:"))
 
 
 def credits_of(model: Model) -> Counter[str]:
@@ -269,7 +273,9 @@ async def pay_for_one_task(world: Any, key: Callable[[int], AccountKey], steps: 
         check_balances(driver, market)
         assert world.balance(key(20).address) == TEN * 25 // 100
         validators = TEN // 10 - world.parameters.fee_reserve
-        assert [world.balance(key(number).address) for number in (21, 22)] == [validators // 2] * 2
+        orchestrated, checked = validators // 4, (validators - validators // 4) // 2
+        assert world.balance(key(21).address) == orchestrated + checked
+        assert world.balance(key(22).address) == checked
         assert world.balance(world.parameters.treasury_address) == TEN * 5 // 100
         assert world.balance(world.parameters.burn_address) == TEN * 60 // 100
         assert market.ledger.balance("fees") == world.parameters.fee_reserve - 5 * FEE
@@ -281,7 +287,7 @@ async def pay_for_one_task(world: Any, key: Callable[[int], AccountKey], steps: 
 def check_payloads(driver: Driver, market: Any) -> None:
     """Five payouts on the chain, each with the root over the entry that it pays."""
     payouts = market.settlement.payouts
-    entry = market.ledger.find("settle:t")
+    entry = market.ledger.find("mature:t")
     root = merkle_root([digest("cpc-devnet-1", entry)]).hex()
     accounts = {p.account for p in entry.postings if p.amount > 0} - {"fees"}
     kinds = Counter()

@@ -13,7 +13,7 @@ from node.settlement.split import Shares
 
 def test_the_devnet_s_values() -> None:
     parameters = SettlementParameters()
-    assert parameters.shares == Shares(6_000, 2_500, 1_000, 500)
+    assert parameters.shares == Shares(6_000, 2_500, 1_000, 500, 2_500)
     assert parameters.transfer_fee == 21_000_000
     assert parameters.min_payout == 100 * parameters.transfer_fee
 
@@ -36,6 +36,7 @@ def test_the_burn_address_is_no_bech32_under_any_checksum() -> None:
         ("payout_entries", 0),
         ("confirmations", 0),
         ("fee_reserve", Amount(-1)),
+        ("dispute_window_s", -1.0),
         ("min_payout", Amount(20_999_999)),
         ("burn_address", ""),
         ("treasury_address", ""),
@@ -51,6 +52,8 @@ def test_a_network_file_s_values() -> None:
     network = load_network()
     parameters = settlement_parameters(network)
     assert parameters.fee_reserve == network.economics.fee_reserve
+    assert parameters.shares.orchestrator == network.economics.orchestrator_bp
+    assert parameters.dispute_window_s == network.economics.dispute_window_s
     assert parameters.payout_interval_s == network.economics.payout_interval_s
     assert parameters.confirmations == network.protocol.l1_confirmations
     assert type(parameters.burn_address) is str

@@ -7,6 +7,7 @@ from node.l1.keys import AccountKey
 from node.settlement import payouts as payouts_module
 from node.settlement.entries import digest, move
 from node.settlement.parameters import SettlementParameters
+from node.settlement.split import Payees
 from storage.merkle import merkle_path, merkle_root, verify_path
 from storage.store import Batch
 
@@ -15,7 +16,7 @@ FEE = 21_000_000
 
 
 class Shop:
-    """Settles tasks at a market and looks at what it stages."""
+    """Sells tasks at a market where pay matures at once, and looks at what is staged."""
 
     def __init__(self, market: Any, key: Callable[[int], AccountKey]) -> None:
         self.market = market
@@ -33,9 +34,13 @@ class Shop:
             postings=move("l1", f"customer:{customer}", reward),
             at_ms=at_ms,
         )
-        self.market.settlement.reserve(batch, task, customer, reward, at_ms)
-        workers, validators = self.key(worker).address, self.key(validator).address
-        self.market.settlement.settle(batch, task, {workers: 1}, {validators: 1}, at_ms)
+        rewards = self.market.settlement.rewards
+        rewards.reserve(batch, task, customer, reward, at_ms)
+        checker = self.key(validator).address
+        rewards.settle(
+            batch, task, Payees({self.key(worker).address: 1}, {checker: 1}, checker), at_ms
+        )
+        rewards.mature(batch, task, at_ms)
         self.market.db.stage(batch)
 
     def stage_due(self, at_ms: int) -> int:
@@ -60,7 +65,7 @@ async def test_nobody_is_paid_before_the_interval_is_over(shop: Shop) -> None:
     assert shop.stage_due(10_999) == 0
     assert shop.stage_due(11_000) == 4
     assert shop.stage_due(11_000) == 0
-    assert shop.outbox()[f"{shop.worker()}:2"] == 2 * CPC // 4 + FEE
+    assert shop.outbox()[f"{shop.worker()}:3"] == 2 * CPC // 4 + FEE
     assert shop.market.ledger.balance("fees") == 2 * 10**9 - 4 * FEE
     assert shop.market.ledger.audit().ok
 
@@ -71,10 +76,10 @@ async def test_what_is_earned_later_is_the_next_payout(shop: Shop) -> None:
     shop.sell(at_ms=10_001)
     assert shop.stage_due(20_000) == 0
     assert shop.stage_due(20_001) == 4
-    first, second = sorted(cause for cause in shop.outbox() if "worker" in cause)
-    assert (first, second) == (f"{shop.worker()}:2", f"{shop.worker()}:9")
+    second, first = sorted(cause for cause in shop.outbox() if "worker" in cause)
+    assert (first, second) == (f"{shop.worker()}:3", f"{shop.worker()}:11")
     payout = shop.market.settlement.payouts.find(f"payout:{second}")
-    assert (payout.first, payout.last, payout.entries) == (9, 9, 1)
+    assert (payout.first, payout.last, payout.entries) == (11, 11, 1)
     assert payout.amount == CPC // 4
 
 
@@ -83,10 +88,10 @@ async def test_the_root_lets_a_payee_check_an_entry(shop: Shop) -> None:
         shop.sell(at_ms=0)
     shop.stage_due(10_000)
     payouts = shop.market.settlement.payouts
-    payout = payouts.find("payout:burn:2")
+    payout = payouts.find("payout:burn:3")
     entries = list(payouts.entries(payout))
     leaves = [digest("cpc-devnet-1", entry) for entry in entries]
-    assert [entry.cause for entry in entries] == [f"settle:task-{number}" for number in range(5)]
+    assert [entry.cause for entry in entries] == [f"mature:task-{number}" for number in range(5)]
     assert payout.amount == sum(entry.amount("burn") for entry in entries) == 5 * CPC * 6 // 10
     assert payout.root == merkle_root(leaves).hex()
     root, path = bytes.fromhex(payout.root), merkle_path(leaves, 3)
@@ -105,7 +110,7 @@ async def test_many_entries_or_much_money_are_paid_at_once(shop: Shop, market: A
     assert shop.stage_due(1) == 3  # burn, treasury, validator; no worker has three
     shop.market = market.under(payout_threshold=CPC // 2)
     assert shop.stage_due(2) == 1
-    assert f"{shop.worker(22)}:5" in shop.outbox()
+    assert f"{shop.worker(22)}:7" in shop.outbox()
 
 
 async def test_less_than_the_least_payout_waits_for_more(shop: Shop) -> None:
@@ -114,7 +119,7 @@ async def test_less_than_the_least_payout_waits_for_more(shop: Shop) -> None:
     assert shop.stage_due(10**9) == 1  # burn only
     shop.sell(at_ms=10**9, reward=4)
     assert shop.stage_due(10**9) == 1
-    assert shop.outbox()[f"{shop.worker()}:2"] == least + FEE
+    assert shop.outbox()[f"{shop.worker()}:3"] == least + FEE
 
 
 async def test_without_fees_the_oldest_are_paid_first_and_the_rest_waits(
@@ -130,7 +135,7 @@ async def test_without_fees_the_oldest_are_paid_first_and_the_rest_waits(
     assert shop.stage_due(20_000) == 3
     assert market.settlement.payouts.short_of_fees
     assert sorted(shop.outbox()) == sorted(
-        ["burn:2", "treasury:2", f"validator:{shop.key(21).address}:2"]
+        ["burn:3", "treasury:3", f"validator:{shop.key(21).address}:3"]
     )
     assert shop.stage_due(20_001) == 0
     assert len(caplog.records) == 1
@@ -155,7 +160,7 @@ async def test_a_payee_with_very_many_entries_is_paid_in_parts(
     # The last part became owed at 6 ms: it is paid when that is ten seconds old.
     assert [payout.entries for payout in found] == [3, 3]
     shop.stage_due(10_006)
-    assert payouts.find(f"payout:burn:{found[1].last + 3}").entries == 1
+    assert payouts.find(f"payout:burn:{found[1].last + 4}").entries == 1
     assert shop.market.ledger.balance("burn") == 0
     assert shop.market.ledger.audit().ok
 
@@ -169,7 +174,7 @@ async def test_a_part_is_never_worth_less_than_the_least_payout(
         shop.sell(at_ms=0, reward=least)
     shop.sell(at_ms=0, reward=10**11)
     shop.stage_due(10_000)
-    payout = shop.market.settlement.payouts.find(f"payout:{shop.worker()}:2")
+    payout = shop.market.settlement.payouts.find(f"payout:{shop.worker()}:3")
     assert payout.entries == 4
     assert payout.amount == least
 
@@ -188,8 +193,8 @@ async def test_what_the_market_s_own_account_earns_needs_no_transaction(
     shop.sell(at_ms=0, worker=1)
     held = market.ledger.balance("l1")
     assert shop.stage_due(10_000) == 4
-    assert f"{shop.worker(1)}:2" not in shop.outbox()
+    assert f"{shop.worker(1)}:3" not in shop.outbox()
     assert market.ledger.balance(shop.worker(1)) == 0
     assert market.ledger.balance("l1") == held + CPC // 4
-    assert market.sender.find(f"payout:{shop.worker(1)}:2") is None
+    assert market.sender.find(f"payout:{shop.worker(1)}:3") is None
     assert market.ledger.audit().ok

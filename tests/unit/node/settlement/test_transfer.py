@@ -4,16 +4,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.errors import ConfigError, InsufficientFunds, InvalidInput, NotFound, Unavailable
-from node.l1.errors import BadAddress
+from node.errors import ConfigError, InsufficientFunds, InvalidInput, Unavailable
 from node.l1.keys import AccountKey
 from node.settlement import accounts
 from node.settlement.entries import move
-from node.settlement.errors import LedgerConflict, SettlementConflict
+from node.settlement.errors import LedgerConflict
 from node.settlement.transfer import TransferSettlement
 from storage.store import Batch
 
-TASK = "0b7a9c3e-6a54-4c1e-8f4e-1d2f3a4b5c6d"
 FEE = 21_000_000
 CPC = 10**18
 
@@ -30,90 +28,6 @@ def alice(key: Callable[[int], AccountKey], market: Any) -> str:
     """A customer with 10 CPC at the market."""
     credit(market, key(10).address, 10 * CPC)
     return key(10).address
-
-
-@pytest.fixture
-def bob(key: Callable[[int], AccountKey]) -> str:
-    return key(20).address
-
-
-@pytest.fixture
-def carol(key: Callable[[int], AccountKey]) -> str:
-    return key(21).address
-
-
-async def test_a_reward_is_set_aside_and_given_back(market: Any, alice: str) -> None:
-    batch = Batch()
-    assert market.settlement.reserve(batch, TASK, alice, 4 * CPC, 1)
-    market.db.stage(batch)
-    assert market.ledger.balance(f"customer:{alice}") == 6 * CPC
-    assert dict(market.ledger.holdings("reserved:")) == {f"reserved:{TASK}": 4 * CPC}
-    batch = Batch()
-    assert market.settlement.refund(batch, TASK, 2)
-    assert not market.settlement.refund(batch, TASK, 3)
-    market.db.stage(batch)
-    assert market.ledger.balance(f"customer:{alice}") == 10 * CPC
-    assert not list(market.ledger.holdings("reserved:"))
-    assert not market.settlement.reserve(Batch(), TASK, alice, 4 * CPC, 4)
-
-
-async def test_a_settled_reward_is_divided(market: Any, alice: str, bob: str, carol: str) -> None:
-    batch = Batch()
-    market.settlement.reserve(batch, TASK, alice, CPC, 1)
-    assert market.settlement.settle(batch, TASK, {bob: 1}, {carol: 2, bob: 6}, 2)
-    assert not market.settlement.settle(batch, TASK, {bob: 1}, {bob: 6, carol: 2}, 3)
-    market.db.stage(batch)
-    validators = CPC // 10 - 10**9
-    assert dict(market.ledger.holdings()) == {
-        "l1": -10 * CPC,
-        f"customer:{alice}": 9 * CPC,
-        f"worker:{bob}": CPC // 4,
-        f"validator:{bob}": validators * 6 // 8,
-        f"validator:{carol}": validators * 2 // 8,
-        "treasury": CPC // 20,
-        "burn": CPC * 6 // 10,
-        "fees": 10**9,
-    }
-
-
-async def test_a_task_s_money_goes_one_way_only(
-    market: Any, alice: str, bob: str, carol: str
-) -> None:
-    settlement, batch = market.settlement, Batch()
-    with pytest.raises(NotFound):
-        settlement.refund(batch, "none", 1)
-    with pytest.raises(NotFound):
-        settlement.settle(batch, "none", {bob: 1}, {}, 1)
-    for task in ("one", "two"):
-        settlement.reserve(batch, task, alice, CPC, 1)
-    settlement.settle(batch, "one", {bob: 1}, {}, 1)
-    settlement.refund(batch, "two", 1)
-    before = dict(batch.changes)
-    with pytest.raises(SettlementConflict):
-        settlement.refund(batch, "one", 2)
-    with pytest.raises(SettlementConflict):
-        settlement.settle(batch, "two", {bob: 1}, {}, 2)
-    with pytest.raises(LedgerConflict):
-        settlement.settle(batch, "one", {carol: 1}, {}, 2)
-    with pytest.raises(LedgerConflict):
-        settlement.reserve(batch, "one", alice, CPC + 1, 2)
-    assert batch.changes == before
-
-
-async def test_what_cannot_be_reserved_or_settled(market: Any, alice: str, bob: str) -> None:
-    batch = Batch()
-    with pytest.raises(InsufficientFunds):
-        market.settlement.reserve(batch, TASK, alice, 10 * CPC + 1, 1)
-    with pytest.raises(InvalidInput):
-        market.settlement.reserve(batch, TASK, alice, 0, 1)
-    assert not batch.changes
-    market.settlement.reserve(batch, TASK, alice, CPC, 1)
-    before = dict(batch.changes)
-    with pytest.raises(BadAddress):
-        market.settlement.settle(batch, TASK, {bob[:-1] + "b": 1}, {}, 1)
-    with pytest.raises(InvalidInput):
-        market.settlement.settle(batch, TASK, {}, {bob: 1}, 1)
-    assert batch.changes == before
 
 
 async def test_a_withdrawal_goes_to_the_customer_who_pays_its_fee(market: Any, alice: str) -> None:

@@ -6,20 +6,27 @@ from hashlib import sha256
 
 import pytest
 
+from gpu.workloads import WORKLOADS
+from gpu.workloads.base import Limits
 from node.amounts import Amount
 from node.keys import bind
 from node.l1.keys import AccountKey
 from node.roles.results import signed_result
 from node.verification.author import Author
+from node.verification.draws import Draw, Seat, sign_draw
+from node.verification.snapshots import (
+    Candidate,
+    Snapshot,
+    draw_from,
+    sign_snapshot,
+    snapshot_digest,
+)
 from node.verification.statements import (
     ComputeResult,
-    Draw,
     Finding,
     Manifest,
     OutputRef,
-    Seat,
     Verdict,
-    sign_draw,
     sign_verdict,
 )
 from p2p.identity import Identity
@@ -27,7 +34,16 @@ from storage.merkle import merkle_root
 
 CHAIN = "cpc-devnet-1"
 TASK = "550e8400-e29b-41d4-a716-446655440000"
-PARAMETERS = b"canonical parameters"
+WORK = {"seed": "s", "matrix_size": 16, "iterations": 2}
+
+
+def parameters_of(jobs: int = 1) -> bytes:
+    workload = WORKLOADS["synthetic"]
+    payload = WORK if jobs == 1 else {**WORK, "chains": jobs}
+    return workload.canonical(workload.parse(payload, Limits()))
+
+
+PARAMETERS = parameters_of()
 
 
 def author(number: int) -> Author:
@@ -42,10 +58,33 @@ class Cast:
     validators: tuple[Author, ...]
     worker: Author
 
+    def snapshot(self, *more: Author, **changes: object) -> Snapshot:
+        """Of the three validators, and more."""
+        everybody = sorted((*self.validators, *more), key=lambda one: one.identity.public_key)
+        fields = {
+            "number": 7,
+            "previous": bytes(32),
+            "taken_ms": 1_700_000_000_000,
+            "candidates": tuple(
+                Candidate(one.identity.public_key, one.address, 1, ("synthetic",))
+                for one in everybody
+            ),
+            "market_key": b"",
+        }
+        return sign_snapshot(Snapshot(**{**fields, **changes}), CHAIN, self.market.identity)
+
+    def orchestrator_of(self, snapshot: Snapshot) -> bytes:
+        """Key of whoever is seated in every draw from it: the best ranked."""
+        asked = {"task_id": TASK, "epoch": 1, "kind": "synthetic"}
+        return draw_from(snapshot, size=1, **asked)[0].key
+
     def draw(self, **changes: object) -> Draw:
         fields = {
             "task_id": TASK,
             "epoch": 1,
+            "redraw": 0,
+            "snapshot": snapshot_digest(self.snapshot(), CHAIN),
+            "passed": (),
             "kind": "synthetic",
             "parameters": PARAMETERS,
             "reward": Amount(10**19),
@@ -56,18 +95,18 @@ class Cast:
         }
         return sign_draw(Draw(**{**fields, **changes}), CHAIN, self.market.identity)
 
-    def manifest(self) -> Manifest:
+    def manifest(self, parameters: bytes = PARAMETERS) -> Manifest:
         output = OutputRef("matrix", sha256(b"X_T").digest(), 3, sha256(b"root").digest())
         return Manifest(
             kind="synthetic",
-            parameters=sha256(PARAMETERS).digest(),
+            parameters=sha256(parameters).digest(),
             outputs=(output,),
             trace_root=merkle_root([b"1" * 32, b"2" * 32]),
             digest=sha256(b"out").digest(),
         )
 
     def result(self, draw: Draw, nonce: int = 6) -> ComputeResult:
-        return signed_result(draw, nonce, self.manifest(), self.worker)
+        return signed_result(draw, nonce, self.manifest(draw.parameters), self.worker)
 
     def verdict(
         self, draw: Draw, result: ComputeResult, validator: Author, finding: Finding = "valid"
@@ -75,6 +114,7 @@ class Cast:
         unsigned = Verdict(
             task_id=draw.task_id,
             epoch=draw.epoch,
+            redraw=draw.redraw,
             nonce=result.nonce,
             worker_address=result.worker_address,
             result_hash=bytes.fromhex(result.result_hash),
@@ -88,6 +128,11 @@ class Cast:
 @pytest.fixture(scope="session")
 def cast() -> Cast:
     return Cast(author(1), (author(2), author(3), author(4)), author(5))
+
+
+@pytest.fixture(scope="session")
+def parameters() -> Callable[..., bytes]:
+    return parameters_of
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from gpu.proofs.envelope import MAX_INLINE_BYTES
 from node.l1.keys import AccountKey
 from node.l1.transactions import submit_result
 from node.verification.batches import MAX_BATCH, check_batch, leaf_of, seal_batch
-from node.verification.statements import StatementInvalid
+from node.verification.claims import StatementInvalid
 from storage.merkle import merkle_root
 
 CHAIN = "cpc-devnet-1"

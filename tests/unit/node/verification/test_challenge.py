@@ -1,7 +1,7 @@
 import pytest
 
 from node.verification.challenge import commitment_of, joint_seed, secret_of
-from node.verification.statements import StatementInvalid
+from node.verification.claims import StatementInvalid
 
 CHAIN = "cpc-devnet-1"
 

@@ -11,27 +11,34 @@ from hypothesis import strategies as st
 from gpu.proofs.envelope import ProofSystem
 from node.amounts import Amount
 from node.config import load_network
+from node.errors import Conflict
 from node.l1.blocks import Block, Header, block_digest, compute_root, tx_root
 from node.l1.keys import CURVE_ORDER, AccountKey
 from node.l1.transactions import submit_result, transfer
-from node.market.tasks import OutcomeRecord
+from node.market.outcomes import JobOutcome, OutcomeRecord
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.batches import batch_statement, leaf_of, seal_batch
+from node.verification.claims import StatementInvalid
+from node.verification.draws import Pass, Seat
+from node.verification.jsonable import to_jsonable
 from node.verification.receipt import (
+    FORMAT,
     MAX_BYTES,
-    Receipt,
     ReceiptInvalid,
-    Standing,
     decode_receipt,
     encode_receipt,
-    verify_receipt,
+    result_hash_of,
 )
-from node.verification.statements import StatementInvalid, seal_result
+from node.verification.receipt_check import Standing, verify_receipt
+from node.verification.snapshots import draw_from, snapshot_digest
+from node.verification.statements import Judgement, seal_result
 from storage.database import open_database
 from storage.memory import MemoryStore
+from storage.merkle import merkle_root
 from storage.store import Batch
 
 CHAIN = "cpc-devnet-1"
+TASK = "550e8400-e29b-41d4-a716-446655440000"
 PROPOSER, OTHER_PROPOSER = AccountKey(b"\x55" * 32), AccountKey(b"\x56" * 32)
 RESULTS, INDEX = 5, 3
 
@@ -46,7 +53,7 @@ def network(*proposers: AccountKey, markets: tuple[str, ...] = ()) -> Any:
 PINNED = network(PROPOSER)
 
 
-def block_of(make_author, *batches, **changes: object) -> Block:
+def block_of(_make_author, *batches, by: AccountKey = PROPOSER, **changes: object) -> Block:
     """A block with these batches between other people's transactions."""
     txs = [transfer(PROPOSER.address, 5).signed(OTHER_PROPOSER, 0)]
     for number, batch in enumerate(batches):
@@ -56,7 +63,7 @@ def block_of(make_author, *batches, **changes: object) -> Block:
         "prev_hash": "ab" * 32,
         "timestamp": 1_700_000_000,
         "chain_id": CHAIN,
-        "proposer_address": PROPOSER.validator_address,
+        "proposer_address": by.validator_address,
         "round": 0,
         "tx_root": tx_root(txs),
         "state_root": "cd" * 32,
@@ -65,7 +72,7 @@ def block_of(make_author, *batches, **changes: object) -> Block:
         "gas_limit": 10_000_000,
     }
     header = Header(**{**fields, **changes})
-    signature = PROPOSER.sign_digest(block_digest(header)).hex()
+    signature = by.sign_digest(block_digest(header)).hex()
     return Block(header=header, txs=tuple(txs), pq_signature=signature)
 
 
@@ -100,23 +107,29 @@ def parts(cast, make_author) -> dict[str, Any]:
 async def receipt_of(cast, parts: dict[str, Any], **changes: Any) -> bytes:
     """Put together as a market does."""
     parts = {**parts, **changes}
-    outcome = OutcomeRecord(
-        result=parts["result"],
-        manifest=cast.manifest(),
-        draw=parts["draw"],
-        verdicts=parts["verdicts"],
-        completed_ms=0,
-        batch=parts["batch"].task_id,
-        index=INDEX,
-    )
+    judgement = Judgement(parts["draw"], parts["result"], cast.manifest(), parts["verdicts"])
+    outcome = outcome_of(JobOutcome(judgement, parts["batch"].task_id, INDEX))
+    return await assembled(outcome, [parts], [cast.snapshot()])
+
+
+def outcome_of(*jobs: JobOutcome) -> OutcomeRecord:
+    return OutcomeRecord(jobs, completed_ms=0, orchestrator="cpc1o", checks=())
+
+
+async def assembled(
+    outcome: OutcomeRecord, batches: list[dict[str, Any]], snapshots: list[Any]
+) -> bytes:
+    """The receipt of an outcome under these batches of one block, or of several."""
+    found = {snapshot_digest(one, CHAIN): one for one in snapshots}
     async with open_database(MemoryStore()) as db:
         book, batch = AnchorBook(db, CHAIN), Batch()
         keys = (OTHER_PROPOSER.public_key, PROPOSER.public_key)
-        anchor = anchor_in(parts["block"], parts["batch"], keys)
-        book.put(batch, AnchorRecord(anchor, parts["leaves"]))
+        for parts in batches:
+            anchor = anchor_in(parts["block"], parts["batch"], keys)
+            book.put(batch, AnchorRecord(anchor, parts["leaves"]))
         db.stage(batch)
-        assert book.known(parts["batch"].task_id)
-        return book.receipt(outcome)
+        assert all(book.known(parts["batch"].task_id) for parts in batches)
+        return book.receipt(outcome, found.get)
 
 
 @pytest.fixture
@@ -143,9 +156,9 @@ def refused(data: bytes, config: Any = PINNED) -> ReceiptInvalid:
 async def test_a_receipt_holds(receipt, parts) -> None:
     read, standing = verify_receipt(receipt, PINNED)
     assert standing is Standing.ANCHORED
-    assert read.result == parts["result"]
-    assert (read.place.index, read.place.count) == (INDEX, RESULTS)
-    assert (read.anchor.place.index, read.anchor.place.count) == (1, 3)
+    assert read.results == (parts["result"],)
+    assert (read.jobs[0].place.index, read.jobs[0].place.count) == (INDEX, RESULTS)
+    assert (read.anchors[0].place.index, read.anchors[0].place.count) == (1, 3)
     assert encode_receipt(read) == receipt
     assert len(receipt) < 10_000
 
@@ -197,18 +210,20 @@ async def test_nothing_can_be_inserted_or_left_out(receipt) -> None:
 
 
 async def test_verdicts(receipt, cast, parts) -> None:
-    both = json.loads(receipt)["verdicts"]
-    assert "too few" in refused(changed(receipt, "verdicts", to=both[:1])).message
-    assert "too few" in refused(changed(receipt, "verdicts", to=[])).message
+    both = json.loads(receipt)["jobs"][0]["verdicts"]
+    assert "too few" in refused(changed(receipt, "jobs", 0, "verdicts", to=both[:1])).message
+    assert "too few" in refused(changed(receipt, "jobs", 0, "verdicts", to=[])).message
     twice = [both[0], both[0]]
-    assert "twice" in refused(changed(receipt, "verdicts", to=twice)).message
+    assert "twice" in refused(changed(receipt, "jobs", 0, "verdicts", to=twice)).message
     draw, result = parts["draw"], parts["result"]
     third = cast.verdict(draw, result, cast.validators[2])
     found = cast.verdict(draw, result, cast.validators[2], "invalid")
     three = await receipt_of(cast, parts, verdicts=(*parts["verdicts"], third))
     assert verify_receipt(three, PINNED)[1] is Standing.ANCHORED
     mixed = await receipt_of(cast, parts, verdicts=(*parts["verdicts"], found))
-    assert "valid verdicts only" in refused(mixed).message
+    assert mixed == receipt  # who found something else is paid, and no part of the proof
+    with_it = changed(receipt, "jobs", 0, "verdicts", to=[*both, to_jsonable(found)])
+    assert "valid verdicts only" in refused(with_it).message
 
 
 async def test_verdicts_of_strangers_or_about_other_results(cast, make_author, parts) -> None:
@@ -221,10 +236,13 @@ async def test_verdicts_of_strangers_or_about_other_results(cast, make_author, p
 
 async def test_another_place_in_the_batch(receipt) -> None:
     for index in (0, INDEX - 1, RESULTS - 1, RESULTS, -1, 2**70):
-        assert refused(changed(receipt, "place", "index", to=index)).field == "place"
-    assert refused(changed(receipt, "place", "count", to=RESULTS + 1)).field == "place"
-    assert refused(changed(receipt, "place", "path", to=lambda path: path[::-1])).field == "place"
-    assert refused(changed(receipt, "place", "path", to=[])).field == "place"
+        assert refused(changed(receipt, "jobs", 0, "place", "index", to=index)).field == "place"
+    assert refused(changed(receipt, "jobs", 0, "place", "count", to=RESULTS + 1)).field == "place"
+    assert (
+        refused(changed(receipt, "jobs", 0, "place", "path", to=lambda path: path[::-1])).field
+        == "place"
+    )
+    assert refused(changed(receipt, "jobs", 0, "place", "path", to=[])).field == "place"
 
 
 async def test_a_batch_of_somebody_else(cast, make_author, parts) -> None:
@@ -235,10 +253,10 @@ async def test_a_batch_of_somebody_else(cast, make_author, parts) -> None:
     ]
     other = seal_batch(results, make_author(3))
     data = await receipt_of(cast, parts)
-    stolen = changed(data, "anchor", "batch", to=msgspec.to_builtins(other))
+    stolen = changed(data, "anchors", 0, "batch", to=msgspec.to_builtins(other))
     assert refused(stolen).field == "anchor.place"
     unsigned = {**msgspec.to_builtins(parts["batch"]), "worker_address": other.worker_address}
-    assert refused(changed(data, "anchor", "batch", to=unsigned)).field == "worker_address"
+    assert refused(changed(data, "anchors", 0, "batch", to=unsigned)).field == "worker_address"
 
 
 async def test_a_batch_that_lies_about_its_size(cast, make_author, parts) -> None:
@@ -254,10 +272,10 @@ async def test_a_batch_that_lies_about_its_size(cast, make_author, parts) -> Non
 
 async def test_another_place_in_the_block(receipt) -> None:
     for index in (0, 2, 3, -1, 2**70):
-        assert refused(changed(receipt, "anchor", "place", "index", to=index)).field == (
+        assert refused(changed(receipt, "anchors", 0, "place", "index", to=index)).field == (
             "anchor.place"
         )
-    assert refused(changed(receipt, "anchor", "place", "path", to=[])).field == "anchor.place"
+    assert refused(changed(receipt, "anchors", 0, "place", "path", to=[])).field == "anchor.place"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +294,7 @@ async def test_another_place_in_the_block(receipt) -> None:
     ],
 )
 async def test_another_header(receipt, name: str, value: object) -> None:
-    refused(changed(receipt, "anchor", "header", name, to=value))
+    refused(changed(receipt, "anchors", 0, "header", name, to=value))
 
 
 async def test_digits_cannot_wander_between_the_headers_fields(cast, make_author, parts) -> None:
@@ -285,11 +303,11 @@ async def test_digits_cannot_wander_between_the_headers_fields(cast, make_author
     block = block_of(make_author, batch, prev_hash="3" + "a" * 63)
     data = await receipt_of(cast, parts, block=block)
     assert verify_receipt(data, PINNED)[1] is Standing.ANCHORED
-    moved = changed(data, "anchor", "header", "height", to=123)
-    moved = changed(moved, "anchor", "header", "prev_hash", to="a" * 63)
+    moved = changed(data, "anchors", 0, "header", "height", to=123)
+    moved = changed(moved, "anchors", 0, "header", "prev_hash", to="a" * 63)
     assert refused(moved).field == "anchor.header.prev_hash"
-    odd = changed(data, "anchor", "header", "height", to=1233)
-    assert refused(changed(odd, "anchor", "header", "prev_hash", to="a" * 62)).field == (
+    odd = changed(data, "anchors", 0, "header", "height", to=1233)
+    assert refused(changed(odd, "anchors", 0, "header", "prev_hash", to="a" * 62)).field == (
         "anchor.header.prev_hash"
     )
 
@@ -305,7 +323,7 @@ async def test_the_proposers_signature_has_one_form(receipt, cast, make_author, 
         return signature[:64] + "00" + signature[64:]
 
     for form in (high, padded):
-        other = changed(receipt, "anchor", "proposer_signature", to=form)
+        other = changed(receipt, "anchors", 0, "proposer_signature", to=form)
         assert refused(other).field == "anchor.proposer_signature"
         block = parts["block"]
         block = msgspec.structs.replace(block, pq_signature=form(block.pq_signature))
@@ -341,11 +359,11 @@ async def test_anchors_of_what_is_not_in_the_block(cast, make_author, parts) -> 
 
 async def test_another_draw(receipt, cast) -> None:
     for name, value in (("reward", str(10**20)), ("needed", 1), ("epoch", 2), ("seats", [])):
-        assert refused(changed(receipt, "draw", name, to=value)).field == "draw.signature"
-    resigned = cast.draw(task_id=json.loads(receipt)["draw"]["task_id"], reward=Amount(1))
+        assert refused(changed(receipt, "draws", 0, name, to=value)).field == "draw.signature"
+    resigned = cast.draw(task_id=json.loads(receipt)["draws"][0]["task_id"], reward=Amount(1))
     signature = resigned.signature.hex()
-    cheaper = changed(receipt, "draw", "reward", to="1")
-    cheaper = changed(cheaper, "draw", "signature", to=signature)
+    cheaper = changed(receipt, "draws", 0, "reward", to="1")
+    cheaper = changed(cheaper, "draws", 0, "signature", to=signature)
     assert verify_receipt(cheaper, PINNED)[1] is Standing.ANCHORED  # the market's word counts
 
 
@@ -354,7 +372,7 @@ async def test_a_bound_on_the_size(receipt) -> None:
     refused(b"[" * MAX_BYTES)
     refused(b'{"format":' + b"9" * (MAX_BYTES - 20) + b"}")
     refused(b"[" * 500_000 + b"]" * 500_000)
-    many = changed(receipt, "verdicts", to=lambda both: both * 700)
+    many = changed(receipt, "jobs", 0, "verdicts", to=lambda both: both * 700)
     assert len(many) < MAX_BYTES
     assert "twice" in refused(many).message
 
@@ -374,7 +392,7 @@ HOSTILE = [
     b"9" * 5000,
     b"-" + b"9" * 5000,
     b"1e999",
-    b'{"format":"tmnode-receipt-1"}',
+    b'{"format":"tmnode-receipt-2"}',
 ]
 
 
@@ -383,25 +401,14 @@ def test_hostile_files(data: bytes) -> None:
     refused(data)
 
 
-def test_every_hostile_value_in_every_place(cast, parts) -> None:
+async def test_every_hostile_value_in_every_place(receipt) -> None:
     """One place after the other is replaced: ReceiptInvalid, never another error."""
-    anchor = anchor_in(parts["block"], parts["batch"], (PROPOSER.public_key,))
-    receipt = encode_receipt(
-        Receipt(
-            format="tmnode-receipt-1",
-            chain_id=CHAIN,
-            draw=parts["draw"],
-            result=parts["result"],
-            manifest=cast.manifest(),
-            verdicts=parts["verdicts"],
-            place=anchor.place,
-            anchor=anchor,
-        )
-    )
     values = [None, True, -1, 2**63, 2**64, 10**400, 1.5, "", "\ud800", "zz", "AB", [], [[]], {}]
     for path in paths(json.loads(receipt)):
         for value in values:
-            refused(changed(receipt, *path, to=value))
+            data = changed(receipt, *path, to=value)
+            if data != receipt:
+                refused(data)
 
 
 def paths(value: Any, *before: str | int) -> list[tuple[str | int, ...]]:
@@ -432,3 +439,181 @@ def test_any_json_is_refused(value: Any) -> None:
 def test_any_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(ReceiptInvalid):
         decode_receipt(data)
+
+
+# --- several jobs --------------------------------------------------------------------------------
+
+JOBS = 3
+
+
+@pytest.fixture(scope="module")
+def several(cast, make_author, parameters) -> dict[str, Any]:
+    """Three jobs: the first judged under the epoch's first draw, the others after a seat was
+    filled anew; the last one came under another batch, in another block."""
+    fourth = make_author(11)
+    snapshots = (cast.snapshot(fourth), cast.snapshot(fourth, make_author(12), number=8))
+    work = parameters(JOBS)
+    first = drawn(cast, snapshots[0], parameters=work)
+    passed = Pass(1, first.seats[2].key, "check", "no_reveal", 1_700_000_000_500)
+    second = drawn(cast, snapshots[1], parameters=work, redraw=1, passed=(passed,))
+    people = {one.identity.public_key: one for one in (*cast.validators, fourth, make_author(12))}
+    judgements = []
+    for job, draw in enumerate((first, second, second)):
+        result = cast.result(draw, (job << 16) + 6)
+        bare = Judgement(draw, result, cast.manifest(work), ())
+        seated = [people[seat.key] for seat in draw.seats[:2]]
+        verdicts = tuple(cast.verdict(draw, result, one) for one in seated)
+        judgements.append(msgspec.structs.replace(bare, verdicts=verdicts))
+    results = [one.result for one in judgements]
+    batches = []
+    for number, own in enumerate((results[:2], results[2:])):
+        sealed = seal_batch(own, cast.validators[0])
+        block = block_of(make_author, sealed, height=12 + number)
+        leaves = tuple(leaf_of(one, CHAIN) for one in own)
+        batches.append({"batch": sealed, "block": block, "leaves": leaves})
+    places = [(batches[0], 0), (batches[0], 1), (batches[1], 0)]
+    jobs = tuple(
+        JobOutcome(one, place["batch"].task_id, index)
+        for one, (place, index) in zip(judgements, places, strict=True)
+    )
+    return {"outcome": outcome_of(*jobs), "batches": batches, "snapshots": snapshots}
+
+
+def drawn(cast, snapshot, **changes: Any) -> Any:
+    """A draw whose seats follow from the snapshot, with the usual orchestrator first."""
+    fields = {"task_id": TASK, "epoch": 1, "kind": "synthetic", "passed": (), **changes}
+    passed = {one.key for one in fields["passed"]}
+    asked = {name: fields[name] for name in ("task_id", "epoch", "kind")}
+    seats = draw_from(snapshot, size=3, passed=passed, **asked)
+    first = cast.orchestrator_of(snapshot)
+    ordered = sorted(seats, key=lambda one: one.key != first)
+    return cast.draw(
+        **fields,
+        snapshot=snapshot_digest(snapshot, CHAIN),
+        seats=tuple(Seat(one.key, one.address) for one in ordered),
+    )
+
+
+@pytest.fixture
+async def large(several) -> bytes:
+    return await assembled(several["outcome"], several["batches"], several["snapshots"])
+
+
+async def test_a_receipt_of_several_jobs(large, several) -> None:
+    read, standing = verify_receipt(large, PINNED)
+    assert standing is Standing.ANCHORED
+    assert [(job.draw, job.anchor) for job in read.jobs] == [(0, 0), (1, 0), (1, 1)]
+    assert read.snapshots == several["snapshots"]
+    assert result_hash_of(read.results) == merkle_root(
+        [bytes.fromhex(one.result_hash) for one in read.results]
+    )
+    assert len(large) < 30_000
+
+
+async def test_every_part_of_it_matters(large) -> None:
+    for position in range(0, len(large), 3):
+        flipped = bytearray(large)
+        flipped[position] ^= 1
+        refused(bytes(flipped))
+
+
+async def test_all_of_its_proposers_must_be_pinned(large, several, make_author) -> None:
+    other = block_of(make_author, several["batches"][1]["batch"], by=OTHER_PROPOSER)
+    mixed = [several["batches"][0], {**several["batches"][1], "block": other}]
+    data = await assembled(several["outcome"], mixed, several["snapshots"])
+    assert verify_receipt(data, PINNED)[1] is Standing.UNANCHORED
+    both = network(PROPOSER, OTHER_PROPOSER)
+    assert verify_receipt(data, both)[1] is Standing.ANCHORED
+
+
+async def test_jobs_are_exactly_those_of_the_plan(large) -> None:
+    jobs = json.loads(large)["jobs"]
+    for other in (jobs[:2], jobs[::-1], [jobs[0], jobs[0], jobs[2]], [*jobs, jobs[2]], []):
+        refused(changed(large, "jobs", to=other))
+    content = json.loads(large)
+    one = {**content, "jobs": jobs[:1], "draws": content["draws"][:1]}
+    one |= {"snapshots": content["snapshots"][:1], "anchors": content["anchors"][:1]}
+    data = json.dumps(one, separators=(",", ":")).encode() + b"\n"
+    assert refused(data).field == "jobs"
+
+
+@pytest.mark.parametrize("field", ["snapshots", "draws", "anchors"])
+async def test_nothing_stands_there_that_is_not_needed(large, receipt, field: str) -> None:
+    parts = json.loads(large)[field]
+    for other in (parts[::-1], [*parts, parts[0]], parts[:1], [parts[0], parts[0]], []):
+        refused(changed(large, field, to=other))
+    stranger = json.loads(receipt)[field][0]
+    refused(changed(large, field, to=[*parts, stranger]))
+
+
+async def test_a_place_that_is_not_there(large) -> None:
+    for field in ("draw", "anchor"):
+        for number in (2, 9, -1, 2**62):
+            refused(changed(large, "jobs", 2, field, to=number))
+    assert refused(changed(large, "jobs", 1, "draw", to=0)).field == "verdict"
+
+
+async def test_seats_must_follow_from_the_snapshot(cast, parts, make_author) -> None:
+    """The market's signature is not enough: nobody chooses who checks."""
+    wide = cast.snapshot(make_author(11), make_author(12))
+    chosen = parts["draw"].seats
+    draw = cast.draw(snapshot=snapshot_digest(wide, CHAIN), seats=chosen[:2])
+    assert refused(await under(cast, parts, draw, wide)).field == "draw.seats"
+    few = cast.draw(seats=chosen[:2])
+    assert refused(await under(cast, parts, few, cast.snapshot())).field == "draw.seats"
+    other = cast.snapshot(number=9, market_key=b"")
+    stolen = msgspec.structs.replace(other, market_key=make_author(9).identity.public_key)
+    draw = cast.draw(snapshot=snapshot_digest(stolen, CHAIN))
+    assert refused(await under(cast, parts, draw, stolen)).field == "snapshot.signature"
+
+
+async def test_a_quorum_below_the_networks(cast, parts) -> None:
+    draw = cast.draw(needed=1)
+    assert refused(await under(cast, parts, draw, cast.snapshot())).field == "draw.needed"
+
+
+async def test_whoever_is_passed_over_refused_or_was_waited_for(cast, parts, make_author) -> None:
+    snapshot = cast.snapshot(make_author(11), make_author(12))
+    gone = Pass(1, make_author(11).identity.public_key, "check", "refused", 5)
+    draw = cast.draw(snapshot=snapshot_digest(snapshot, CHAIN), passed=(gone,))
+    assert refused(await under(cast, parts, draw, snapshot)).field == "passed"
+
+
+async def under(cast, parts: dict[str, Any], draw: Any, snapshot: Any) -> bytes:
+    """A receipt with one result under this draw."""
+    result = cast.result(draw)
+    verdicts = tuple(cast.verdict(draw, result, one) for one in cast.validators[:2])
+    sealed = seal_batch([result], cast.validators[0])
+    block = block_of(None, sealed)
+    judgement = Judgement(draw, result, cast.manifest(draw.parameters), verdicts)
+    outcome = outcome_of(JobOutcome(judgement, sealed.task_id, 0))
+    batch = {"batch": sealed, "block": block, "leaves": (leaf_of(result, CHAIN),)}
+    return await assembled(outcome, [batch], [snapshot])
+
+
+async def test_draws_of_one_task_and_epoch(cast, several) -> None:
+    """Jobs of different epochs make no result, whoever signed them."""
+    outcome = several["outcome"]
+    for change in ({"epoch": 2}, {"reward": Amount(5)}, {"needed": 3}):
+        last = outcome.jobs[2]
+        draw = drawn(
+            cast, several["snapshots"][1], parameters=last.judgement.draw.parameters, **change
+        )
+        judgement = msgspec.structs.replace(last.judgement, draw=draw)
+        job = msgspec.structs.replace(last, judgement=judgement)
+        mixed = msgspec.structs.replace(outcome, jobs=(*outcome.jobs[:2], job))
+        data = await assembled(mixed, several["batches"], several["snapshots"])
+        assert refused(data).field == "draws"
+
+
+async def test_a_receipt_without_its_batch_or_snapshot_is_not_made(several) -> None:
+    for batches, snapshots in (
+        (several["batches"][:1], several["snapshots"]),
+        (several["batches"], several["snapshots"][:1]),
+    ):
+        with pytest.raises(Conflict):
+            await assembled(several["outcome"], batches, snapshots)
+
+
+def test_the_format_has_its_number() -> None:
+    assert FORMAT == "tmnode-receipt-2"

@@ -5,14 +5,12 @@ from hypothesis import strategies as st
 
 from gpu.proofs.envelope import EnvelopeInvalid, ProofEnvelope, ProofSystem, decode, encode
 from node.roles.results import signed_result
+from node.verification.claims import StatementInvalid
+from node.verification.draws import check_draw, check_nonce, job_of, nonce_of
 from node.verification.statements import (
     OutputRef,
-    StatementInvalid,
-    check_draw,
-    check_nonce,
     check_result,
     check_verdict,
-    nonce_of,
     open_result,
     result_statement,
     seal_result,
@@ -36,6 +34,7 @@ def test_an_honest_attempt_holds(cast) -> None:
     [
         ("task_id", "650e8400-e29b-41d4-a716-446655440000"),
         ("epoch", 2),
+        ("redraw", 1),
         ("kind", "rendering"),
         ("parameters", b"other parameters"),
         ("needed", 1),
@@ -99,6 +98,7 @@ def test_a_stranger_cannot_take_a_seat(cast, make_author) -> None:
     ("field", "value"),
     [
         ("epoch", 2),
+        ("redraw", 1),
         ("nonce", 9),
         ("worker_address", "cpc1nzkar09gyp7t3r0rdrfezeld922fqlfs97cdfd"),
         ("result_hash", bytes(32)),
@@ -145,13 +145,23 @@ def test_an_envelope_has_one_encoding(payload: bytes) -> None:
     assert decode(encode(envelope)) == envelope
 
 
-@given(epoch=st.integers(0, 10**6), attempt=st.integers(1, 5), other=st.integers(0, 10**6))
-def test_a_nonce_belongs_to_one_epoch(cast, epoch: int, attempt: int, other: int) -> None:
-    nonce = nonce_of(epoch, attempt, 5)
-    check_nonce(nonce, cast.draw(epoch=epoch), 5)
+@given(
+    job=st.integers(0, 63),
+    epoch=st.integers(0, 10**4),
+    attempt=st.integers(1, 5),
+    other=st.integers(0, 10**4),
+)
+def test_a_nonce_belongs_to_one_job_and_epoch(
+    cast, job: int, epoch: int, attempt: int, other: int
+) -> None:
+    nonce = nonce_of(job, epoch, attempt, 5)
+    assert job_of(nonce) == job
+    check_nonce(nonce, cast.draw(epoch=epoch), job + 1, 5)
+    with pytest.raises(StatementInvalid, match=f"of job {job}"):
+        check_nonce(nonce, cast.draw(epoch=epoch), job, 5)
     if other != epoch:
         with pytest.raises(StatementInvalid, match="superseded"):
-            check_nonce(nonce, cast.draw(epoch=other), 5)
+            check_nonce(nonce, cast.draw(epoch=other), job + 1, 5)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,12 @@
 import importlib
 import pkgutil
 from collections.abc import Callable
+from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import node.wire
@@ -17,20 +18,29 @@ from gpu.workloads.synthetic.parameters import MAX_SEED_BYTES
 from node.amounts import MAX_AMOUNT, Amount
 from node.keys import bind
 from node.l1.keys import AccountKey
-from node.roles.orchestrator import MAX_REASON
+from node.roles.opening import INLINE_BYTES
 from node.roles.presence import MAX_ADDRESSES
+from node.roles.reports import MAX_REASON
 from node.roles.results import signed_result
-from node.roles.worker import INLINE_BYTES
 from node.verification.author import Author
 from node.verification.batches import MAX_BATCH, leaf_of, seal_batch
+from node.verification.draws import (
+    MAX_PASSED,
+    MAX_REFUSAL,
+    Draw,
+    Pass,
+    Refusal,
+    Seat,
+    sign_draw,
+    sign_refusal,
+)
+from node.verification.snapshots import MAX_CANDIDATES, Candidate, Snapshot
 from node.verification.statements import (
     ComputeResult,
-    Draw,
+    Judgement,
     Manifest,
     OutputRef,
-    Seat,
     Verdict,
-    sign_draw,
 )
 from node.wire.checks import (
     CommitmentAnswer,
@@ -55,12 +65,16 @@ from node.wire.leases import (
     MAX_OFFER,
     BatchAnchored,
     CancelLease,
+    LeaseAnswer,
     LeaseAnswers,
     OfferLeases,
     ReportFailure,
     ReportResult,
+    RequestSeats,
+    SeatsAnswer,
 )
 from node.wire.presence import Ack, Answer, Hello, Presence
+from node.wire.snapshots import PublishedSnapshot, RequestSnapshot
 from node.workloads import MAX_STEPS
 from p2p.errors import MalformedMessage
 from p2p.identity import Identity
@@ -75,6 +89,8 @@ MESSAGES = sorted(
 )
 
 CHAIN = "cpc-devnet-1"
+MAX_JOBS = 64
+"""The most that a network file may allow."""
 MAX_SEATS = 31
 """The largest quorum that a network file may ask for."""
 U63 = 2**63 - 1
@@ -93,13 +109,21 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     }
     if kind in plain:
         return plain[kind]
+    if get_origin(kind) is UnionType:
+        return st.one_of(*map(values, get_args(kind)))
+    if kind is NoneType:
+        return st.none()
     if get_origin(kind) is tuple:
-        return st.lists(values(get_args(kind)[0]), max_size=2).map(tuple)
+        inner = get_args(kind)[0]
+        most = 1 if isinstance(inner, type) and issubclass(inner, msgspec.Struct) else 2
+        return st.lists(values(inner), max_size=most).map(tuple)
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     fields = {name: values(inner) for name, inner in fields_of(kind).items()}
     if kind is Presence:
         fields["slots"] = st.integers(0, 4096)
+    if kind is Candidate:
+        fields["weight"] = st.integers(1, 2**32)
     return st.builds(kind, **fields)
 
 
@@ -109,7 +133,7 @@ def fields_of(kind: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
-@settings(max_examples=15)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_message_comes_back(kind: type[Message], data) -> None:
     message = data.draw(values(kind))
@@ -151,15 +175,38 @@ def large_draw() -> Draw:
     draw = Draw(
         task_id="550e8400-e29b-41d4-a716-446655440000",
         epoch=U63,
+        redraw=U63,
         kind="synthetic",
         parameters=workload.canonical(largest),
         reward=Amount(MAX_AMOUNT),
+        snapshot=bytes(32),
+        passed=(large_pass(),) * MAX_PASSED,
         seats=tuple(Seat(one.identity.public_key, one.address) for one in validators),
         needed=MAX_SEATS,
         expires_ms=U63,
         market_key=bytes(32),
     )
     return sign_draw(draw, CHAIN, author(50).identity)
+
+
+def large_refusal() -> Refusal:
+    task, reason = "550e8400-e29b-41d4-a716-446655440000", "🦊" * MAX_REFUSAL
+    refusal = Refusal(task, U63, "orchestrate", reason, U63, b"")
+    return sign_refusal(refusal, CHAIN, author(1).identity)
+
+
+def large_pass() -> Pass:
+    return Pass(U63, bytes(32), "orchestrate", "refused", U63, large_refusal())
+
+
+def large_snapshot() -> Snapshot:
+    one = Candidate(bytes(32), author(1).address, 2**32, KINDS)
+    return Snapshot(U63, bytes(32), U63, (one,) * MAX_CANDIDATES, bytes(32), bytes(64))
+
+
+def judgements(count: int) -> tuple[Judgement, ...]:
+    """Under a full quorum, after the most that can be passed over."""
+    return (Judgement(large_draw(), RESULT, manifest(), (verdict(),) * MAX_SEATS),) * count
 
 
 def manifest() -> Manifest:
@@ -176,6 +223,7 @@ def verdict() -> Verdict:
     return Verdict(
         task_id="550e8400-e29b-41d4-a716-446655440000",
         epoch=U63,
+        redraw=U63,
         nonce=U63,
         worker_address=author(1).address,
         result_hash=bytes(32),
@@ -223,22 +271,28 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
     Hello: lambda: Hello(presence()),
     Ack: Ack,
     OfferLeases: lambda: OfferLeases((large_draw(),) * MAX_OFFER),
-    LeaseAnswers: lambda: LeaseAnswers((Answer(taken=False, reason=LONG_REASON),) * MAX_OFFER),
-    ReportResult: lambda: ReportResult(
-        U63, RESULT, manifest(), (verdict(),) * MAX_SEATS, (INLINE,)
+    LeaseAnswers: lambda: LeaseAnswers(
+        (LeaseAnswer(taken=False, reason=LONG_REASON, refusal=large_refusal()),) * MAX_OFFER
     ),
-    ReportFailure: lambda: ReportFailure(TASK, U63, LONG_REASON),
+    ReportResult: lambda: ReportResult(
+        TASK, U63, judgements(MAX_JOBS), judgements(16), ((INLINE,),)
+    ),
+    ReportFailure: lambda: ReportFailure(TASK, U63, LONG_REASON, judgements(32)),
+    RequestSeats: lambda: RequestSeats(TASK, U63, U63, (large_pass(),) * MAX_SEATS),
+    SeatsAnswer: lambda: SeatsAnswer(large_draw()),
+    PublishedSnapshot: lambda: PublishedSnapshot(large_snapshot()),
+    RequestSnapshot: lambda: RequestSnapshot(bytes(32)),
     CancelLease: lambda: CancelLease(TASK, U63),
     BatchAnchored: anchored,
     LeaseJob: lambda: LeaseJob(large_draw(), U63, COMMITMENTS, 1e300),
     JobAnswer: lambda: JobAnswer(Answer(taken=False, reason=LONG_REASON)),
     JobCommitted: lambda: JobCommitted(U63, RESULT, manifest()),
     JobFailed: lambda: JobFailed(TASK, U63, U63, LONG_REASON),
-    Challenge: lambda: Challenge(TASK, U63, SECRETS),
+    Challenge: lambda: Challenge(large_draw(), U63, COMMITMENTS, SECRETS),
     Opening: lambda: Opening(DIGESTS, INLINE, (INLINE,)),
     ReleaseJob: lambda: ReleaseJob(TASK, U63, accepted=True),
     RequestCommitment: lambda: RequestCommitment(large_draw(), U63),
-    CommitmentAnswer: lambda: CommitmentAnswer(COMMITMENTS[0]),
+    CommitmentAnswer: lambda: CommitmentAnswer(COMMITMENTS[0], large_refusal()),
     RequestReveal: lambda: RequestReveal(large_draw(), RESULT, manifest()),
     RevealAnswer: lambda: RevealAnswer(SECRETS[0]),
     RequestVerdict: lambda: RequestVerdict(

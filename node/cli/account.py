@@ -1,0 +1,136 @@
+"""`tmnode account`: what an account has at a market, its money out, and its API keys."""
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import click
+import msgspec
+
+from node.cli.arguments import DURATION
+from node.cli.lazy import Entry, LazyGroup
+from node.cli.options import PATH, api_option, data_dir_option, json_option
+from node.cli.output import pairs, print_answer
+from node.cli.secrets import passphrase_for
+from node.client import AnswerLost, Client
+
+if TYPE_CHECKING:
+    from node.api import answers
+
+ALL = "all"
+
+
+class AccountGroup(LazyGroup):
+    """The table of the group; without a name of it, `show` is meant."""
+
+    entries: ClassVar = {
+        "show": Entry("node.cli.account:show", "Show an account, by default your own."),
+        "withdraw": Entry("node.cli.account:withdraw", "Take money out, to your own address."),
+        "key": Entry("node.cli.account:key", "Make an API key for your account."),
+    }
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`tmnode account`, and `tmnode account cpc1…`, are `tmnode account show …`."""
+        if not args or (args[0] not in self.entries and args[0] not in ctx.help_option_names):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=AccountGroup)
+def account() -> None:
+    """Look at an account at a market, and take money out.
+
+    `tmnode account [ADDRESS]` is short for `tmnode account show [ADDRESS]`.
+    """
+
+
+@click.command()
+@click.argument("address", required=False)
+@api_option
+@json_option
+def show(address: str | None, api: str | None, as_json: bool) -> None:
+    """Show an account at a market, by default your own."""
+    with Client(api) as client:
+        answer = client.account(address)
+    text = pairs(
+        {
+            "account": answer.address,
+            "available": f"{answer.available_cpc} CPC",
+            "reserved": f"{answer.reserved_cpc} CPC",
+            "deposit to": answer.deposit_address,
+        }
+    )
+    print_answer(answer, text, as_json=as_json)
+
+
+@click.command()
+@click.argument("amount")
+@click.option("--idempotency-key", metavar="KEY", help="The same key is the same withdrawal again.")
+@click.option("--wait", "wait_s", type=DURATION, help="Longest wait until it is in a block.")
+@api_option
+@json_option
+def withdraw(
+    amount: str, idempotency_key: str | None, wait_s: float | None, api: str | None, as_json: bool
+) -> None:
+    """Take AMOUNT CPC out of a market, or `all`, to the account's own address on the chain.
+
+    The chain's fee comes on top. Run again with the key it prints, it shows how far it is.
+    """
+    key = idempotency_key or str(uuid.uuid4())
+    with Client(api) as client:
+        answer = _withdrawn(client, _amount(client, amount), key, wait_s or 0.0)
+    about = {
+        "to": answer.address,
+        "amount": f"{answer.amount_cpc} CPC",
+        "fee": f"{answer.fee_cpc} CPC",
+        "status": answer.status,
+        "transaction": answer.tx_hash,
+        "block": answer.height,
+        "key": key,
+    }
+    shown = {**msgspec.structs.asdict(answer), "idempotency_key": key}
+    print_answer(shown, pairs(about), as_json=as_json)
+
+
+def _amount(client: Client, amount: str) -> str:
+    if amount != ALL:
+        return amount
+    from node.amounts import format_cpc, parse_cpc
+
+    found = client.account()
+    fee = parse_cpc(found.withdrawal_fee_cpc or "0")
+    return format_cpc(max(0, parse_cpc(found.available_cpc) - fee))
+
+
+def _withdrawn(client: Client, amount: str, key: str, wait_s: float) -> "answers.WithdrawalAnswer":
+    try:
+        return client.withdraw(amount, idempotency_key=key, wait_s=wait_s)
+    except AnswerLost as error:
+        remedy = f"repeat it with --idempotency-key {key}, then nothing is paid twice"
+        raise AnswerLost(error.message, field=error.field, remedy=remedy) from error
+
+
+@click.command()
+@data_dir_option
+@click.option("--spend-limit", metavar="CPC", help="The most that the key may ever spend.")
+@click.option("--passphrase-file", type=PATH, help="File whose first line is the passphrase.")
+@api_option
+@json_option
+def key(
+    data_dir: Path,
+    spend_limit: str | None,
+    passphrase_file: Path | None,
+    api: str | None,
+    as_json: bool,
+) -> None:
+    """Make an API key for the account whose key is in the data directory.
+
+    The key is shown this once. Put it into TMNODE_API_KEY, or send it as `Authorization: Bearer`.
+    """
+    from node.keys import load_keys
+
+    keys = load_keys(data_dir, passphrase_for(data_dir, passphrase_file))
+    with Client(api) as client:
+        answer = client.create_key(keys.account, client.status().chain_id, spend_limit)
+    about = {"key": answer.key, "account": answer.address, "spend limit": answer.spend_limit}
+    print_answer(answer, pairs(about), as_json=as_json)

@@ -1,0 +1,88 @@
+"""Records as the views that a customer sees."""
+
+from collections import Counter
+
+import msgspec
+
+from node.amounts import Amount
+from node.market.outcomes import OutcomeRecord
+from node.market.tasks import TaskRecord
+from node.market.views import (
+    AccountView,
+    CheckShare,
+    OutputView,
+    Problem,
+    ResultView,
+    TaskView,
+    WorkerShare,
+)
+from node.settlement import accounts
+from node.settlement.ledger import Ledger
+from node.verification.receipt import result_hash_of
+from node.verification.statements import addresses_of
+
+
+def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
+    """A task, with its result if it has one."""
+    failed = record.phase == "refunded"
+    return TaskView(
+        task_id=record.task_id,
+        challenge_type=record.kind,
+        status=record.status,
+        phase=record.phase,
+        reward=record.reward,
+        created_at_ms=record.created_ms,
+        deadline_ms=record.deadline_ms,
+        payload=msgspec.json.decode(record.payload),
+        account=record.account,
+        epoch=record.epoch,
+        jobs=record.jobs,
+        error=Problem(record.error_code, record.error_text) if failed else None,
+        result=_result_view(record, outcome) if outcome else None,
+    )
+
+
+def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: str) -> AccountView:
+    """An account with the `reserved` units of its open tasks."""
+    return AccountView(
+        address=address,
+        available=Amount(ledger.balance(accounts.customer(address))),
+        reserved=Amount(reserved),
+        deposit_address=deposit_address,
+    )
+
+
+def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
+    shares = Counter(result.worker_address for result in outcome.results)
+    ranked = sorted(shares.items(), key=lambda one: (-one[1], one[0]))
+    return ResultView(
+        result_hash=result_hash_of(outcome.results).hex(),
+        worker_address=ranked[0][0],
+        completed_at_ms=outcome.completed_ms,
+        pay_due_ms=record.pay_due_ms,
+        outputs=_output_views(outcome),
+        workers=tuple(WorkerShare(address, jobs) for address, jobs in ranked),
+        validators=_validators(outcome),
+        orchestrator=outcome.orchestrator,
+        checks=tuple(CheckShare(one.address, one.count) for one in outcome.checks),
+    )
+
+
+def _output_views(outcome: OutcomeRecord) -> tuple[OutputView, ...]:
+    """All outputs; with several jobs their indices tell equal names apart."""
+    several = len(outcome.jobs) > 1
+    return tuple(
+        OutputView(f"{index}-{one.name}" if several else one.name, one.sha256.hex(), one.size)
+        for index, job in enumerate(outcome.jobs)
+        for one in job.judgement.manifest.outputs
+    )
+
+
+def _validators(outcome: OutcomeRecord) -> tuple[str, ...]:
+    """Addresses behind the verdicts that carry the result, each once."""
+    found: dict[str, None] = {}
+    for job in outcome.jobs:
+        judgement = job.judgement
+        carrying = [one for one in judgement.verdicts if one.finding == "valid"]
+        found |= dict.fromkeys(addresses_of(judgement.draw, carrying))
+    return tuple(found)

@@ -1,0 +1,47 @@
+"""Networks of real processes that tests may break."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from node.devnet.layout import Layout
+from node.devnet.network import Devnet, DevnetOptions
+from node.devnet.processes import Program
+from tests.system.support.books import Books
+from tests.system.support.waiting import Loop, until
+
+
+class Net(Books):
+    """A running network, seen from outside: its processes, its market's API, its chain."""
+
+    def settle(self) -> None:
+        """Be whole, and without tasks in hand or on their way."""
+        self.heal()
+        until(self.is_idle, "nobody works on a task of an earlier test")
+
+    @contextmanager
+    def used(self) -> Iterator["Net"]:
+        """By one test: whole and idle at its start, without complaints at its end."""
+        self.settle()
+        self.complaints()
+        yield self
+        complaints = self.complaints()
+        assert complaints == [], complaints
+
+
+@contextmanager
+def running_network(layout: Layout, programs: Sequence[Program] = ()) -> Iterator[Net]:
+    """Start the layout's processes and fund the customer; stop them all in the end.
+
+    `programs` take the place of the nodes whose names they have.
+    """
+    devnet = Devnet(layout, DevnetOptions())
+    devnet.nodes.update({program.name: program for program in programs})
+    with Loop() as loop:
+        net = Net(loop, devnet)
+        try:
+            loop(devnet.start)
+            loop(devnet.fund_customer)
+            yield net
+        finally:
+            failed = net.close()
+        assert failed == {}, failed

@@ -1,0 +1,51 @@
+"""The market and all validators cannot reach each other, while tasks are in hand and others come.
+
+Leases end, and go out again when the way is free; a result that was ready meanwhile is late.
+"""
+
+import pytest
+
+from node.errors import Unavailable
+
+pytestmark = pytest.mark.system
+
+TASKS = 4
+SOON_S = 30.0
+
+
+def a_partition(altered, *, quietly: bool) -> None:
+    """It lasts until all work in hand is done, and cannot be reported, and a lease is over."""
+    net = altered.net
+    posted = [net.post(size=512, iterations=8) for _ in range(TASKS)]
+    net.until(lambda: net.busy(net.workers), "a worker has a job")
+    with altered.cut(quietly=quietly):
+        posted += [net.post() for _ in range(TASKS)]
+        net.until(lambda: net.busy(net.workers) is None, "the work is done")
+        if quietly:
+            began = leases_begun(net)
+            net.until(lambda: leases_begun(net) > began, "a lease ran out, and there is another")
+        else:
+            net.until(lambda: net.connected("market").isdisjoint(net.validators), "it is noticed")
+            net.until(lambda: net.status("market").obstacles, "the market says so")
+    net.heal()
+    for task_id in posted:
+        net.completed(task_id, SOON_S)
+
+
+def leases_begun(net) -> int:
+    return net.log("market").count("the task is leased")
+
+
+@pytest.mark.parametrize("quietly", [False, True], ids=["reset", "silent"])
+def test_nothing_is_lost_or_paid_twice(altered, quietly: bool) -> None:
+    a_partition(altered, quietly=quietly)
+    altered.net.check_payments()
+
+
+@pytest.mark.full
+def test_if_results_were_told_once_and_leases_did_not_end(spoiled) -> None:
+    """Either is enough: a result is reported until it is taken, or somebody else makes another."""
+    off = {"keeps_lost_leases": True, "no_deadlines": True, "reports_once": True}
+    nodes = ("market", *spoiled.net.validators)
+    with spoiled.without(*nodes, **off, fails=Unavailable, match="time is up"):
+        a_partition(spoiled, quietly=False)

@@ -1,0 +1,126 @@
+"""`tmnode account`: looking, taking money out, making API keys."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from node.api.errors import problem
+from node.api.key_request import key_request_digest
+from node.errors import InsufficientFunds
+from node.keys import Cost, make_keys
+from node.l1.keys import verify_digest
+
+CHEAP = Cost(passes=1, memory_bytes=8_192)
+ACCOUNT = {
+    "address": "cpc1a",
+    "available_cpc": "5.0",
+    "reserved_cpc": "0.5",
+    "deposit_address": "cpc1m",
+    "withdrawal_fee_cpc": "0.25",
+}
+STATUS = {
+    "version": "0",
+    "chain_id": "cpc-test",
+    "peer_id": "12D3",
+    "address": "cpc1",
+    "roles": ["market"],
+    "uptime_s": 1.0,
+    "peers": 0,
+    "l1_height": 1,
+    "counts": {},
+}
+
+
+def withdrawal(status: str, height: int | None = None) -> dict[str, object]:
+    return {
+        "withdrawal_id": "ab",
+        "address": "cpc1a",
+        "amount_cpc": "4.0",
+        "fee_cpc": "0.25",
+        "status": status,
+        "tx_hash": "0xcd",
+        "height": height,
+    }
+
+
+def test_an_account_is_shown_with_and_without_show(terminal, door) -> None:
+    door.answer("GET /account", ACCOUNT)
+    door.answer("GET /account?address=cpc1a", ACCOUNT)
+    for arguments in ([], ["show"], ["cpc1a"], ["show", "cpc1a"]):
+        assert terminal.json("account", *arguments) == ACCOUNT
+
+
+def test_a_withdrawal_says_its_key(terminal, door) -> None:
+    door.answer("POST /account/withdraw", withdrawal("pending"))
+    said = terminal.json("account", "withdraw", "4.0")
+    key = said["idempotency_key"]
+    assert said["status"] == "pending"
+    ((_, headers, body),) = door.requests
+    assert (headers["Idempotency-Key"], body) == (key, {"amount": "4.0"})
+    text = terminal.run("account", "withdraw", "4.0", "--idempotency-key", "mine").stdout
+    assert "key          mine\n" in text
+    assert "fee          0.25 CPC\n" in text
+    assert "block" not in text
+
+
+def test_all_is_what_is_there_less_the_fee(terminal, door) -> None:
+    door.answer("GET /account", ACCOUNT)
+    door.answer("POST /account/withdraw", withdrawal("pending"))
+    terminal.json("account", "withdraw", "all")
+    assert door.requests[-1][2] == {"amount": "4.75"}
+    door.answers.clear()
+    door.answer("GET /account", {**ACCOUNT, "available_cpc": "0.1"})
+    door.answer("POST /account/withdraw", withdrawal("pending"))
+    terminal.json("account", "withdraw", "all")
+    assert door.requests[-1][2] == {"amount": "0.0"}, "which the market refuses"
+
+
+def test_waiting_asks_again_with_the_same_key(terminal, door) -> None:
+    door.answer("POST /account/withdraw", withdrawal("pending"))
+    door.answer("POST /account/withdraw", withdrawal("confirmed", 12))
+    said = terminal.json("account", "withdraw", "4.0", "--wait", "1m")
+    assert (said["status"], said["height"]) == ("confirmed", 12)
+    first, second = (headers["Idempotency-Key"] for _, headers, _ in door.requests)
+    assert first == second
+
+
+def test_a_lost_answer_says_how_to_repeat_it(terminal, door) -> None:
+    door.answer("POST /account/withdraw", None)
+    result = terminal.run("account", "withdraw", "4.0", "--json")
+    assert result.exit_code == 1
+    key = door.requests[0][1]["Idempotency-Key"]
+    assert f"--idempotency-key {key}" in json.loads(result.stdout)["error"]["remedy"]
+
+
+def test_a_refusal_is_one_line(terminal, door) -> None:
+    refusal = problem(InsufficientFunds("1.0 CPC are missing", field="amount", remedy="less"))
+    door.answer("POST /account/withdraw", refusal.body, refusal.status)
+    result = terminal.run("account", "withdraw", "4.0")
+    assert (result.exit_code, result.stderr) == (1, "error: amount: 1.0 CPC are missing (less)\n")
+
+
+@pytest.mark.parametrize("passphrase", [None, "secret"])
+def test_an_api_key_is_made_with_the_accounts_key(
+    terminal, door, tmp_path: Path, monkeypatch, passphrase: str | None
+) -> None:
+    keys = make_keys(tmp_path, passphrase, CHEAP)
+    if passphrase is not None:
+        monkeypatch.setenv("TMNODE_PASSPHRASE", passphrase)
+    address = keys.account.address
+    door.answer("GET /status", STATUS)
+    door.answer("POST /account/challenge", {"challenge": "5f", "expires_at": 9})
+    made = {"key": "tm_x", "address": address, "spend_limit": "2.0"}
+    door.answer("POST /account/keys", made, 201)
+    arguments = ["--data-dir", str(tmp_path), "--spend-limit", "2.0"]
+    assert terminal.json("account", "key", *arguments) == made
+    body = door.requests[-1][2]
+    digest = key_request_digest("cpc-test", address, "5f", "2.0")
+    signature = bytes.fromhex(body.pop("signature"))
+    assert verify_digest(keys.account.public_key, digest, signature)
+    assert body == {
+        "address": address,
+        "public_key": keys.account.public_key.hex(),
+        "challenge": "5f",
+        "spend_limit": "2.0",
+    }

@@ -20,6 +20,7 @@ from node.l1.sender import OutboundRecord, Sender
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
+from node.market.progress import JobProgressBook
 from node.market.service import MarketService
 from node.market.snapshots import SnapshotLog
 from node.market.views import Market
@@ -309,6 +310,7 @@ def _add_market(
         db=parts.db,
         board=board,
         lifecycle=lifecycle,
+        progress=JobProgressBook(board, board.changes, assembly.directory.address_of),
         shelf=shelf,
         anchors=anchors,
         l1=parts.l1,

@@ -83,6 +83,11 @@ class Directory:
         """The peer's last sound presence."""
         return self._known.get(peer_id)
 
+    def address_of(self, peer_id: str) -> str:
+        """The account of a peer, or an empty text if it is not known."""
+        known = self._known.get(peer_id)
+        return "" if known is None else known.address
+
     def active(self, role: Role, kind: str | None = None) -> list[Known]:
         """Connected peers with the role, heard of lately, that take the kind."""
         return [

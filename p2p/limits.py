@@ -62,7 +62,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     signers_tracked: int = 8192
     """Signers whose rate is remembered; the one longest silent is forgotten first."""
     neighbour_rate_per_s: float = 400.0
-    neighbour_burst: float = 700.0
+    neighbour_burst: float = 500.0
     """Messages of one directly connected peer, whoever signed them, 4 KiB of one counting as
     another; counted before they are decoded. Over it the peer is cut off. What we send waits to
     stay within."""

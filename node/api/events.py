@@ -1,4 +1,4 @@
-"""Server-sent events: every change of phase of one task, or of all.
+"""Server-sent events: every change of phase of one task and its jobs, or of all.
 
 An event's `id` is the number of the change; a client that comes back with it as `Last-Event-ID`
 misses nothing. If the changes after it are not all kept any more, `reset` tells the client to
@@ -40,6 +40,17 @@ class TaskEvent(msgspec.Struct, frozen=True):
     task_id: str
     status: str
     phase: str
+    at: float
+
+
+class JobEvent(msgspec.Struct, frozen=True):
+    """A job of the task is in another phase since `at`, Unix seconds, as its orchestrator says."""
+
+    task_id: str
+    job: int
+    phase: str
+    attempt: int
+    worker_address: str
     at: float
 
 
@@ -146,7 +157,11 @@ def _is_last(phase: str) -> bool:
 
 
 def _change(change: Change) -> bytes:
-    event = TaskEvent(change.task_id, change.status, change.phase, change.at_ms / 1000)
+    at, job = change.at_ms / 1000, change.job
+    if job is not None:
+        data = JobEvent(change.task_id, job.job, job.phase, job.attempt, job.worker_address, at)
+        return _event(change.sequence, "job", msgspec.json.encode(data))
+    event = TaskEvent(change.task_id, change.status, change.phase, at)
     return _event(change.sequence, "task", msgspec.json.encode(event))
 
 

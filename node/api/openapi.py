@@ -8,7 +8,7 @@ import msgspec
 from node import __version__
 from node.api.answers import MetricsText
 from node.api.commands import COMMANDS, Command
-from node.api.events import EventStream, TaskEvent
+from node.api.events import EventStream, JobEvent, TaskEvent
 from node.api.openapi_parts import (
     EVENT,
     FAILURE,
@@ -129,7 +129,7 @@ def _success(command: Command[Any]) -> dict[str, Any]:
 
 def _answer_schemas() -> dict[str, Any]:
     types = {command.answer for command in COMMANDS} - {Path, EventStream, MetricsText, msgspec.Raw}
-    types.add(TaskEvent)
+    types |= {TaskEvent, JobEvent}
     _, schemas = msgspec.json.schema_components(
         sorted(types, key=lambda kind: str(kind.__name__)), ref_template=SCHEMAS + "{name}"
     )

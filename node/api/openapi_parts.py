@@ -44,7 +44,7 @@ EVENT = {
     "required": ["data"],
     "properties": {
         "id": {"type": "string", "pattern": "^[0-9]+$"},
-        "event": {"type": "string", "enum": ["task", "reset"]},
+        "event": {"type": "string", "enum": ["task", "job", "reset"]},
         "retry": {"type": ["integer", "string"]},
         "data": {
             "type": "string",
@@ -52,6 +52,7 @@ EVENT = {
             "contentSchema": {
                 "anyOf": [
                     {"$ref": SCHEMAS + "TaskEvent"},
+                    {"$ref": SCHEMAS + "JobEvent"},
                     {"type": "object", "maxProperties": 0, "description": "Of a `reset`."},
                 ]
             },

@@ -1,4 +1,4 @@
-"""What happened to a market's tasks, in order, for those who follow along.
+"""What happened to a market's tasks and their jobs, in order, for those who follow along.
 
 The latest changes of phase are kept in memory under ascending numbers, so that a follower who was
 cut off can go on where it stopped. Numbers begin at the Unix time of the start in microseconds:
@@ -21,14 +21,25 @@ LAST_PHASES = ("settled", "refunded")
 """Phases in which a task stays."""
 
 
+class JobChange(msgspec.Struct, frozen=True):
+    """A job of the task came into another state, as the task's orchestrator says."""
+
+    job: int
+    phase: str
+    attempt: int
+    worker_address: str
+    """Empty if the worker is not known here."""
+
+
 class Change(msgspec.Struct, frozen=True):
-    """A task came into another phase."""
+    """A task came into another phase, or one of its jobs into another state."""
 
     sequence: int
     task_id: str
     status: str
     phase: str
     at_ms: int
+    job: JobChange | None = None
 
 
 class ChangeLog:
@@ -41,10 +52,10 @@ class ChangeLog:
         self.last = now_ms() * 1000
         """Number of the latest change."""
 
-    def add(self, task_id: str, status: str, phase: str) -> None:
+    def add(self, task_id: str, status: str, phase: str, job: JobChange | None = None) -> None:
         """Keep a change and hand it to its followers, never waiting for any of them."""
         self.last += 1
-        change = Change(self.last, task_id, status, phase, self._now_ms())
+        change = Change(self.last, task_id, status, phase, self._now_ms(), job)
         self._kept.append(change)
         for key in (task_id, None):
             for follower in tuple(self._followers.get(key, ())):

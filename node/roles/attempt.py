@@ -1,5 +1,6 @@
 """One attempt at a job: lease, commitment, joint challenge, opening, verdicts, outputs."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
@@ -25,6 +26,7 @@ from node.wire.jobs import (
     Opening,
     ReleaseJob,
 )
+from node.wire.leases import JobPhase
 from p2p.errors import P2PError
 from p2p.identity import public_key_of
 from p2p.messages import Message
@@ -60,13 +62,21 @@ class Attempt:
         self._accepted = False
         self._leased = False
 
-    async def run(self, outcomes: trio.MemoryReceiveChannel[Outcome], work_s: float) -> Verified:
+    async def run(
+        self,
+        outcomes: trio.MemoryReceiveChannel[Outcome],
+        work_s: float,
+        moved: Callable[[JobPhase], None],
+    ) -> Verified:
         """Run the attempt; raises AttemptFailed.
 
-        `work_s` is what the worker has from taking the job to its result.
+        `work_s` is what the worker has from taking the job to its result; `moved` is told how far
+        it is.
         """
         await self._lease(work_s)
+        moved("computing")
         committed = await self._await_result(outcomes, work_s)
+        moved("checking")
         revealed = await self._panel.reveals(self._promises, committed)
         opening = await self._open(revealed)
         verdicts = await self._panel.verdicts(revealed, committed, opening)

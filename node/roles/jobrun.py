@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import trio
@@ -11,12 +12,14 @@ from node.config import ProtocolSection
 from node.roles.attempt import Attempt, Means
 from node.roles.leases import JobProgress, Leases
 from node.roles.mailbox import Mailbox
+from node.roles.news import JobNews
 from node.roles.outcomes import AttemptFailed, TooFewValidators, WorkerBusy
 from node.roles.panel import Panel, Promises
 from node.roles.seats import Seats
 from node.roles.staff import Search, Staff
 from node.roles.standings import StandingBook
 from node.verification.draws import Draw, job_of, nonce_of
+from node.wire.leases import JobPhase
 from node.workloads import size_of, slow_core_s
 from p2p.identity import peer_id_of
 
@@ -47,6 +50,7 @@ class Bureau:
     staff: Staff
     standings: StandingBook
     leases: Leases
+    news: JobNews
     protocol: ProtocolSection
     now_ms: Callable[[], int]
     release: Callable[[Attempt], None]
@@ -164,15 +168,22 @@ class JobRun:
         attempt = Attempt(bureau.means, self._panel, promises, worker)
         try:
             with bureau.mailbox.expecting(draw.task_id, promises.nonce, worker) as outcomes:
-                verified = await attempt.run(outcomes, self._work_s())
+                moved = partial(self._moved, worker)
+                verified = await attempt.run(outcomes, self._work_s(), moved)
         except WorkerBusy:
             raise
         except AttemptFailed:
             self._reserved, self.begun = False, True
+            self._moved(worker, "retrying")
             raise
         finally:
             bureau.release(attempt)
         await self._note(verified=verified)
+        self._moved(worker, "verified")
+
+    def _moved(self, worker: str, phase: JobPhase) -> None:
+        attempt = self._progress.attempts
+        self._bureau.news.note(self._seats.draw, self._job, phase, attempt, worker)
 
     async def _meet(self) -> None:
         """Wait a moment for drawn validators that are not connected."""

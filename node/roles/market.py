@@ -10,11 +10,12 @@ from node.l1.client import L1Client
 from node.l1.errors import L1Error
 from node.market.board import TaskBoard
 from node.market.lifecycle import Lifecycle
+from node.market.progress import JobProgressBook, take_all
 from node.market.results import Judged
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.claims import strict_hex
-from node.wire.leases import BatchAnchored, ReportFailure, ReportResult
+from node.wire.leases import BatchAnchored, ReportFailure, ReportProgress, ReportResult
 from node.wire.presence import Ack
 from p2p.errors import RequestRefused
 from p2p.network import Network
@@ -35,6 +36,7 @@ class MarketRole:
         db: Database,
         board: TaskBoard,
         lifecycle: Lifecycle,
+        progress: JobProgressBook,
         shelf: OutputShelf,
         anchors: AnchorBook,
         l1: L1Client,
@@ -44,12 +46,14 @@ class MarketRole:
         self._board = board
         self._lifecycle = lifecycle
         self._results = lifecycle.results
+        self._progress = progress
         self._shelf = shelf
         self._anchors = anchors
         self._l1 = l1
         self._proposer_keys = proposer_keys
         network.serve(ReportResult, self._on_result)
         network.serve(ReportFailure, self._on_failure)
+        network.serve(ReportProgress, self._on_progress)
         network.serve(BatchAnchored, self._on_anchored)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -100,6 +104,10 @@ class MarketRole:
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
         await self._db.flushed()
+        return Ack()
+
+    async def _on_progress(self, sender: str, message: ReportProgress) -> Ack:
+        take_all(self._progress, message.tasks, sender)
         return Ack()
 
     async def _on_anchored(self, _sender: str, message: BatchAnchored) -> Ack:

@@ -16,6 +16,7 @@ from node.roles.attempt import Attempt, Means
 from node.roles.jobrun import Bureau, JobGivenUp
 from node.roles.leases import Leases
 from node.roles.mailbox import Mailbox
+from node.roles.news import JobNews
 from node.roles.outputs import OutputShelf
 from node.roles.reports import MAX_REASON, Reporter
 from node.roles.staff import Staff
@@ -73,12 +74,14 @@ class Orchestrator:
         self._reporter = Reporter(network, shelf, on_verified)
         self._standings = StandingBook(db, protocol.bar_s, now_ms)
         self._staff = Staff(directory, self._standings)
+        self._news = JobNews(network)
         self._bureau = Bureau(
             means=Means(network, directory, gate, shelf),
             mailbox=Mailbox(network),
             staff=self._staff,
             standings=self._standings,
             leases=self._leases,
+            news=self._news,
             protocol=protocol,
             now_ms=now_ms,
             release=self._release,
@@ -108,6 +111,7 @@ class Orchestrator:
         async with trio.open_nursery() as nursery:
             self._nursery, self._bureau.began_s = nursery, trio.current_time()
             nursery.start_soon(self._staff.run)
+            nursery.start_soon(self._news.run)
             for draw in list(self._leases.draws()):
                 self._start(draw, resumed=True)
             task_status.started()
@@ -226,6 +230,7 @@ class Orchestrator:
 
     async def _end(self, draw: Draw, batch: Batch) -> None:
         """Delete the lease, unless a later one has its place, and what was kept for its report."""
+        self._news.forget(draw.task_id)
         jobs = self._leases.end(batch, draw)
         await self._db.commit(batch)
         await self._reporter.forget(draw, jobs)

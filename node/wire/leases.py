@@ -1,6 +1,6 @@
 """Between a market and the orchestrator that it leases a task to."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -75,6 +75,38 @@ class ReportFailure(Message, frozen=True):
     earlier: tuple[Judgement, ...] = ()
     begun: bool = True
     """False if no worker was free to begin: such an epoch is nobody's failure."""
+
+
+JobPhase = Literal["computing", "checking", "verified", "retrying"]
+
+
+class JobState(msgspec.Struct, frozen=True):
+    """How far a job is; `attempt` counts from 1 in its epoch."""
+
+    job: Count
+    phase: JobPhase
+    attempt: Count
+    worker: Annotated[str, msgspec.Meta(max_length=64)]
+    """Peer id."""
+
+
+class TaskProgress(msgspec.Struct, frozen=True):
+    """The jobs of a leased task that are in another state than was told last."""
+
+    task_id: str
+    epoch: Count
+    jobs: tuple[JobState, ...]
+
+
+@register
+class ReportProgress(Message, frozen=True):
+    """Orchestrator to market: how far the jobs in hand are, only to be shown."""
+
+    TYPE_ID: ClassVar[int] = 18
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 1 << 19
+
+    tasks: tuple[TaskProgress, ...]
 
 
 @register

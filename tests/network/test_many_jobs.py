@@ -131,3 +131,21 @@ async def test_one_job_that_nobody_does_fails_the_task(world, check_money, autoj
     assert world.outcomes() == []
     await world.holds(lambda: not world.leftovers())
     await check_money(world)
+
+
+async def test_followers_see_the_jobs_move(world, autojump_clock) -> None:
+    """A job that takes its time is seen computing, and verified before the task is."""
+    slow = world.members["worker-2"]
+    slow.compute.gate = trio.Event()
+    changes = world.market.changes
+    with changes.follow(None) as followed:
+        task = await buy_chains(world)
+        await trio.sleep(2)
+        slow.compute.gate.set()
+        await world.until(task.task_id, "settled", "refunded")
+        seen = [followed.receive_nowait() for _ in range(followed.statistics().current_buffer_used)]
+    jobs = [one.job for one in seen if one.job]
+    assert {(one.phase, one.worker_address) for one in jobs} >= {
+        ("computing", slow.address),
+        ("verified", world.members["worker-1"].address),
+    }

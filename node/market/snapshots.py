@@ -108,10 +108,13 @@ class SnapshotLog:
             self._table.put(batch, digest, msgspec.structs.replace(record, is_named=True))
 
     def _signed(self, candidates: tuple[Candidate, ...]) -> Snapshot:
+        now_ms = self._now_ms()
+        # By the clock, so that a market that was restored from a backup does not sign a second
+        # snapshot of a number that others have seen.
         unsigned = Snapshot(
-            number=0 if self._newest is None else self._newest.number + 1,
+            number=now_ms if self._newest is None else max(self._newest.number + 1, now_ms),
             previous=self._digest,
-            taken_ms=self._now_ms(),
+            taken_ms=now_ms,
             candidates=candidates,
             market_key=self._identity.public_key,
         )

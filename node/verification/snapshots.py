@@ -41,7 +41,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Everybody that a market could draw at one time, by rising keys."""
 
     number: Count
-    """Rises by one with each snapshot of this market."""
+    """Rises with each snapshot of this market."""
     previous: bytes
     """Digest of the one before, or 32 zero bytes."""
     taken_ms: Count

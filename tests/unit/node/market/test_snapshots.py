@@ -19,6 +19,7 @@ from storage.tables import Table
 
 CHAIN = "cpc-devnet-1"
 MARKET = Identity.from_seed(b"\1" * 32)
+START_MS = 1_700_000_000_000
 
 
 def candidate(number: int, kind: str = "synthetic") -> Candidate:
@@ -26,7 +27,17 @@ def candidate(number: int, kind: str = "synthetic") -> Candidate:
 
 
 def log_over(db) -> SnapshotLog:
-    return SnapshotLog(db, MARKET, CHAIN, lambda: 1_700_000_000_000)
+    return SnapshotLog(db, MARKET, CHAIN, lambda: START_MS)
+
+
+async def test_a_restored_market_signs_no_number_twice() -> None:
+    """What it forgot by going back to a backup is behind its clock."""
+    taken = []
+    for at_ms in (START_MS, START_MS + 60_000):
+        async with open_database(MemoryStore()) as db:
+            log = SnapshotLog(db, MARKET, CHAIN, lambda now_ms=at_ms: now_ms)
+            taken += [log.take([candidate(number)]) for number in (1, 2, 3)]
+    assert len({one.number for one in taken}) == len(taken)
 
 
 async def test_the_first_validator_makes_the_first_snapshot() -> None:
@@ -35,7 +46,7 @@ async def test_the_first_validator_makes_the_first_snapshot() -> None:
         assert (log.take([]), log.newest) == (None, None)
         taken = log.take([candidate(2), candidate(1)])
         check_snapshot(taken, CHAIN)
-        assert (taken.number, taken.previous) == (0, bytes(32))
+        assert (taken.number, taken.previous) == (START_MS, bytes(32))
         assert [one.address for one in taken.candidates] == ["cpc11", "cpc12"]
 
 
@@ -48,7 +59,7 @@ async def test_nothing_is_taken_while_nothing_changes() -> None:
         assert not changed.is_set()
         again = log.take([candidate(1, "rendering")])
         assert changed.is_set()
-        assert (again.number, again.previous) == (1, snapshot_digest(first, CHAIN))
+        assert (again.number, again.previous) == (START_MS + 1, snapshot_digest(first, CHAIN))
         assert log.take([]).candidates == ()
 
 
@@ -72,14 +83,14 @@ async def test_the_chain_goes_on_over_restarts(steps) -> None:
                 batch = Batch()
                 log.name(batch, taken[-1])
                 db.stage(batch)
-                named.add(taken[-1].number)
+                named.add(len(taken) - 1)
             if restarts:
                 log = log_over(db)
-        assert [one.number for one in taken] == list(range(len(taken)))
+        assert [one.number for one in taken] == [START_MS + count for count in range(len(taken))]
         digests = [snapshot_digest(one, CHAIN) for one in taken]
         assert [one.previous for one in taken] == [bytes(32), *digests][: len(taken)]
         for one, digest in zip(taken, digests, strict=True):
-            is_kept = one.number in named or one is taken[-1]
+            is_kept = one.number - START_MS in named or one is taken[-1]
             assert log.find(digest) == (one if is_kept else None)
         stored = list(Table(db, "snapshots", SnapshotRecord).items())
         assert len(stored) == len(named | ({len(taken) - 1} if taken else set()))

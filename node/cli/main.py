@@ -17,6 +17,7 @@ SUMMARIES = {
     "task": Entry("node.cli.task:task", "Buy work: submit, show, list, wait, cancel, quote."),
     "receipt": Entry("node.cli.receipt:receipt", "Check a task's receipt down to the block."),
     "keys": Entry("node.cli.keys:keys", "Make, show, export, restore and rotate a node's keys."),
+    "backup": Entry("node.cli.backup:backup", "Copy a node's database, also while it runs."),
     "config": Entry("node.cli.config:config", "Check and show configuration files."),
     "status": Entry("node.cli.door:status", "Show what a running node is doing."),
     "peers": Entry("node.cli.door:peers", "List the nodes that a running node knows."),

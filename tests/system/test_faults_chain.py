@@ -15,7 +15,8 @@ def test_tasks_complete_without_the_chain_and_are_paid_after_it(net) -> None:
     net.until(net.transfers_waiting, "a TRANSFER of the market's waits for its block")
     net.kill("l1")
     net.until(
-        lambda: "the L1 does not answer" in net.status("market").waiting, "the market says so"
+        lambda: any("L1 has not answered" in line for line in net.status("market").waiting),
+        "the market says so",
     )
     during = [net.post() for _ in range(4)]
     for task_id in during:

@@ -17,12 +17,20 @@ from tests.system.support.waiting import Loop, until
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).parents[1] / "altered"
+BLOCK_TIME_S = 0.25
 SHORTENED = {
-    "[protocol]": "lease_s = 7.0\njob_lease_s = 2.5\nbar_s = 1",
-    "[economics]": "dispute_window_s = 0.1",
+    "[protocol]": """\
+lease_s = 7.0
+job_lease_s = 2.5
+bar_s = 1
+result_batch_s = 0.1
+""",
+    "[economics]": """\
+dispute_window_s = 0.1
+payout_threshold = "0.1"
+""",
 }
-"""Times that a test waits for: the ends of leases, of a bar, of the dispute window."""
-
+"""Times that a test waits for: ends of leases, of a bar, of the dispute window; batches."""
 MOST_TASKS = 20
 """So many are enough that somebody who is one of four has had to do with one of them."""
 SOON_S = 20.0
@@ -133,7 +141,8 @@ def running_altered(folder: Path) -> Iterator[AlteredNet]:
     with Loop() as loop:
         wire = Wire(port, layout.market.p2p_port)
         loop(loop.nursery.start, wire.run)
-        with running_network(layout, [AlteredProgram(seat) for seat in layout.seats]) as net:
+        programs = [AlteredProgram(seat) for seat in layout.seats]
+        with running_network(layout, programs, block_time_s=BLOCK_TIME_S) as net:
             yield AlteredNet(net, wire, loop, always)
 
 
@@ -144,7 +153,7 @@ def _lay_wire(layout: Layout, port: int) -> dict[str, Switches]:
     network = layout.network_file.read_text()
     network = network.replace(direct, through)
     for section, lines in SHORTENED.items():
-        network = network.replace(f"{section}\n", f"{section}\n{lines}\n")
+        network = network.replace(f"{section}\n", f"{section}\n{lines}")
     layout.network_file.write_text(network)
     for seat in layout.workers:
         text = seat.config.read_text()

@@ -29,12 +29,14 @@ class Net(Books):
 
 
 @contextmanager
-def running_network(layout: Layout, programs: Sequence[Program] = ()) -> Iterator[Net]:
+def running_network(
+    layout: Layout, programs: Sequence[Program] = (), *, block_time_s: float = 1.0
+) -> Iterator[Net]:
     """Start the layout's processes and fund the customer; stop them all in the end.
 
     `programs` take the place of the nodes whose names they have.
     """
-    devnet = Devnet(layout, DevnetOptions())
+    devnet = Devnet(layout, DevnetOptions(block_time_s=block_time_s))
     devnet.nodes.update({program.name: program for program in programs})
     with Loop() as loop:
         net = Net(loop, devnet)

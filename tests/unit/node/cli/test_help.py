@@ -62,6 +62,7 @@ def test_the_commands_are_these() -> None:
         "bench network",
         "bench storage",
         "bench proofs",
+        "backup",
         "version",
     }
 

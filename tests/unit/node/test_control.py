@@ -1,0 +1,107 @@
+"""The control socket: a backup of a node that goes on, and whatever else is written to it."""
+
+import stat
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.control import MAX_LINE_BYTES, NAME, ControlFailed, ask_backup, serve_control
+from node.errors import Unavailable
+from storage.backup import restore_backup
+from storage.database import open_database
+from storage.leveldb import open_leveldb
+from storage.store import Batch
+
+
+def one(key: bytes) -> Batch:
+    batch = Batch()
+    batch.put(key, b"value")
+    return batch
+
+
+@asynccontextmanager
+async def node_in(data_dir: Path):
+    with open_leveldb(data_dir / "db") as store:
+        async with open_database(store) as db, trio.open_nursery() as nursery:
+            await nursery.start(partial(serve_control, data_dir, db.backup))
+            yield db
+            nursery.cancel_scope.cancel()
+
+
+async def ask(data_dir: Path, to: Path):
+    return await trio.to_thread.run_sync(ask_backup, data_dir, to)
+
+
+async def written(data_dir: Path, line: bytes) -> bytes:
+    """The answer to a raw line; the folder's path is short here."""
+    stream = await trio.open_unix_socket(str(data_dir / NAME))
+    async with stream:
+        await stream.send_all(line)
+        await stream.send_eof()
+        with trio.fail_after(10):
+            return await stream.receive_some()
+
+
+@pytest.fixture
+def data_dir(tmp_path) -> Path:
+    """With a path that is too long for a Unix socket's."""
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    return folder
+
+
+async def test_a_running_node_is_backed_up(data_dir, tmp_path) -> None:
+    async with node_in(data_dir) as db:
+        await db.commit(one(b"before"))
+        report = await ask(data_dir, tmp_path / "copy")
+        await db.commit(one(b"after"))
+        assert report.records == 1
+        with pytest.raises(ControlFailed, match="exists already"):
+            await ask(data_dir, tmp_path / "copy")
+        assert db.get(b"after") == b"value"
+    restore_backup(tmp_path / "copy", tmp_path / "restored")
+    with open_leveldb(tmp_path / "restored") as store:
+        assert (store.get(b"before"), store.get(b"after")) == (b"value", None)
+
+
+async def test_only_the_owner_reaches_it(data_dir) -> None:
+    async with node_in(data_dir):
+        mode = (data_dir / NAME).stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o600
+    assert not (data_dir / NAME).exists()
+
+
+async def test_nobody_answers_where_no_node_runs(data_dir, tmp_path) -> None:
+    for folder in (data_dir, tmp_path / "nowhere"):
+        with pytest.raises(Unavailable, match="no node runs there"):
+            await ask(folder, tmp_path / "copy")
+
+
+async def test_what_a_killed_node_left_does_not_hinder_the_next(data_dir, tmp_path) -> None:
+    (data_dir / NAME).touch()
+    with pytest.raises(Unavailable):
+        await ask(data_dir, tmp_path / "copy")
+    async with node_in(data_dir):
+        assert (await ask(data_dir, tmp_path / "copy")).records == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"\n", b"truncated"),
+        (b"backup\n", b"malformed"),
+        (b'{"command":"stop","to":"/x"}\n', b"Invalid enum value"),
+        (b'{"command":"backup","to":"x"}\n', b"not an absolute path"),
+        (b'{"command":"backup","to":"/x","more":1}\n', b"unknown field"),
+        (b"x" * (2 * MAX_LINE_BYTES), b"malformed"),
+    ],
+)
+async def test_anything_else_is_refused(tmp_path, line, said) -> None:
+    async with node_in(tmp_path) as db:
+        assert said in await written(tmp_path, line)
+        assert (await ask(tmp_path, tmp_path / "copy")).records == 0
+        await db.commit(one(b"goes on"))

@@ -69,9 +69,9 @@ class Results:
 
         Raises Conflict for a superseded epoch, StatementInvalid for anything that does not hold.
         """
-        task = self._board.get(report.task_id)
-        if self._is_repeated(task, report):
+        if self.has_taken(report):
             return None
+        task = self._board.get(report.task_id)
         require_lease(task, report.epoch, orchestrator)
         check_jobs(report.jobs, task, self._rules)
         earlier = self._judge_earlier(task, report.earlier, report.jobs)
@@ -141,7 +141,9 @@ class Results:
         self._board.put(batch, anchored(task) if after.is_anchored else task, after)
         return True
 
-    def _is_repeated(self, task: TaskRecord, report: ReportResult) -> bool:
+    def has_taken(self, report: ReportResult) -> bool:
+        """Whether this very result has completed its task; raises NotFound if there is no such."""
+        task = self._board.get(report.task_id)
         if task.status != "completed" or task.epoch != report.epoch:
             return False
         outcome = self._board.outcome(task.task_id)

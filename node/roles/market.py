@@ -91,7 +91,7 @@ class MarketRole:
     async def _complete(self, message: ReportResult, judged: Judged, sender: str) -> None:
         """Complete the task, unless a repeated report did while the outputs were on their way."""
         try:
-            if self._results.judge(message, sender) is not None:
+            if not self._results.has_taken(message):
                 self._results.complete(judged)
         except Conflict:
             for one in message.jobs:

@@ -18,6 +18,7 @@ from gpu.workloads.synthetic.parameters import MAX_SEED_BYTES
 from node.amounts import MAX_AMOUNT, Amount
 from node.keys import bind
 from node.l1.keys import AccountKey
+from node.roles.news import TASKS_AT_ONCE
 from node.roles.opening import INLINE_BYTES
 from node.roles.presence import MAX_ADDRESSES
 from node.roles.reports import MAX_REASON
@@ -65,13 +66,16 @@ from node.wire.leases import (
     MAX_OFFER,
     BatchAnchored,
     CancelLease,
+    JobState,
     LeaseAnswer,
     LeaseAnswers,
     OfferLeases,
     ReportFailure,
+    ReportProgress,
     ReportResult,
     RequestSeats,
     SeatsAnswer,
+    TaskProgress,
 )
 from node.wire.presence import Ack, Answer, Hello, Presence
 from node.wire.snapshots import PublishedSnapshot, RequestSnapshot
@@ -278,6 +282,10 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
         TASK, U63, judgements(MAX_JOBS), judgements(16), ((INLINE,),)
     ),
     ReportFailure: lambda: ReportFailure(TASK, U63, LONG_REASON, judgements(32)),
+    ReportProgress: lambda: ReportProgress(
+        (TaskProgress(TASK, U63, (JobState(U63, "computing", U63, "p" * 64),) * 64),)
+        * TASKS_AT_ONCE
+    ),
     RequestSeats: lambda: RequestSeats(TASK, U63, U63, (large_pass(),) * MAX_SEATS),
     SeatsAnswer: lambda: SeatsAnswer(large_draw()),
     PublishedSnapshot: lambda: PublishedSnapshot(large_snapshot()),

@@ -69,7 +69,7 @@ class MarketRole:
             judged = self._results.judge(message, sender)
             if judged is not None:
                 await self._take_outputs(sender, message)
-                await self._complete(message, judged, sender)
+                await self._complete(message, judged)
         except OutputMissing as error:
             raise RequestRefused("output", str(error)) from error
         except NodeError as error:
@@ -88,7 +88,7 @@ class MarketRole:
                 arguments = [output.sha256 for output in manifest.outputs]
                 await self._shelf.fetch(sender, OUTPUT, manifest, arguments)
 
-    async def _complete(self, message: ReportResult, judged: Judged, sender: str) -> None:
+    async def _complete(self, message: ReportResult, judged: Judged) -> None:
         """Complete the task, unless a repeated report did while the outputs were on their way."""
         try:
             if not self._results.has_taken(message):

@@ -41,7 +41,7 @@ PATIENCE_S = 30.0
 class Note(Message, frozen=True):
     """A message or request with the time at which it was sent."""
 
-    TYPE_ID: ClassVar[int] = 65_001
+    TYPE_ID: ClassVar[int] = 65_400
     VERSION: ClassVar[int] = 1
     MAX_BYTES: ClassVar[int] = 65_536
 

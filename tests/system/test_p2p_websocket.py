@@ -37,7 +37,7 @@ DATA_WITHOUT_END = b"\x82\xff" + (1 << 62).to_bytes(8) + bytes(4)
 
 @register
 class Ask(Message):
-    TYPE_ID = 65_240
+    TYPE_ID = 65_260
     VERSION = 1
     MAX_BYTES = 500_000
     text: str

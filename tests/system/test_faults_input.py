@@ -50,7 +50,7 @@ CASES = [
     Case(
         "kind-not-offered",
         {"challenge_type": "training"},
-        503,
+        422,
         "workload_unavailable",
         "challenge_type",
         "one of synthetic",
@@ -185,7 +185,7 @@ def test_missing_and_unknown_members(http, unharmed) -> None:
         assert refused(answer, 400, "invalid_input", name)
     answer = http.post("/tasks", json={**ORDER, **with_payload(sead="s")})
     assert answer.json()["field"].startswith("payload.")
-    assert "send exactly seed, matrix_size, iterations" in answer.json()["remedy"]
+    assert "did you mean seed?" in answer.json()["remedy"]
 
 
 BODIES: dict[str, Callable[[], bytes]] = {

@@ -3,7 +3,8 @@
 `l1` is the world outside: minus what it holds is what the market holds for others. `customer:`,
 `worker:` and `validator:` take an address, `reserved:` and `maturing:` a task id, `outbox:` the
 cause of a payment that is on its way to the chain. `treasury` and `burn` wait for their payouts,
-`fees` pays the chain's fees, `unclaimed` keeps deposits whose sender is no account of this network.
+`fees` pays the chain's fees, and may owe some: a result is on the chain before its pay matures, of
+which a part is for them. `unclaimed` keeps deposits whose sender is no account of this network.
 """
 
 import re
@@ -14,6 +15,8 @@ BURN = "burn"
 FEES = "fees"
 UNCLAIMED = "unclaimed"
 CUSTOMER = "customer:"
+MAY_OWE = frozenset({L1, FEES})
+"""Accounts that may hold less than nothing: the second only for a fee that the chain has taken."""
 
 _NAME = re.compile(
     r"l1|treasury|burn|fees|unclaimed"

@@ -11,6 +11,9 @@ from node.settlement.errors import MalformedEntry
 from p2p.encoding import tagged, text, u64
 
 ENTRY_TAG = "tmnode/ledger-entry"
+FEE_TAKEN = "fee"
+"""Kind of the entry for what the chain has taken for a transaction that is no payment: the one that
+`fees` may owe."""
 MAX_CAUSE = 200
 """Characters of a cause or a kind, printable ASCII."""
 

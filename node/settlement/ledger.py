@@ -2,7 +2,8 @@
 
 An entry moves money between accounts; its postings sum to zero. It has a *cause*, a name chosen by
 whoever posts it (`settle:<task id>`); the same cause again changes nothing, so whatever moves money
-may be repeated after a crash. Only `l1`, the outside world, may be negative.
+may be repeated after a crash. Only `l1`, the outside world, may be negative, and `fees` by what the
+chain has taken already.
 
 Posting stages into the caller's batch and reads through it, so several entries in one batch are
 right. The batch must reach `Database.stage` before anything else posts, which holds as long as the
@@ -15,9 +16,9 @@ import msgspec
 
 from node.amounts import Amount, format_cpc
 from node.errors import InsufficientFunds
-from node.settlement.accounts import CUSTOMER, L1
+from node.settlement.accounts import CUSTOMER, FEES, L1
 from node.settlement.audit import AuditReport, audit
-from node.settlement.entries import Entry, Posting, check_entry, index_key
+from node.settlement.entries import FEE_TAKEN, Entry, Posting, check_entry, index_key
 from node.settlement.errors import LedgerConflict, Overdrawn
 from p2p.encoding import u64
 from storage.database import Database
@@ -80,7 +81,7 @@ class Ledger:
             LedgerConflict: the cause is there with another kind or other postings.
             MalformedEntry: see `check_entry`.
             InsufficientFunds: a customer's account would become negative.
-            Overdrawn: another account would, unless it is `l1`.
+            Overdrawn: another account would, unless it is `l1`, or `fees` by an entry of FEE_TAKEN.
         """
         check_entry(cause, kind, postings)
         known = self.find(cause, batch)
@@ -89,7 +90,8 @@ class Ledger:
             return False
         after = {p.account: self.balance(p.account, batch) + p.amount for p in postings}
         for account, amount in after.items():
-            _check_not_negative(account, amount, cause)
+            if (account, kind) != (FEES, FEE_TAKEN):
+                _check_not_negative(account, amount, cause)
         entry = Entry(cause, kind, at_ms, self.next_sequence(batch), tuple(postings))
         self._append(batch, entry, after)
         return True

@@ -14,7 +14,7 @@ from node.l1.outbound import OutboundRecord
 from node.l1.sender import Sender
 from node.l1.transactions import transfer
 from node.settlement import accounts
-from node.settlement.entries import Posting, move, posting
+from node.settlement.entries import FEE_TAKEN, Posting, move, posting
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from storage.store import Batch
@@ -111,10 +111,8 @@ class Outbox:
 
     def _book_foreign_fee(self, batch: Batch, record: OutboundRecord) -> None:
         """The account also pays for transactions that are no payments, such as results."""
-        fee = min(record.transaction.fee, self._ledger.balance(accounts.FEES, batch))
-        if fee:
-            postings = move(accounts.FEES, accounts.L1, fee)
-            self._post(batch, f"fee:{record.tx_hash}", "fee", postings, self._clock_ms())
+        postings = move(accounts.FEES, accounts.L1, record.transaction.fee)
+        self._post(batch, f"fee:{record.tx_hash}", FEE_TAKEN, postings, self._clock_ms())
 
     def _post(
         self, batch: Batch, cause: str, kind: str, postings: tuple[Posting, ...], at_ms: int

@@ -7,7 +7,9 @@ import pytest
 
 from node.devnet.layout import Layout, write_layout
 from tests.system.support.altered import AlteredNet, running_altered
-from tests.system.support.networks import Net, running_network
+from tests.system.support.networks import Net, add_to_network, running_network
+
+PAID_SOON = {"[economics]": "dispute_window_s = 0.5\n"}
 
 
 @pytest.fixture
@@ -20,7 +22,9 @@ def running() -> Callable[[Layout], AbstractContextManager[Net]]:
 def shared_net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     """One market, three validators (two verdicts of three decide), two workers."""
     folder = tmp_path_factory.mktemp("devnet")
-    with running_network(write_layout(folder, validators=3, workers=2, api_port=0)) as net:
+    layout = write_layout(folder, validators=3, workers=2, api_port=0)
+    add_to_network(layout, PAID_SOON)
+    with running_network(layout) as net:
         yield net
 
 

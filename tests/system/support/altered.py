@@ -11,7 +11,7 @@ import pytest
 
 from node.devnet.layout import Layout, Seat, free_ports, write_layout
 from node.devnet.processes import Program
-from tests.system.support.networks import Net, running_network
+from tests.system.support.networks import Net, add_to_network, running_network
 from tests.system.support.proxy import Wire
 from tests.system.support.waiting import Loop, until
 
@@ -151,10 +151,8 @@ def _lay_wire(layout: Layout, port: int) -> dict[str, Switches]:
     direct = layout.market.address
     through = direct.replace(f"/{layout.market.p2p_port}/", f"/{port}/")
     network = layout.network_file.read_text()
-    network = network.replace(direct, through)
-    for section, lines in SHORTENED.items():
-        network = network.replace(f"{section}\n", f"{section}\n{lines}")
-    layout.network_file.write_text(network)
+    layout.network_file.write_text(network.replace(direct, through))
+    add_to_network(layout, SHORTENED)
     for seat in layout.workers:
         text = seat.config.read_text()
         seat.config.write_text(

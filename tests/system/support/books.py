@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
@@ -31,6 +31,10 @@ T = TypeVar("T")
 
 class Books(Buying):
     """A network whose money is counted."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._payments = Payments(self.address("market"))
 
     def owed(self) -> Counter[str]:
         """Units by L1 address that all completed tasks have earned, from their receipts and the
@@ -67,14 +71,13 @@ class Books(Buying):
         """
         owed = self.owed()
         owed.pop(self.address("market"), None)  # what the market earns itself, it has already
-        payments = Payments(self.address("market"))
 
         def all_paid() -> bool:
-            self.ask_chain(payments.read_next)
-            return payments.units.total() >= owed.total()
+            self.ask_chain(self._payments.read_next)
+            return self._payments.units.total() >= owed.total()
 
         until(all_paid, "all that is owed is in blocks")
-        paid, names = payments.units, {self.address(name): name for name in self.clients}
+        paid, names = self._payments.units, {self.address(name): name for name in self.clients}
         assert paid == owed, {names.get(one, one): paid[one] - owed[one] for one in paid | owed}
         report, _ = self.audit()
         assert report.ok, report.findings
@@ -92,7 +95,8 @@ class Books(Buying):
         assert report.ok, report.findings
         others = [name for name in holdings if not name.startswith(("customer:", "l1", "fees"))]
         assert others == [], holdings
-        assert report.held + earned == self.ask_chain(self._balance_of_market)
+        balance = self.ask_chain(self._balance_of_market)
+        assert report.held + earned == balance, (report.held, earned, balance)
 
     def audit(self) -> tuple[AuditReport, dict[str, int]]:
         """The audit of the market's ledger, and its balances, from a copy of its store: as a crash

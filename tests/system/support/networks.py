@@ -1,6 +1,6 @@
 """Networks of real processes that tests may break."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from node.devnet.layout import Layout
@@ -47,3 +47,12 @@ def running_network(
         finally:
             failed = net.close()
         assert failed == {}, failed
+
+
+def add_to_network(layout: Layout, lines: Mapping[str, str]) -> None:
+    """Set more keys in sections of the network file, before anybody has read it."""
+    text = layout.network_file.read_text()
+    for section, more in lines.items():
+        assert f"{section}\n" in text, section
+        text = text.replace(f"{section}\n", f"{section}\n{more}")
+    layout.network_file.write_text(text)

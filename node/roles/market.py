@@ -115,7 +115,8 @@ class MarketRole:
         if len(message.task_ids) != len(message.leaves):
             raise RequestRefused("batch", "one leaf for each task is needed")
         if not any(map(self._waits_for_anchor, message.task_ids)):
-            return Ack()  # it was told before, or by somebody with other people's results
+            await self._db.flushed()  # of what it was told before, perhaps a moment ago
+            return Ack()
         try:
             block = await self._l1.block(message.height)
             if block is None:

@@ -324,11 +324,11 @@ async def test_a_request_over_the_frame_bound_is_not_sent(world, alice, bob):
 
 HONEST = Limits(
     neighbour_rate_per_s=300,
-    neighbour_burst=60,
+    neighbour_burst=150,
     request_rate_per_s=200,
-    request_burst=60,
+    request_burst=150,
     stream_rate_per_s=100,
-    stream_burst=40,
+    stream_burst=100,
 )
 
 

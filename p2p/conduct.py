@@ -15,10 +15,10 @@ import trio
 
 from p2p.identity import peer_id_of
 from p2p.limits import Limits
-from p2p.rates import RateTable
+from p2p.rates import Pacer, RateTable
 
-OWN_RATE_SHARE = 0.9
-OWN_BURST_SHARE = 0.3
+_OWN_RATE_SHARE = 0.9
+_OWN_BURST_SHARE = 0.3
 """Of a peer's budget, what we use ourselves: clocks differ, and a stalled connection hands over
 at once what was sent in seconds."""
 
@@ -38,6 +38,11 @@ class Offence(StrEnum):
 
 FAULTS = frozenset({Offence.FORGERY, Offence.PROTOCOL})
 """Offences that are put up with for some time: a bug can cause them, too."""
+
+
+def own_pace(rate: float, burst: float) -> Pacer:
+    """What keeps our own side well within a budget that a peer has for us."""
+    return Pacer(rate * _OWN_RATE_SHARE, burst * _OWN_BURST_SHARE)
 
 
 class Conduct:

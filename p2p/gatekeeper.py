@@ -11,8 +11,6 @@ signer nothing.
 
 from collections import Counter
 
-import trio
-
 from p2p.conduct import Conduct, Offence
 from p2p.envelope import Opened, Terms, fingerprint_of, open_envelope, seal
 from p2p.errors import EnvelopeRefused, MalformedMessage, Refusal
@@ -20,7 +18,7 @@ from p2p.identity import Identity, peer_id_of
 from p2p.limits import Limits
 from p2p.messages import Message, decode, encode
 from p2p.network import Clock, Received
-from p2p.rates import RateTable, TokenBucket
+from p2p.rates import Pacer, RateTable
 from p2p.seen import ReplayCache, Sight
 
 _OWN_SHARE = 0.9
@@ -54,7 +52,7 @@ class Gatekeeper:
         self._rates = RateTable(
             limits.signer_rate_per_s, limits.signer_burst, limits.signers_tracked
         )
-        self._own_pace = TokenBucket(
+        self._own_pace = Pacer(
             limits.signer_rate_per_s * _OWN_SHARE, limits.signer_burst * _OWN_SHARE
         )
         self._counters = counters
@@ -62,7 +60,7 @@ class Gatekeeper:
 
     async def pace(self) -> None:
         """Wait until one more message of ours is within the rate that others let in."""
-        await trio.sleep(self._own_pace.reserve(trio.current_time()))
+        await self._own_pace.wait()
 
     def seal(self, topic: str, message: Message) -> bytes:
         """The signed envelope of `message`. Raises MessageTooLarge."""

@@ -1,7 +1,9 @@
-"""What counts: token buckets and turnstiles."""
+"""What counts: token buckets, pacers and turnstiles."""
 
 import math
 from collections import Counter, OrderedDict
+
+import trio
 
 
 class TokenBucket:
@@ -34,6 +36,26 @@ class TokenBucket:
             earned = max(0.0, now_s - self._seen_s) * self._rate
             self._level = min(self._burst, self._level + earned)
         self._seen_s = now_s
+
+
+class Pacer:
+    """Makes callers wait in turn, so that no more than a bucket allows goes out.
+
+    Also after the process stood still: then at most `burst` go at once, and not all that were due
+    meanwhile, as they would if each had slept until a time of its own.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self.burst = burst
+        self._bucket = TokenBucket(rate, burst)
+        self._turn = trio.Lock()
+
+    async def wait(self, cost: float = 1.0) -> None:
+        """Return when `cost` more may go out; always a checkpoint."""
+        async with self._turn:
+            wait_s = self._bucket.reserve(trio.current_time(), cost)
+            if wait_s:
+                await trio.sleep(wait_s)
 
 
 class RateTable:

@@ -5,17 +5,15 @@ An RPC is a varint length and a protobuf body (libp2p specification, "pubsub").
 
 from collections.abc import Callable
 
-import trio
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import PUBSUB_SIGNING_PREFIX
 from libp2p.pubsub.rpc_queue import RpcQueue
 from libp2p.utils.varint import encode_varint_prefixed
 
-from p2p.conduct import OWN_BURST_SHARE, OWN_RATE_SHARE
+from p2p.conduct import own_pace
 from p2p.errors import BrokenFraming
 from p2p.identity import public_key_in, verify
 from p2p.limits import Limits
-from p2p.rates import TokenBucket
 
 MAX_RPC_BYTES = 1024 * 1024
 _LENGTH_DELIMITED = 2
@@ -99,9 +97,7 @@ class OutQueue(RpcQueue):  # type: ignore[misc]
     def __init__(self, limits: Limits, on_drop: Callable[[], None]) -> None:
         super().__init__(max_size=limits.gossip_out_queue)
         self._on_drop = on_drop
-        self._pace = TokenBucket(
-            limits.neighbour_rate_per_s * OWN_RATE_SHARE, limits.neighbour_burst * OWN_BURST_SHARE
-        )
+        self._pace = own_pace(limits.neighbour_rate_per_s, limits.neighbour_burst)
 
     def push(self, rpc: rpc_pb2.RPC | bytes, priority: bool = False) -> bool:
         """Queue an RPC, or the bytes of one with a single message. False if there is no room."""
@@ -111,17 +107,23 @@ class OutQueue(RpcQueue):  # type: ignore[misc]
         return queued
 
     async def batch(self) -> bytes | None:
-        """What waits, up to about 64 KiB, as soon as it may go; None once the queue is closed."""
+        """What waits, as soon as it may go; None once the queue is closed.
+
+        Up to about 64 KiB, and no more things than the neighbour lets in at once.
+        """
         rpc = await self.pop()
         if rpc is None:
             return None
         parts = [_body(rpc)]
-        size = len(parts[0])
-        while size < _BATCH_BYTES and (rpc := self._queue.pop()) is not None:
+        size, cost = len(parts[0]), cost_of(parts[0])
+        while (
+            size < _BATCH_BYTES
+            and cost < self._pace.burst
+            and (rpc := self._queue.pop()) is not None
+        ):
             parts.append(_body(rpc))
-            size += len(parts[-1])
-        cost = sum(map(cost_of, parts))
-        await trio.sleep(self._pace.reserve(trio.current_time(), cost))
+            size, cost = size + len(parts[-1]), cost + cost_of(parts[-1])
+        await self._pace.wait(cost)
         return b"".join(map(encode_varint_prefixed, parts))
 
 

@@ -5,13 +5,12 @@ streams as there are, which makes the cheapest flood there is. Here a peer has o
 pings, and what comes faster than pings do waits.
 """
 
-import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 
 from p2p.libp2p.streams import bytes_of, peer_of, read_within
 from p2p.libp2p.yamux.stream import YamuxStream
-from p2p.rates import TokenBucket
+from p2p.rates import Pacer
 
 PING = TProtocol("/ipfs/ping/1.0.0")
 
@@ -39,8 +38,8 @@ class Echo:
                 del self._streams[peer_id]
 
     async def _echo(self, stream: YamuxStream) -> None:
-        pace = TokenBucket(_BYTES_PER_S, _BYTES_PER_S)
+        pace = Pacer(_BYTES_PER_S, _BYTES_PER_S)
         while True:
             data = await read_within(stream, _IDLE_S, _READ_BYTES)
-            await trio.sleep(pace.reserve(trio.current_time(), len(data)))
+            await pace.wait(len(data))
             await stream.write(data)

@@ -8,7 +8,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
-from p2p.conduct import OWN_BURST_SHARE, OWN_RATE_SHARE
+from p2p.conduct import own_pace
 from p2p.errors import BrokenFraming, MessageTooLarge, PeerUnreachable, RequestTimeout
 from p2p.libp2p.hardening import end_stream
 from p2p.libp2p.host import GuardedHost
@@ -16,7 +16,6 @@ from p2p.libp2p.streams import REQUEST, Frames, bytes_of, open_stream
 from p2p.limits import Limits
 from p2p.messages import Message, encode
 from p2p.outstanding import Outstanding
-from p2p.rates import TokenBucket
 from p2p.requests import FrameReader, Kind, cost_of, encode_frame
 
 
@@ -32,9 +31,7 @@ class Requester:
         self._limits = limits
         self._opening = trio.Lock()
         self._line: _Line | None = None
-        self._pace = TokenBucket(
-            limits.request_rate_per_s * OWN_RATE_SHARE, limits.request_burst * OWN_BURST_SHARE
-        )
+        self._pace = own_pace(limits.request_rate_per_s, limits.request_burst)
 
     async def request(self, message: Message, timeout_s: float) -> Message:
         """Ask and wait. Raises what `Network.request` raises."""
@@ -42,18 +39,12 @@ class Requester:
         if len(payload) > self._limits.max_frame_bytes:
             raise MessageTooLarge(len(payload), self._limits.max_frame_bytes)
         with trio.move_on_after(timeout_s):
-            await self._keep_pace(len(payload))
+            await self._pace.wait(cost_of(len(payload)))
             line = self._line or await self._open()
             with line.outstanding.opened() as request_id:
                 await line.send(encode_frame(Kind.REQUEST, request_id, payload))
                 return await line.outstanding.wait(request_id)
         raise RequestTimeout(self._peer_id, timeout_s)
-
-    async def _keep_pace(self, payload_bytes: int) -> None:
-        """Wait while we are over the rate that the peer puts up with."""
-        wait_s = self._pace.reserve(trio.current_time(), cost_of(payload_bytes))
-        if wait_s:
-            await trio.sleep(wait_s)
 
     async def _open(self) -> "_Line":
         async with self._opening:

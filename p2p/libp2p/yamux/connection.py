@@ -17,14 +17,13 @@ from libp2p.io.exceptions import IOException
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 
-from p2p.conduct import OWN_BURST_SHARE, OWN_RATE_SHARE, Conduct, Offence
+from p2p.conduct import Conduct, Offence, own_pace
 from p2p.identity import public_key_of
 from p2p.libp2p.hardening import shielded
 from p2p.libp2p.secure import SecureChannel
 from p2p.libp2p.yamux.frames import Flag, Frame, FrameParser, Kind, ProtocolViolation, encode
 from p2p.libp2p.yamux.stream import YamuxStream
 from p2p.limits import Limits
-from p2p.rates import TokenBucket
 
 logger = logging.getLogger(__name__)
 
@@ -58,9 +57,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
         self._peer = public_key_of(str(peer_id))
         self._keepalive_s = limits.keepalive_s
         self._max_unread_bytes = limits.max_unread_bytes
-        self._pace = TokenBucket(
-            limits.stream_rate_per_s * OWN_RATE_SHARE, limits.stream_burst * OWN_BURST_SHARE
-        )
+        self._pace = own_pace(limits.stream_rate_per_s, limits.stream_burst)
         self._channel = channel
         self._streams: dict[int, YamuxStream] = {}
         self._next_id = 1 if channel.is_initiator else 2
@@ -125,7 +122,7 @@ class Yamux(IMuxedConn):  # type: ignore[misc]
 
         Waits while we are over the rate that peers let us open streams at.
         """
-        await trio.sleep(self._pace.reserve(trio.current_time()))
+        await self._pace.wait()
         if self.event_closed.is_set() or self._count(self._next_id % 2) >= MAX_STREAMS:
             raise MuxedStreamError("the connection is dead or full")
         stream = self._add(self._next_id)

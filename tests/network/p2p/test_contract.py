@@ -345,13 +345,13 @@ async def test_who_has_much_to_do_waits_and_is_not_cut_off(world, alice, bob):
             await b.request(a.peer_id, Ask(text="x"), timeout_s=10)
 
         async with trio.open_nursery() as nursery:
-            for _ in range(60):
+            for _ in range(150):
                 nursery.start_soon(fetch)
-            for number in range(150):
+            for number in range(375):
                 nursery.start_soon(request)
                 await b.publish("news", Ask(text=str(number)))
-        heard = [(await news.receive()).message.text for _ in range(150)]
-        assert sorted(heard) == sorted(map(str, range(150)))
+        heard = [(await news.receive()).message.text for _ in range(375)]
+        assert sorted(heard) == sorted(map(str, range(375)))
         assert a.counters == b.counters == {}
 
 

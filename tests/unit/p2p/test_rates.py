@@ -1,7 +1,9 @@
+import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.rates import RateTable, TokenBucket, Turnstile
+from p2p.rates import Pacer, RateTable, TokenBucket, Turnstile
 
 
 @given(
@@ -60,3 +62,48 @@ def test_the_turnstile_counts_all_together():
     assert [turnstile.enter(key) for key in "aabbc"] == [True, True, True, False, False]
     turnstile.leave("a")
     assert turnstile.enter("c")
+
+
+async def test_a_pacer_lets_callers_through_in_turn(autojump_clock) -> None:
+    pacer, passed = Pacer(rate=2, burst=2), []
+
+    async def go(number: int) -> None:
+        await pacer.wait()
+        passed.append((number, trio.current_time()))
+
+    for number in range(4):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(go, number)
+    begin_s = passed[0][1]
+    assert [(number, at_s - begin_s) for number, at_s in passed] == [
+        (0, 0), (1, 0), (2, 0.5), (3, 1.0)
+    ]  # fmt: skip
+
+
+async def test_a_process_that_stood_still_does_not_catch_up(mock_clock) -> None:
+    """Whoever counts what comes from us sees at most a burst, however long it took to come."""
+    pacer, passed = Pacer(rate=10, burst=3), 0
+
+    async def go() -> None:
+        nonlocal passed
+        await pacer.wait()
+        passed += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100):
+            nursery.start_soon(go)
+        await trio.testing.wait_all_tasks_blocked()
+        assert passed == 3
+        mock_clock.jump(5)
+        await trio.testing.wait_all_tasks_blocked()
+        assert passed <= 3 + 4, "one that was asleep, and a burst"
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_gives_up_waiting_holds_nobody_up(autojump_clock) -> None:
+    pacer = Pacer(rate=1, burst=1)
+    await pacer.wait()
+    with trio.move_on_after(0.1):
+        await pacer.wait()
+    with trio.fail_after(2):
+        await pacer.wait()

@@ -104,13 +104,18 @@ async def test_a_full_queue_drops_the_newest_and_says_so():
     assert len(queue) == 2
 
 
-async def test_what_leaves_stays_within_what_the_neighbour_lets_in(autojump_clock: MockClock):
-    queue, _ = out_queue(3000, neighbour_rate_per_s=100, neighbour_burst=100)
+@pytest.mark.parametrize("payload_bytes", [10, 900, 40_000])
+async def test_what_leaves_stays_within_what_the_neighbour_lets_in(
+    autojump_clock: MockClock, payload_bytes: int
+):
+    """However much is put into one batch: many small messages, or few large ones."""
+    queue, _ = out_queue(500, neighbour_rate_per_s=100, neighbour_burst=100)
     budget = TokenBucket(100, 100)
-    body = rpc_pb2.RPC(publish=[rpc_pb2.Message(data=bytes(900))]).SerializeToString()
-    for _ in range(2000):
+    body = rpc_pb2.RPC(publish=[rpc_pb2.Message(data=bytes(payload_bytes))]).SerializeToString()
+    for _ in range(500):
         queue.push(body)
-    reader = RpcReader()
-    for _ in range(2000 // 72):
+    reader, left = RpcReader(), 500
+    while left:
         for one in reader.feed(await queue.batch()):
             assert budget.take(trio.current_time(), cost_of(one))
+            left -= 1

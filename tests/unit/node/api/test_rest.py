@@ -7,6 +7,7 @@ import trio
 from node.api.service import Service
 from node.errors import NodeError, Overloaded
 from node.market.views import Problem
+from storage.errors import StorageFailed
 
 UNKNOWN = "00000000-0000-0000-0000-0000000000ff"
 
@@ -353,6 +354,19 @@ async def test_what_goes_wrong_inside_is_a_500(client, order, market, error, cod
     answer = await client.post("/tasks", json=order)
     assert_problem(answer, 500, code)
     assert "secret" not in answer.text
+
+
+async def test_a_disk_that_fails_is_said_to_be_one(client, order, market) -> None:
+    """Requests that were waiting for their sync when it failed; the node itself then stops."""
+
+    async def fail(*_: object) -> None:
+        raise StorageFailed("No space left on device")
+
+    market.submit = fail
+    answer = await client.post("/tasks", json=order)
+    assert_problem(answer, 503, "unavailable")
+    assert "idempotency key" in answer.json()["remedy"]
+    assert "device" not in answer.text
 
 
 async def test_a_command_that_hangs_is_given_up(client, order, market, autojump_clock) -> None:

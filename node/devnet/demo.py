@@ -18,7 +18,7 @@ from node.config import load_network
 from node.devnet.layout import Layout
 from node.devnet.network import DevnetOptions, open_devnet
 from node.errors import NodeError
-from node.l1.client import HttpL1Client, open_l1_client, L1Client
+from node.l1.client import L1Client, open_l1_client
 from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 from node.verification.receipt import Receipt
 from node.verification.receipt_check import Standing, verify_receipt

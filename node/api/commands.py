@@ -183,6 +183,16 @@ COMMANDS: tuple[Command[Any], ...] = (
         summary="Show what an account has, and where it pays in.",
     ),
     Command(
+        name="statement",
+        method="tm_getStatement",
+        verb="GET",
+        path="/account/statement",
+        params=params.StatementParams,
+        answer=answers.StatementAnswer,
+        call=operations.show_statement,
+        summary="Show what moved your money, oldest first.",
+    ),
+    Command(
         name="withdraw",
         method="tm_withdraw",
         verb="POST",

@@ -155,6 +155,14 @@ async def show_account(
     return answers.account_answer(market.account(address), fee)
 
 
+async def show_statement(
+    service: Service, caller: Caller, p: params.StatementParams
+) -> answers.StatementAnswer:
+    """Show what moved the caller's money."""
+    market, account = service.market, caller.owner()
+    return answers.statement_answer(market.statement(account, start=p.start, limit=p.limit))
+
+
 def _checked(address: str) -> str:
     from node.api.addresses import checked_address  # a curve, which the command line does not need
 

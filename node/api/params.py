@@ -138,6 +138,13 @@ class AccountParams(Params, frozen=True, kw_only=True):
     ] = None
 
 
+class StatementParams(Params, frozen=True, kw_only=True):
+    """Which part of your statement to show."""
+
+    start: Annotated[Natural, _doc("The first entry's number: an earlier page's `next`.", 0)] = 0
+    limit: Annotated[int, _doc("How many entries, at most.", 100, ge=1, le=MAX_PAGE)] = 100
+
+
 class ChallengeParams(Params, frozen=True, kw_only=True):
     """Whose key is going to sign."""
 

@@ -108,6 +108,10 @@ class Client:
         """Show an account, by default the caller's own."""
         return self.ask(calls.account(address))
 
+    def statement(self, *, start: int = 0, limit: int = 100) -> answers.StatementAnswer:
+        """Show what moved the caller's money, oldest first."""
+        return self.ask(calls.statement(start=start, limit=limit))
+
     def withdraw(
         self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
     ) -> answers.WithdrawalAnswer:

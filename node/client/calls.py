@@ -113,6 +113,13 @@ def account(address: str | None = None) -> Call[answers.AccountAnswer]:
     return Call(verb="GET", path="/account", answer=answers.AccountAnswer, query=query)
 
 
+def statement(*, start: int = 0, limit: int = 100) -> Call[answers.StatementAnswer]:
+    """Show what moved the caller's money, oldest first."""
+    query = {"start": start, "limit": limit}
+    path = "/account/statement"
+    return Call(verb="GET", path=path, answer=answers.StatementAnswer, query=query)
+
+
 def withdraw(amount: str, *, idempotency_key: str) -> Call[answers.WithdrawalAnswer]:
     """Take `amount` CPC out; the same key again is the same withdrawal, as it is by then."""
     return Call(

@@ -33,8 +33,9 @@ from node.market.changes import ChangeLog
 from node.market.quote import check_reward, price
 from node.market.showing import account_view, task_view
 from node.market.snapshots import SnapshotLog
+from node.market.statements import statement_page
 from node.market.tasks import TaskRecord, refunded
-from node.market.views import AccountView, NewTask, Quote, TaskPage, TaskView
+from node.market.views import AccountView, NewTask, Quote, StatementPage, TaskPage, TaskView
 from node.settlement.transfer import TransferSettlement
 from node.verification.anchors import AnchorBook
 from node.workloads import limits_of
@@ -189,6 +190,10 @@ class MarketService:
         """Show an account."""
         reserved = sum(one.reward for one in self._board.open_tasks() if one.account == address)
         return account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+
+    def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
+        """Show what moved an address's money."""
+        return statement_page(self._settlement.ledger, address, start=start, limit=limit)
 
     def artifact(self, sha256_hex: str) -> Path:
         """Path of an output's file."""

@@ -48,6 +48,9 @@ def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: s
         address=address,
         available=Amount(ledger.balance(accounts.customer(address))),
         reserved=Amount(reserved),
+        earned=Amount(
+            ledger.balance(accounts.worker(address)) + ledger.balance(accounts.validator(address))
+        ),
         deposit_address=deposit_address,
     )
 

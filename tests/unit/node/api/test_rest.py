@@ -278,12 +278,36 @@ async def test_a_quote_costs_nothing_and_needs_nobody(service, connect, order, m
     }
 
 
+async def test_a_statement_is_its_owners(client, order, twin) -> None:
+    task_ids = [(await client.post("/tasks", json=order)).json()["task_id"] for _ in range(3)]
+    first = (await client.get("/account/statement", params={"limit": 2})).json()
+    assert (first["address"], first["next"]) == (twin.LOCAL, 2)
+    rest = (await client.get("/account/statement", params={"start": 2})).json()
+    assert [line["about"] for line in (*first["lines"], *rest["lines"])] == task_ids
+    assert rest["next"] is None
+    assert rest["lines"][0] == {
+        "number": 2,
+        "at": twin.STARTED_MS / 1000,
+        "account": "customer",
+        "kind": "reserve",
+        "about": task_ids[2],
+        "amount_cpc": f"-{order['reward']}",
+    }
+    by_name = {"jsonrpc": "2.0", "id": 1, "method": "tm_getStatement", "params": {"start": 2}}
+    assert (await client.post("/rpc", json=by_name)).json()["result"] == rest
+    for wrong in ({"start": -1}, {"limit": 0}, {"limit": 201}, {"address": "cpc1other"}):
+        (name,) = wrong
+        refused = await client.get("/account/statement", params=wrong)
+        assert_problem(refused, 400, "invalid_input", name)
+
+
 async def test_account_status_peers_workers(client, twin) -> None:
     mine = (await client.get("/account")).json()
     assert mine == {
         "address": twin.LOCAL,
         "available_cpc": "1000000.0",
         "reserved_cpc": "0.0",
+        "earned_cpc": "0.25",
         "deposit_address": "cpc1deposit",
         "withdrawal_fee_cpc": "0.000000000021",
     }

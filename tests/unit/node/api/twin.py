@@ -27,6 +27,8 @@ from node.market.views import (
     OutputView,
     Quote,
     ResultView,
+    StatementLine,
+    StatementPage,
     TaskPage,
     TaskView,
     WorkerShare,
@@ -154,7 +156,18 @@ class TwinMarket:
             if task.account == address and task.status in ("pending", "in_progress")
         )
         available = Amount(self.balances.get(address, 0))
-        return AccountView(address, available, Amount(reserved), "cpc1deposit")
+        return AccountView(address, available, Amount(reserved), Amount(CPC // 4), "cpc1deposit")
+
+    def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
+        lines = [
+            StatementLine(
+                number, STARTED_MS, "customer", "reserve", task.task_id, Amount(-task.reward)
+            )
+            for number, task in enumerate(self._tasks.values())
+            if task.account == address and number >= start
+        ]
+        more = len(lines) > limit
+        return StatementPage(address, tuple(lines[:limit]), start + limit if more else None)
 
     def artifact(self, sha256: str) -> Path:
         if sha256 not in self.files:

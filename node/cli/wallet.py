@@ -32,6 +32,7 @@ class WalletGroup(LazyGroup):
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
+        "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),
     }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

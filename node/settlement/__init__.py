@@ -5,6 +5,7 @@ Read the modules in this order:
 `accounts`    the ledger's accounts.
 `entries`     postings that sum to zero, and the digest by which an entry is known.
 `ledger`      append-only entries, each cause once, with balances; `audit` derives it all again.
+`solvency`    whether the chain's balance covers what the books owe.
 `split`       how a reward is divided.
 `parameters`  what a network fixes; `network` reads it from the network file.
 `transfer`    the back end: reserve, settle, refund, withdraw. The parts that it is made of:

@@ -1,5 +1,6 @@
 """The examples of the specification and of the documents, against a network of real processes."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -151,3 +152,19 @@ def test_status_and_peers(net, api) -> None:
     peers = tmnode("peers", "--api", api, "--json")
     found = {peer["peer_id"]: peer["roles"] for peer in json.loads(peers.stdout)["peers"]}
     assert found == {seat.keys.identity.peer_id: [seat.role] for seat in net.layout.seats}
+
+
+def test_the_books_of_a_market_that_runs(net, api) -> None:
+    payload = {"seed": "books", "matrix_size": 64, "iterations": 2}
+    net.completed(net.client.submit("synthetic", payload, "10.0").task_id)
+    where = ("--data-dir", net.layout.market.directory, "--l1", net.layout.l1_url)
+    audited = tmnode("wallet", "audit", *where, "--json")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    found = json.loads(audited.stdout)
+    assert found["findings"] == []
+    assert float(found["on_chain_cpc"]) >= 90_000
+
+    shown = tmnode("wallet", "statement", "--csv", "--api", api)
+    first, *_, last = list(csv.DictReader(shown.stdout.splitlines()))
+    assert (first["kind"], first["amount_cpc"]) == ("deposit", "100000.0")
+    assert last["balance_cpc"] == net.client.account().available_cpc

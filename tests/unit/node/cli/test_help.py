@@ -57,6 +57,7 @@ def test_the_commands_are_these() -> None:
         "wallet statement",
         "wallet withdraw",
         "wallet key",
+        "wallet audit",
         "bench tasks",
         "bench api",
         "bench devchain",

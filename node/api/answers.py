@@ -13,6 +13,7 @@ from node.market.views import (
     AccountView,
     CheckShare,
     NodeStatus,
+    PayoutView,
     Problem,
     Quote,
     ResultView,
@@ -144,6 +145,31 @@ class StatementAnswer(msgspec.Struct, frozen=True):
     lines: tuple[StatementLine, ...]
     next: int | None
     """Where the next part starts; null if this was the last."""
+
+
+class PostingAnswer(msgspec.Struct, frozen=True):
+    """What one account of the market's ledger gains (or, negative, gives)."""
+
+    account: str
+    amount_cpc: str
+
+
+class EntryAnswer(msgspec.Struct, frozen=True):
+    """An entry of the market's ledger, with all that its digest is made of."""
+
+    cause: str
+    kind: str
+    at_ms: int
+    number: int
+    postings: tuple[PostingAnswer, ...]
+
+
+class PayoutAnswer(msgspec.Struct, frozen=True):
+    """The entries that a payout on the chain pays, in the order of the leaves under its root."""
+
+    account: str
+    """The ledger's account that was paid."""
+    entries: tuple[EntryAnswer, ...]
 
 
 class WithdrawalAnswer(msgspec.Struct, frozen=True):
@@ -288,6 +314,23 @@ def statement_answer(page: StatementPage) -> StatementAnswer:
         for line in page.lines
     )
     return StatementAnswer(page.address, lines, page.next)
+
+
+def payout_answer(payout: PayoutView) -> PayoutAnswer:
+    """A payout as JSON."""
+    entries = tuple(
+        EntryAnswer(
+            cause=entry.cause,
+            kind=entry.kind,
+            at_ms=entry.at_ms,
+            number=entry.number,
+            postings=tuple(
+                PostingAnswer(one.account, format_cpc(one.amount)) for one in entry.postings
+            ),
+        )
+        for entry in payout.entries
+    )
+    return PayoutAnswer(payout.account, entries)
 
 
 def withdrawal_answer(withdrawal: "WithdrawalView") -> WithdrawalAnswer:

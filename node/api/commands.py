@@ -193,6 +193,16 @@ COMMANDS: tuple[Command[Any], ...] = (
         summary="Show what moved your money, oldest first.",
     ),
     Command(
+        name="payout",
+        method="tm_getPayout",
+        verb="GET",
+        path="/payouts/{root}/{address}",
+        params=params.PayoutParams,
+        answer=answers.PayoutAnswer,
+        call=operations.show_payout,
+        summary="Show the ledger's entries behind a payout on the chain, for anybody to check.",
+    ),
+    Command(
         name="withdraw",
         method="tm_withdraw",
         verb="POST",

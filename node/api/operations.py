@@ -163,6 +163,11 @@ async def show_statement(
     return answers.statement_answer(market.statement(account, start=p.start, limit=p.limit))
 
 
+async def show_payout(service: Service, _: Caller, p: params.PayoutParams) -> answers.PayoutAnswer:
+    """Show the entries that a payout pays."""
+    return answers.payout_answer(service.market.payout(p.root, p.address))
+
+
 def _checked(address: str) -> str:
     from node.api.addresses import checked_address  # a curve, which the command line does not need
 

@@ -33,6 +33,9 @@ class WalletGroup(LazyGroup):
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
         "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),
+        "audit-market": Entry(
+            "node.cli.audit_market:audit_market", "Check what a market paid and burned."
+        ),
     }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -112,6 +112,10 @@ class Client:
         """Show what moved the caller's money, oldest first."""
         return self.ask(calls.statement(start=start, limit=limit))
 
+    def payout(self, root: str, address: str) -> answers.PayoutAnswer:
+        """Show the ledger's entries behind a payout on the chain."""
+        return self.ask(calls.payout(root, address))
+
     def withdraw(
         self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
     ) -> answers.WithdrawalAnswer:

@@ -120,6 +120,12 @@ def statement(*, start: int = 0, limit: int = 100) -> Call[answers.StatementAnsw
     return Call(verb="GET", path=path, answer=answers.StatementAnswer, query=query)
 
 
+def payout(root: str, address: str) -> Call[answers.PayoutAnswer]:
+    """Show the ledger's entries behind a payout on the chain."""
+    path = f"/payouts/{root}/{escape(address, safe='')}"
+    return Call(verb="GET", path=path, answer=answers.PayoutAnswer)
+
+
 def withdraw(amount: str, *, idempotency_key: str) -> Call[answers.WithdrawalAnswer]:
     """Take `amount` CPC out; the same key again is the same withdrawal, as it is by then."""
     return Call(

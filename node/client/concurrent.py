@@ -108,6 +108,10 @@ class AsyncClient:
         """Show what moved the caller's money, oldest first."""
         return await self.ask(calls.statement(start=start, limit=limit))
 
+    async def payout(self, root: str, address: str) -> answers.PayoutAnswer:
+        """Show the ledger's entries behind a payout on the chain."""
+        return await self.ask(calls.payout(root, address))
+
     async def withdraw(
         self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
     ) -> answers.WithdrawalAnswer:

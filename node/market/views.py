@@ -154,6 +154,30 @@ class StatementPage(msgspec.Struct, frozen=True):
     """Number of the entry that the next part starts with; None if this was the last."""
 
 
+class PostingView(msgspec.Struct, frozen=True):
+    """What one account gains (or, negative, gives) by an entry."""
+
+    account: str
+    amount: Amount
+
+
+class EntryView(msgspec.Struct, frozen=True):
+    """An entry of the ledger."""
+
+    cause: str
+    kind: str
+    at_ms: int
+    number: int
+    postings: tuple[PostingView, ...]
+
+
+class PayoutView(msgspec.Struct, frozen=True):
+    """The entries that a payout on the chain pays."""
+
+    account: str
+    entries: tuple[EntryView, ...]
+
+
 class WorkerView(msgspec.Struct, frozen=True):
     """A worker or validator that this node knows of."""
 
@@ -251,6 +275,10 @@ class Market(Protocol):
 
     def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
         """Show what moved an address's money, `limit` entries from number `start` on."""
+        ...
+
+    def payout(self, root: str, address: str) -> PayoutView:
+        """Show the entries that a payout pays; NotFound if there is none with root and address."""
         ...
 
     def artifact(self, sha256: str) -> Path:

@@ -301,6 +301,27 @@ async def test_a_statement_is_its_owners(client, order, twin) -> None:
         assert_problem(refused, 400, "invalid_input", name)
 
 
+async def test_anybody_sees_what_a_payout_pays(client) -> None:
+    answer = await client.get(f"/payouts/{'ab' * 32}/cpc1burn")
+    assert answer.json() == {
+        "account": "burn",
+        "entries": [
+            {
+                "cause": "mature:t",
+                "kind": "mature",
+                "at_ms": 1_700_000_000_000,
+                "number": 7,
+                "postings": [
+                    {"account": "maturing:t", "amount_cpc": "-0.000000000000000004"},
+                    {"account": "burn", "amount_cpc": "0.000000000000000004"},
+                ],
+            }
+        ],
+    }
+    other = await client.get(f"/payouts/{'cd' * 32}/cpc1burn")
+    assert_problem(other, 404, "not_found", "root")
+
+
 async def test_account_status_peers_workers(client, twin) -> None:
     mine = (await client.get("/account")).json()
     assert mine == {

@@ -22,9 +22,12 @@ from node.market.listing import Line, TaskIndex
 from node.market.views import (
     AccountView,
     CheckShare,
+    EntryView,
     NewTask,
     NodeStatus,
     OutputView,
+    PayoutView,
+    PostingView,
     Quote,
     ResultView,
     StatementLine,
@@ -168,6 +171,12 @@ class TwinMarket:
         ]
         more = len(lines) > limit
         return StatementPage(address, tuple(lines[:limit]), start + limit if more else None)
+
+    def payout(self, root: str, address: str) -> PayoutView:
+        if (root, address) != ("ab" * 32, "cpc1burn"):
+            raise NotFound("no such payout", field="root")
+        postings = (PostingView("maturing:t", Amount(-4)), PostingView("burn", Amount(4)))
+        return PayoutView("burn", (EntryView("mature:t", "mature", STARTED_MS, 7, postings),))
 
     def artifact(self, sha256: str) -> Path:
         if sha256 not in self.files:

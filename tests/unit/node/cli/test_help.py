@@ -58,6 +58,7 @@ def test_the_commands_are_these() -> None:
         "wallet withdraw",
         "wallet key",
         "wallet audit",
+        "wallet audit-market",
         "bench tasks",
         "bench api",
         "bench devchain",

@@ -43,6 +43,7 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     name: _Name
     chain_id: _Name
     l1_url: Url
+    l1_more_urls: tuple[Url, ...] = ()
     bootstrap: tuple[PeerAddress, ...] = ()
     proposer_keys: tuple[ProposerKey, ...] = ()
     local_account: Account = Account("")

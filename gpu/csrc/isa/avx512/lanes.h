@@ -56,6 +56,14 @@ TM_FN Floats neighbour_sums(Floats a, Floats b) {
          (Floats)_mm512_permutex2var_ps((__m512)a, (__m512i)odd, (__m512)b);
 }
 
+// Lanes that are `distance` apart change places: 8, 4, 2 or 1.
+TM_FN Floats exchanged(Floats x, int distance) {
+  if (distance == 8) return (Floats)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0x4e);
+  if (distance == 4) return (Floats)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0xb1);
+  if (distance == 2) return (Floats)_mm512_shuffle_ps((__m512)x, (__m512)x, 0x4e);
+  return (Floats)_mm512_shuffle_ps((__m512)x, (__m512)x, 0xb1);
+}
+
 // The high halves of the products of words.
 TM_FN Words high_half(Words a, uint32_t b) {
   const __m512i factor = _mm512_set1_epi64(b);

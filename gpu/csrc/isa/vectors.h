@@ -2,6 +2,24 @@
 #ifndef TM_VECTORS_H
 #define TM_VECTORS_H
 
+#include "../math/elements.h"
+
+namespace tmk {
+namespace {
+
+// One instruction that says the same, of NaNs and zeros too.
+template <>
+TM_FN Floats larger(Floats a, Floats b) {
+  return first_if_larger(a, b);
+}
+template <>
+TM_FN Floats smaller(Floats a, Floats b) {
+  return first_if_smaller(a, b);
+}
+
+}  // namespace
+}  // namespace tmk
+
 #include "../math/power.h"
 #include "../math/trigonometric.h"
 

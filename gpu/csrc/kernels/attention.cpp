@@ -55,6 +55,23 @@ struct Task {
   int64_t first, count;
 };
 
+// Where a pair's query and result lie, in units of the head's size.
+int64_t place_of(const tmk_attention &c, int64_t cached, int64_t pair) {
+  const int64_t group = c.heads / c.cache.heads;
+  return pair / group * c.heads + cached * group + pair % group;
+}
+
+// Rows of one head lie too far apart for the hardware to see them coming.
+void fetch(const tmk_attention &c, int64_t cached, Task task) {
+  for (int64_t r = 0; r < task.count; r++) {
+    const int64_t start = place_of(c, cached, task.first + r) * c.cache.size;
+    for (int64_t d = 0; d < c.cache.size; d += kValueUnit) {
+      __builtin_prefetch(c.queries + start + d, 0, 2);
+      __builtin_prefetch(c.out + start + d, 1, 2);
+    }
+  }
+}
+
 class Rows {
  public:
   Rows(const tmk_attention &c, int64_t cached, Task task, float *memory)
@@ -94,9 +111,7 @@ class Rows {
 
  private:
   int64_t token(int64_t r) const { return (task_.first + r) / group_; }
-  int64_t place(int64_t r) const {
-    return token(r) * c_.heads + cached_ * group_ + (task_.first + r) % group_;
-  }
+  int64_t place(int64_t r) const { return place_of(c_, cached_, task_.first + r); }
 
   void read_row(int64_t r) {
     const float *query = c_.queries + place(r) * size_;
@@ -119,14 +134,24 @@ class Rows {
   void add_block(int64_t block) {
     for (int64_t r = 0; r < task_.count; r += kTileRows)
       score(block, r, least(kTileRows, task_.count - r));
+    find_powers(block);
+    for (int64_t r = 0; r < task_.count; r += kTileRows)
+      weigh(block, r, least(kTileRows, task_.count - r));
+  }
+
+  // Step by step for all rows, since one row's steps wait for each other.
+  void find_powers(int64_t block) {
     for (int64_t r = 0; r < task_.count; r++) {
       const Span span = within(r, block);
       block_.there[r] = span.empty() ? 0u : ~0u;
-      if (!span.empty())
-        powers_of(scores_ + r * kKeyBlock, span, block_.most + r, block_.sum + r);
+      if (!is_whole(span)) hide(scores_ + r * kKeyBlock, span);
     }
-    for (int64_t r = 0; r < task_.count; r += kTileRows)
-      weigh(block, r, least(kTileRows, task_.count - r));
+    for (int64_t r = 0; r < task_.count; r++)
+      block_.most[r] = largest_score(scores_ + r * kKeyBlock);
+    for (int64_t r = 0; r < task_.count; r++)
+      raise(scores_ + r * kKeyBlock, within(r, block), block_.most[r]);
+    for (int64_t r = 0; r < task_.count; r++)
+      block_.sum[r] = sum_of_powers(scores_ + r * kKeyBlock);
   }
 
   void score(int64_t block, int64_t first, int64_t rows) {
@@ -234,11 +259,14 @@ int TMK_ENTRY(attention)(const tmk_attention *call) {
   const tmk::Memory memory(c, space);
   if (!space.held()) return TMK_SMALL_WORKSPACE;
   const FloatState state;
-  const int64_t tasks = tmk::make_tasks(c, memory.tasks);
+  const int64_t tasks = tmk::make_tasks(c, memory.tasks), count = tasks * c.cache.heads;
   // Later tokens see more keys: they go first, so that threads end together.
-  parallel(c.pool, tasks * c.cache.heads, [&](int64_t number, int worker) {
-    const tmk::Task task = memory.tasks[tasks - 1 - number % tasks];
-    tmk::Rows(c, number / tasks, task, memory.workers + worker * tmk::Rows::memory(c.cache))
+  const auto task_of = [&](int64_t number) { return memory.tasks[tasks - 1 - number % tasks]; };
+  parallel(c.pool, count, [&](int64_t number, int worker) {
+    const int64_t next = number + threads_of(c.pool);
+    if (next < count) tmk::fetch(c, next / tasks, task_of(next));
+    tmk::Rows(c, number / tasks, task_of(number),
+              memory.workers + worker * tmk::Rows::memory(c.cache))
         .attend();
   });
   return TMK_OK;

@@ -96,35 +96,51 @@ TileFunctions tile_of(int64_t rows) {
                             : tile_of<kRows - 1>(rows);
 }
 
-// The row's scores of the span become powers, all others +0.
-TM_FN void powers_of(float *scores, Span span, float *most, float *sum) {
-  const bool whole = span.first == 0 && span.end == kKeyBlock;
+// Which places of vector `v` are in a span.
+TM_FN Ints places_in(Span span, int v) {
+  const Ints place = (Ints)counting() + v * kLanes;
   const Ints first = Ints{} + static_cast<int32_t>(span.first);
-  const Ints end = Ints{} + static_cast<int32_t>(span.end);
-  Floats power[kKeyVectors];
-  Ints seen[kKeyVectors];
-  Floats top = all<Floats>(-infinity<float>());
-#pragma GCC unroll 8
+  return (place >= first) & (place < Ints{} + static_cast<int32_t>(span.end));
+}
+
+inline bool is_whole(Span span) { return span.first == 0 && span.end == kKeyBlock; }
+
+// Scores outside the span become -infinity.
+inline void hide(float *scores, Span span) {
   for (int v = 0; v < kKeyVectors; v++) {
-    const Ints place = (Ints)counting() + v * kLanes;
-    seen[v] = (place >= first) & (place < end);
-    power[v] = load(scores + v * kLanes);
-    if (!whole) power[v] = choose(seen[v], power[v], all<Floats>(-infinity<float>()));
-    top = larger(power[v], top);
+    float *place = scores + v * kLanes;
+    store(place, choose(places_in(span, v), load(place), all<Floats>(-infinity<float>())));
   }
-  const float largest = largest_lane(top);
+}
+
+TM_FN float largest_score(const float *scores) {
+  Floats top = larger(load(scores), all<Floats>(-infinity<float>()));
 #pragma GCC unroll 8
+  for (int v = 1; v < kKeyVectors; v++) top = larger(load(scores + v * kLanes), top);
+  return largest_lane(top);
+}
+
+// Scores become powers, and +0 outside the span.
+TM_FN void raise(float *scores, Span span, float most) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kKeyVectors; v++)
+    store(scores + v * kLanes, exp_down(load(scores + v * kLanes) - most));
+  if (is_whole(span)) return;
   for (int v = 0; v < kKeyVectors; v++) {
-    power[v] = exp(power[v] - largest);
-    if (!whole) power[v] = choose(seen[v], power[v], Floats{});
-    store(scores + v * kLanes, power[v]);
+    float *place = scores + v * kLanes;
+    store(place, choose(places_in(span, v), load(place), Floats{}));
   }
+}
+
+TM_FN float sum_of_powers(const float *powers) {
+  Floats sum[kKeyVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kKeyVectors; v++) sum[v] = load(powers + v * kLanes);
 #pragma GCC unroll 4
   for (int half = kKeyVectors / 2; half >= 1; half /= 2)
 #pragma GCC unroll 4
-    for (int v = 0; v < half; v++) power[v] = power[v] + power[v + half];
-  *most = largest;
-  *sum = halving_sum(power[0]);
+    for (int v = 0; v < half; v++) sum[v] = sum[v] + sum[v + half];
+  return halving_sum(sum[0]);
 }
 
 }  // namespace

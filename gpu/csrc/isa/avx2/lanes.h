@@ -29,6 +29,12 @@ TM_FN Floats choose(Ints mask, Floats yes, Floats no) {
 TM_FN Words choose(Ints mask, Words yes, Words no) {
   return (Words)_mm256_blendv_epi8((__m256i)no, (__m256i)yes, (__m256i)mask);
 }
+TM_FN Floats first_if_larger(Floats a, Floats b) {
+  return (Floats)_mm256_max_ps((__m256)a, (__m256)b);
+}
+TM_FN Floats first_if_smaller(Floats a, Floats b) {
+  return (Floats)_mm256_min_ps((__m256)a, (__m256)b);
+}
 TM_FN Floats to_float(Words words) { return (Floats)_mm256_cvtepi32_ps((__m256i)words); }
 TM_FN Words shifted_right(Words words, int by) {
   return (Words)_mm256_srai_epi32((__m256i)words, by);

@@ -26,6 +26,12 @@ TM_FN Floats fma(Floats a, Floats b, Floats c) {
 TM_FN Floats square_root(Floats x) { return (Floats)_mm512_sqrt_ps((__m512)x); }
 TM_FN Floats choose(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }
 TM_FN Words choose(Ints mask, Words yes, Words no) { return mask ? yes : no; }
+TM_FN Floats first_if_larger(Floats a, Floats b) {
+  return (Floats)_mm512_max_ps((__m512)a, (__m512)b);
+}
+TM_FN Floats first_if_smaller(Floats a, Floats b) {
+  return (Floats)_mm512_min_ps((__m512)a, (__m512)b);
+}
 TM_FN Floats to_float(Words words) { return (Floats)_mm512_cvtepi32_ps((__m512i)words); }
 TM_FN Words shifted_right(Words words, int by) { return (Words)((Ints)words >> by); }
 

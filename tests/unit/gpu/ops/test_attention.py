@@ -255,6 +255,27 @@ def test_special_values(backend, oracle, arrays):
         assert set(result.view(np.uint32)[np.isnan(result)].tolist()) <= {0x7FC00000}
 
 
+def test_powers_of_every_kind_of_distance(backend, oracle, arrays):
+    """Scores are 0 and 63 numbers below it; values that are 0 but once show the powers."""
+    count = 64
+    below = np.arange(2**31, 2**32, 2**31 // (count * 63), np.uint32).view(np.float32)[: count * 63]
+    keys = np.zeros((count, 64, 1, 64), np.float32)
+    keys[:, 1:, 0, 0] = np.where(np.isnan(below), -1, below).reshape(count, 63)
+    values = np.broadcast_to(np.eye(64, dtype=np.float32)[:, None], keys.shape)
+    queries = np.zeros((count, 1, 64), np.float32)
+    queries[:, :, 0] = 1
+    results = []
+    for device in (backend, oracle):
+        cache = device.key_values(count, 1, 64, 64)
+        p = Problem(queries, *(part.reshape(-1, 1, 64) for part in (keys, values)))
+        places = {"positions": [*range(64)] * count, "sequences": np.repeat(range(count), 64)}
+        append(device, arrays, cache, p, range(64 * count), **places)
+        rows = {"positions": [63] * count, "sequences": range(count)}
+        results.append(attend(device, arrays, queries, cache, **rows, scale=1.0))
+    assert arrays.same_bits(*results)
+    assert np.isfinite(results[0]).all()
+
+
 def test_what_is_not_finite_stays_with_those_who_see_it(backend, arrays):
     p = problem(arrays, 100, 1, 1, 4)
     plain = prefill(backend, arrays, p)

@@ -197,6 +197,15 @@ struct tmk_attention {
   tmk_pool *pool;
 };
 
+// The sum of 32-bit words, by pieces of TMK_PIECE words: what reading memory costs at least.
+enum { TMK_PIECE = 1 << 20 };
+struct tmk_reading {
+  const uint32_t *words;
+  uint32_t *sums;  // of each piece
+  int64_t count;
+  tmk_pool *pool;
+};
+
 #define TMK_DECLARE(isa)                                                                        \
   TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *call);                         \
   TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *call);          \
@@ -226,7 +235,8 @@ struct tmk_attention {
   TMK_EXPORT int tmk_##isa##_random(const tmk_random *call);                                    \
   TMK_EXPORT int tmk_##isa##_append(const tmk_append *call);                                    \
   TMK_EXPORT int tmk_##isa##_attention(const tmk_attention *call);                              \
-  TMK_EXPORT uint64_t tmk_##isa##_attention_workspace(const tmk_attention *call)
+  TMK_EXPORT uint64_t tmk_##isa##_attention_workspace(const tmk_attention *call);               \
+  TMK_EXPORT int tmk_##isa##_read(const tmk_reading *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__

@@ -196,6 +196,16 @@ class Attention(ctypes.Structure):
     )
 
 
+class Reading(ctypes.Structure):
+    """Mirror of tmk_reading."""
+
+    _fields_ = (
+        *_all(_POINTER, "words sums"),
+        ("count", _SIZE),
+        ("pool", _POINTER),
+    )
+
+
 # In the order of tmk_size.
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Product,
@@ -214,4 +224,5 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Cache,
     Append,
     Attention,
+    Reading,
 )

@@ -1,5 +1,7 @@
 """`tmnode bench`: figures of this machine."""
 
+from pathlib import Path
+
 import click
 import trio
 
@@ -137,11 +139,16 @@ def proofs(iterations: int, runs: int, as_json: bool) -> None:
 @click.option(
     "--runs", type=click.IntRange(1), default=7, show_default=True, help="Runs of each measurement."
 )
+@click.option(
+    "--peers",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of packages with torch in it, such as the site-packages of another environment.",
+)
 @json_option
-def kernels(runs: int, as_json: bool) -> None:
-    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes half a minute."""
+def kernels(runs: int, peers: Path | None, as_json: bool) -> None:
+    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes a minute."""
     from node.bench.kernels import bench_kernels
     from node.bench.report import lines
 
-    result = bench_kernels(runs)
+    result = bench_kernels(runs, peers=peers)
     print_answer(result, "\n".join(lines(result)), as_json=as_json)

@@ -12,12 +12,18 @@
 
 #include <stdint.h>
 
-#define TMK_ABI 2
+#define TMK_ABI 3
 
 #define TMK_EXPORT extern "C" __attribute__((visibility("default")))
 
 // What an operation returns.
-enum { TMK_OK = 0, TMK_BAD_ARGUMENT = 1, TMK_SMALL_WORKSPACE = 2, TMK_BAD_INDEX = 3 };
+enum {
+  TMK_OK = 0,
+  TMK_BAD_ARGUMENT = 1,
+  TMK_SMALL_WORKSPACE = 2,
+  TMK_BAD_INDEX = 3,
+  TMK_BAD_PLACE = 4
+};
 
 // How weights are kept; the same numbers in gpu/ops/calls.py.
 enum { TMK_F32 = 0, TMK_BF16 = 1, TMK_F16 = 2, TMK_I8 = 3, TMK_I32 = 4 };
@@ -157,6 +163,49 @@ struct tmk_random {
   tmk_pool *pool;
 };
 
+// Keys and values of sequences, in blocks of 64 positions from 0 on.
+struct tmk_cache {
+  float *keys;    // sequences x heads x blocks x size x 64
+  float *values;  // sequences x heads x blocks x 64 x size rounded up to 16
+  int64_t sequences, heads, blocks, size;
+};
+
+// Puts keys and values of tokens into a cache.
+struct tmk_append {
+  const float *keys, *values;            // tokens x heads x size
+  const int32_t *sequences, *positions;  // of each token; null: sequence 0
+  int64_t tokens;
+  tmk_cache cache;
+  tmk_pool *pool;
+};
+
+// Attention of rows x heads x size to the keys of a cache, whose heads serve heads / cache.heads
+// neighbouring ones each. A row sees keys from starts[its sequence] (null: 0) to lengths[its
+// sequence] - 1 (null: all); `causal`: not beyond its position; `window`: only so many up to its
+// position, 0 for all.
+struct tmk_attention {
+  const float *queries;
+  float *out;
+  float *statistics;                     // rows x heads x (largest score, sum) or null
+  const int32_t *sequences, *positions;  // of each row; null: sequence 0, no positions
+  const int32_t *starts, *lengths;       // of each sequence
+  int64_t rows, heads, window;
+  tmk_cache cache;
+  float scale;
+  int32_t causal;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// The sum of 32-bit words, by pieces of TMK_PIECE words: what reading memory costs at least.
+enum { TMK_PIECE = 1 << 20 };
+struct tmk_reading {
+  const uint32_t *words;
+  uint32_t *sums;  // of each piece
+  int64_t count;
+  tmk_pool *pool;
+};
+
 #define TMK_DECLARE(isa)                                                                        \
   TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *call);                         \
   TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *call);          \
@@ -183,7 +232,11 @@ struct tmk_random {
   TMK_EXPORT int tmk_##isa##_gather(const tmk_gather *call);                                    \
   TMK_EXPORT int tmk_##isa##_best(const tmk_best *call);                                        \
   TMK_EXPORT int tmk_##isa##_cast(const tmk_cast *call);                                        \
-  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call)
+  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call);                                    \
+  TMK_EXPORT int tmk_##isa##_append(const tmk_append *call);                                    \
+  TMK_EXPORT int tmk_##isa##_attention(const tmk_attention *call);                              \
+  TMK_EXPORT uint64_t tmk_##isa##_attention_workspace(const tmk_attention *call);               \
+  TMK_EXPORT int tmk_##isa##_read(const tmk_reading *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__

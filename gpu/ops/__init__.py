@@ -5,6 +5,7 @@ offer memory and `launch` (see `Device`); what each kernel computes, and in whic
 docs/kernels.md and csrc/reference.
 """
 
+from gpu.ops.attention import AttentionOperations, Mask
 from gpu.ops.device import Device
 from gpu.ops.elementwise import Binary, Distribution, ElementwiseOperations, Unary
 from gpu.ops.linear import LinearOperations
@@ -14,9 +15,14 @@ from gpu.ops.tokens import TokenOperations
 
 
 class Operations(
-    ResidueOperations, LinearOperations, ElementwiseOperations, RowOperations, TokenOperations
+    ResidueOperations,
+    LinearOperations,
+    ElementwiseOperations,
+    RowOperations,
+    TokenOperations,
+    AttentionOperations,
 ):
     """Everything a device can compute."""
 
 
-__all__ = ["Binary", "Device", "Distribution", "Operations", "Unary"]
+__all__ = ["Binary", "Device", "Distribution", "Mask", "Operations", "Unary"]

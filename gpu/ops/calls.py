@@ -162,6 +162,50 @@ class Random(ctypes.Structure):
     )
 
 
+class Cache(ctypes.Structure):
+    """Mirror of tmk_cache."""
+
+    _fields_ = (
+        *_all(_POINTER, "keys values"),
+        *_all(_SIZE, "sequences heads blocks size"),
+    )
+
+
+class Append(ctypes.Structure):
+    """Mirror of tmk_append."""
+
+    _fields_ = (
+        *_all(_POINTER, "keys values sequences positions"),
+        ("tokens", _SIZE),
+        ("cache", Cache),
+        ("pool", _POINTER),
+    )
+
+
+class Attention(ctypes.Structure):
+    """Mirror of tmk_attention."""
+
+    _fields_ = (
+        *_all(_POINTER, "queries out statistics sequences positions starts lengths"),
+        *_all(_SIZE, "rows heads window"),
+        ("cache", Cache),
+        ("scale", ctypes.c_float),
+        ("causal", _I32),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class Reading(ctypes.Structure):
+    """Mirror of tmk_reading."""
+
+    _fields_ = (
+        *_all(_POINTER, "words sums"),
+        ("count", _SIZE),
+        ("pool", _POINTER),
+    )
+
+
 # In the order of tmk_size.
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Product,
@@ -177,4 +221,8 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Best,
     Cast,
     Random,
+    Cache,
+    Append,
+    Attention,
+    Reading,
 )

@@ -1,31 +1,39 @@
 """`tmnode bench kernels`: the CPU kernels beside numpy's OpenBLAS, and torch where it is installed.
 
 Both sides run in turn in this process, one thread each, on the same data. Times are this thread's
-CPU time, the best of the runs, so that a busy machine disturbs them little; only the row of two
-threads is wall time. The load is in the report. A peer that is missing leaves `peer_value` out.
+CPU time, the best of the runs, so that a busy machine disturbs them little; only the rows of two
+threads are wall time. The load is in the report. A peer that is missing leaves `peer_value` out;
+torch may lie in a folder of its own, since nothing else here wants it.
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 # Read when numpy is loaded, which makes its library's threads.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from gpu.cpu.figures import SIZES, Case, Run, cases
+from gpu.cpu.cases import Case, Run
+from gpu.cpu.figures import SIZES, cases
 from node.bench.report import Report, Row, report
 
 Clock = Callable[[], float]
 
 
-def bench_kernels(runs: int, sizes: tuple[int, ...] = SIZES) -> Report:
-    """Measure every case `runs` times."""
+def bench_kernels(
+    runs: int, sizes: tuple[int, ...] = SIZES, *, peers: Path | None = None
+) -> Report:
+    """Measure every case `runs` times. `peers`: a folder of packages that has torch."""
+    if peers is not None:
+        sys.path.append(str(peers))
     rows = [_load("before"), *(_row(case, runs) for case in cases(sizes)), _load("after")]
     return report("kernels", rows)
 
 
 def _row(case: Case, runs: int) -> Row:
-    clock = time.perf_counter if case.metric.endswith("wall") else time.thread_time
+    clock = time.perf_counter if case.wall else time.thread_time
     ours, theirs = _measured(case, runs, clock)
     return Row(
         metric=case.metric,
@@ -35,6 +43,7 @@ def _row(case: Case, runs: int) -> Row:
         peer=case.peer,
         peer_value=None if theirs is None else case.amount / theirs,
         ratio=None if theirs is None else theirs / ours,
+        target=case.target,
     )
 
 

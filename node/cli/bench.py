@@ -1,6 +1,7 @@
 """`tmnode bench`: figures of this machine."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -105,12 +106,17 @@ def proofs(iterations: int, runs: int, as_json: bool) -> None:
 
 @bench.command()
 @_count_option("--runs", 7, "Runs of each measurement.")
+@click.option(
+    "--peers",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of packages with torch in it, such as the site-packages of another environment.",
+)
 @json_option
-def kernels(runs: int, as_json: bool) -> None:
-    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes half a minute."""
+def kernels(runs: int, peers: Path | None, as_json: bool) -> None:
+    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes a minute."""
     from node.bench.kernels import bench_kernels
 
-    _show(bench_kernels(runs), as_json)
+    _show(bench_kernels(runs, peers=peers), as_json)
 
 
 def _show(result: "Report", as_json: bool) -> None:

@@ -3,6 +3,7 @@
 
 #include "../best.h"
 #include "../casts.h"
+#include "../reading.h"
 #include "../math/activations.h"
 
 namespace tmk {
@@ -99,3 +100,5 @@ int TMK_ENTRY(row_sums)(const tmk_rows *c) { return tmk::each_row(*c, 1, tmk::su
 int TMK_ENTRY(best)(const tmk_best *c) { return best_of_rows(*c); }
 
 int TMK_ENTRY(cast)(const tmk_cast *c) { return cast_elements(*c); }
+
+int TMK_ENTRY(read)(const tmk_reading *c) { return read_words(*c); }

@@ -3,6 +3,7 @@
 // is left; runs are added in ascending order.
 #include "../best.h"
 #include "../casts.h"
+#include "../reading.h"
 
 namespace {
 
@@ -103,3 +104,5 @@ int tmk_baseline_row_sums(const tmk_rows *call) {
 int tmk_baseline_best(const tmk_best *call) { return best_of_rows(*call); }
 
 int tmk_baseline_cast(const tmk_cast *call) { return cast_elements(*call); }
+
+int tmk_baseline_read(const tmk_reading *call) { return read_words(*call); }

@@ -1,17 +1,34 @@
-from gpu.cpu import figures
+import sys
+
+import pytest
+
+from gpu.cpu import figures, inference_figures
 from node.bench.kernels import bench_kernels
 
 
 def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
-    monkeypatch.setattr(figures, "DECODE", (64, 96))
+    small = dict.fromkeys(inference_figures.WEIGHTS, (64, 96))
+    monkeypatch.setattr(inference_figures, "WEIGHTS", small)
+    monkeypatch.setattr(inference_figures, "TOKENS", (70, 90))
     monkeypatch.setattr(figures, "ROWS", (4, 64))
     monkeypatch.setattr(figures, "RESIDUES", (16,))
     result = bench_kernels(1, sizes=(20,))
     cases = [row for row in result.rows if not row.metric.startswith("load")]
-    assert len(cases) == 12
+    assert len(cases) == 20
     assert all(row.value > 0 and row.peer for row in cases)
     for row in cases:
         if row.peer_value is not None:
             assert abs(row.ratio - row.value / row.peer_value) < 1e-9 * row.ratio
     missing = {row.peer for row in cases if row.peer_value is None}
-    assert missing <= {"torch._int_mm"}
+    assert missing <= {"torch._int_mm", "torch SDPA, heads copied"}
+    assert all(row.ratio is None or row.target for row in cases if "two threads" in row.metric)
+
+
+def test_torch_is_found_where_the_caller_says(monkeypatch, tmp_path):
+    """A torch that says no more than that it was found."""
+    (tmp_path / "torch.py").write_text("def set_num_threads(count): raise RecursionError(__file__)")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(RecursionError, match=str(tmp_path)):
+        bench_kernels(1, sizes=(2,), peers=tmp_path)
+    del sys.modules["torch"]

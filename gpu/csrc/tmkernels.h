@@ -157,6 +157,18 @@ struct tmk_random {
   tmk_pool *pool;
 };
 
+// A two-dimensional convolution over images in NHWC, and its gradients: each call writes one of the
+// three tensors from the other two. Pairs are (of the height, of the width).
+struct tmk_convolution {
+  float *image;    // batch x height x width x channels
+  float *weights;  // kernel height x kernel width x channels / groups x filters
+  float *result;   // batch x its height x its width x filters
+  int64_t batch, height, width, channels, filters, groups;
+  int64_t kernel[2], stride[2], padding[2], dilation[2];
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
 #define TMK_DECLARE(isa)                                                                        \
   TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *call);                         \
   TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *call);          \
@@ -183,7 +195,13 @@ struct tmk_random {
   TMK_EXPORT int tmk_##isa##_gather(const tmk_gather *call);                                    \
   TMK_EXPORT int tmk_##isa##_best(const tmk_best *call);                                        \
   TMK_EXPORT int tmk_##isa##_cast(const tmk_cast *call);                                        \
-  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call)
+  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call);                                    \
+  TMK_EXPORT int tmk_##isa##_conv2d(const tmk_convolution *call);                               \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_workspace(const tmk_convolution *call);                \
+  TMK_EXPORT int tmk_##isa##_conv2d_input(const tmk_convolution *call);                         \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_input_workspace(const tmk_convolution *call);          \
+  TMK_EXPORT int tmk_##isa##_conv2d_weights(const tmk_convolution *call);                       \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_weights_workspace(const tmk_convolution *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__

@@ -5,6 +5,7 @@ offer memory and `launch` (see `Device`); what each kernel computes, and in whic
 docs/kernels.md and csrc/reference.
 """
 
+from gpu.ops.convolution import ConvolutionOperations
 from gpu.ops.device import Device
 from gpu.ops.elementwise import Binary, Distribution, ElementwiseOperations, Unary
 from gpu.ops.linear import LinearOperations
@@ -14,7 +15,12 @@ from gpu.ops.tokens import TokenOperations
 
 
 class Operations(
-    ResidueOperations, LinearOperations, ElementwiseOperations, RowOperations, TokenOperations
+    ResidueOperations,
+    LinearOperations,
+    ElementwiseOperations,
+    RowOperations,
+    TokenOperations,
+    ConvolutionOperations,
 ):
     """Everything a device can compute."""
 

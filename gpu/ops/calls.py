@@ -10,6 +10,7 @@ _SIZE = ctypes.c_int64
 _U64 = ctypes.c_uint64
 _U32 = ctypes.c_uint32
 _I32 = ctypes.c_int32
+Pair = _SIZE * 2
 
 Fields = tuple[tuple[str, type], ...]
 
@@ -162,6 +163,18 @@ class Random(ctypes.Structure):
     )
 
 
+class Convolution(ctypes.Structure):
+    """Mirror of tmk_convolution."""
+
+    _fields_ = (
+        *_all(_POINTER, "image weights result"),
+        *_all(_SIZE, "batch height width channels filters groups"),
+        *_all(Pair, "kernel stride padding dilation"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
 # In the order of tmk_size.
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Product,
@@ -177,4 +190,5 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Best,
     Cast,
     Random,
+    Convolution,
 )

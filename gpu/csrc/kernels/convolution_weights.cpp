@@ -9,8 +9,7 @@ namespace tmk {
 namespace {
 
 constexpr int64_t kFewChannels = 16;
-constexpr int64_t kGroupBytes = 256 << 10;  // of a gradient that stays in the second cache
-constexpr int64_t kTilesAtOnce = 32;
+constexpr int64_t kPanelsAtOnce = 256 / kPanel, kTilesAtOnce = 16;  // what the second cache holds
 constexpr int64_t kTileSize = kChunk * kTileRows + kLine;  // no two tiles start in one cache set
 
 // out[kRows][kPanel] += over i: left[i][0 .. kRows-1] right[where[i]][kPanel].
@@ -19,7 +18,11 @@ void outer_tile(const float *left, const float *right, const int32_t *where, int
                 float *out, int64_t row, bool first) {
   Floats sum[kRows][2];
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) sum[r][0] = sum[r][1] = Floats{};
+  for (int r = 0; r < kRows; r++) {
+    sum[r][0] = sum[r][1] = Floats{};
+    __builtin_prefetch(out + r * row, 1);
+    __builtin_prefetch(out + r * row + kPanel - 1, 1);
+  }
   for (int64_t i = 0; i < count; i++, left += kTileRows) {
     const float *columns = right + where[i] * kPanel;
     const Floats near = load(columns), far = load(columns + kLanes);
@@ -60,9 +63,8 @@ struct Cut {
     rows = layer.taps * layer.inputs / units;
     tiles = Pieces(rows, kTileRows).pieces;
     panels = (layer.outputs + kPanel - 1) / kPanel;
-    const int64_t bytes = units * rows * kPanel * static_cast<int64_t>(sizeof(float));
-    const int64_t fitting = kGroupBytes / bytes, threads = threads_of(c.pool);
-    together = least(least(fitting < 1 ? 1 : fitting, 8), (panels + threads - 1) / threads);
+    const int64_t threads = threads_of(c.pool);
+    together = least(kPanelsAtOnce, (panels + threads - 1) / threads);
     panel_groups = (panels + together - 1) / together;
     const int64_t wanted = threads == 1 ? 1 : (3 * threads + panel_groups - 1) / panel_groups;
     splits = least(wanted, units * tiles);

@@ -197,6 +197,18 @@ struct tmk_attention {
   tmk_pool *pool;
 };
 
+// A two-dimensional convolution over images in NHWC, and its gradients: each call writes one of the
+// three tensors from the other two. Pairs are (of the height, of the width).
+struct tmk_convolution {
+  float *image;    // batch x height x width x channels
+  float *weights;  // kernel height x kernel width x channels / groups x filters
+  float *result;   // batch x its height x its width x filters
+  int64_t batch, height, width, channels, filters, groups;
+  int64_t kernel[2], stride[2], padding[2], dilation[2];
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
 // The sum of 32-bit words, by pieces of TMK_PIECE words: what reading memory costs at least.
 enum { TMK_PIECE = 1 << 20 };
 struct tmk_reading {
@@ -236,7 +248,13 @@ struct tmk_reading {
   TMK_EXPORT int tmk_##isa##_append(const tmk_append *call);                                    \
   TMK_EXPORT int tmk_##isa##_attention(const tmk_attention *call);                              \
   TMK_EXPORT uint64_t tmk_##isa##_attention_workspace(const tmk_attention *call);               \
-  TMK_EXPORT int tmk_##isa##_read(const tmk_reading *call)
+  TMK_EXPORT int tmk_##isa##_read(const tmk_reading *call);                                     \
+  TMK_EXPORT int tmk_##isa##_conv2d(const tmk_convolution *call);                               \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_workspace(const tmk_convolution *call);                \
+  TMK_EXPORT int tmk_##isa##_conv2d_input(const tmk_convolution *call);                         \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_input_workspace(const tmk_convolution *call);          \
+  TMK_EXPORT int tmk_##isa##_conv2d_weights(const tmk_convolution *call);                       \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_weights_workspace(const tmk_convolution *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__

@@ -6,6 +6,7 @@ docs/kernels.md and csrc/reference.
 """
 
 from gpu.ops.attention import AttentionOperations, Mask
+from gpu.ops.convolution import ConvolutionOperations
 from gpu.ops.device import Device
 from gpu.ops.elementwise import Binary, Distribution, ElementwiseOperations, Unary
 from gpu.ops.linear import LinearOperations
@@ -21,6 +22,7 @@ class Operations(
     RowOperations,
     TokenOperations,
     AttentionOperations,
+    ConvolutionOperations,
 ):
     """Everything a device can compute."""
 

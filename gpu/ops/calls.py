@@ -10,6 +10,7 @@ _SIZE = ctypes.c_int64
 _U64 = ctypes.c_uint64
 _U32 = ctypes.c_uint32
 _I32 = ctypes.c_int32
+Pair = _SIZE * 2
 
 Fields = tuple[tuple[str, type], ...]
 
@@ -196,6 +197,18 @@ class Attention(ctypes.Structure):
     )
 
 
+class Convolution(ctypes.Structure):
+    """Mirror of tmk_convolution."""
+
+    _fields_ = (
+        *_all(_POINTER, "image weights result"),
+        *_all(_SIZE, "batch height width channels filters groups"),
+        *_all(Pair, "kernel stride padding dilation"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
 class Reading(ctypes.Structure):
     """Mirror of tmk_reading."""
 
@@ -225,4 +238,5 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Append,
     Attention,
     Reading,
+    Convolution,
 )

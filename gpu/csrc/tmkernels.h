@@ -14,7 +14,11 @@
 
 #define TMK_ABI 2
 
+#ifdef __CUDACC_RTC__
+#define TMK_EXPORT extern "C"
+#else
 #define TMK_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 // What an operation returns.
 enum { TMK_OK = 0, TMK_BAD_ARGUMENT = 1, TMK_SMALL_WORKSPACE = 2, TMK_BAD_INDEX = 3 };

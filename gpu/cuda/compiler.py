@@ -32,6 +32,20 @@ _TOOLKIT = Path("/usr/local/cuda/lib64")
 _ADVICE = "install it with `pip install tmnode[gpu]`"
 
 
+def architecture_for(major: int, minor: int) -> int:
+    """The architecture whose machine code a device runs: of the same major, the latest it knows.
+
+    Raises DeviceUnavailable for devices that are too old or too new.
+    """
+    able = [known for known in ARCHITECTURES if known // 10 == major and known % 10 <= minor]
+    if not able:
+        known = ", ".join(f"{known // 10}.{known % 10}" for known in ARCHITECTURES)
+        raise DeviceUnavailable(
+            f"there are no kernels for compute capability {major}.{minor}, only for {known}"
+        )
+    return max(able)
+
+
 class Compiled(NamedTuple):
     """What NVRTC made: the machine code, the PTX it came from, and what ptxas said."""
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from gpu import selftest
+from gpu.check.fuzz import CASES, fuzz
+from gpu.check.outcome import Pair
 from gpu.cuda import sources
 from gpu.errors import KernelFailed
 
@@ -71,3 +73,12 @@ def test_sizes_over_the_limit_are_refused(backend):
     out = backend.empty(1, 1)
     with pytest.raises(KernelFailed, match="chain241_product: bad argument"):
         backend.product(x, backend.empty(65_537, 1), out)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_random_shapes(threaded, oracle, name):
+    """As `make gpu-check` has them, but smaller."""
+    sizes = {size: min(most, 300) for size, most in CASES[name].sizes.items()}
+    case = CASES[name]._replace(sizes=sizes)
+    for number, device in enumerate(threaded):
+        assert fuzz(Pair(device, oracle), case, 3, seed=number) == ""

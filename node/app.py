@@ -152,12 +152,16 @@ async def _open_places(config: Config, scratch: Path, stack: AsyncExitStack) -> 
     """A warm compute child for each slot of a worker."""
     if "worker" not in config.node.roles:
         return ()
+    from node.sandbox.devices import program_for
     from node.sandbox.pool import open_compute_child
 
+    program = await trio.to_thread.run_sync(program_for, config.worker.device)
     return [
         await stack.enter_async_context(
             open_compute_child(
-                memory_limit_bytes=int(config.worker.memory_limit), scratch_root=scratch
+                memory_limit_bytes=int(config.worker.memory_limit),
+                scratch_root=scratch,
+                program=program,
             )
         )
         for _ in range(config.worker.slots)

@@ -14,7 +14,11 @@
 
 #define TMK_ABI 3
 
+#ifdef __CUDACC_RTC__
+#define TMK_EXPORT extern "C"
+#else
 #define TMK_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 // What an operation returns.
 enum {

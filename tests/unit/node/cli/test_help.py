@@ -67,6 +67,7 @@ def test_the_commands_are_these() -> None:
         "bench storage",
         "bench proofs",
         "backup",
+        "doctor",
         "version",
     }
 

@@ -3,7 +3,7 @@
 They are imported when they are called, so that no command pays for another's.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,11 +40,14 @@ def run_demo() -> None:
     _run(run_demo)
 
 
-def run_devchain(directory: Path, listen: HostPort, block_time_s: float) -> None:
-    """Run a development chain until it is told to stop."""
+def run_devchain(
+    directory: Path, listen: HostPort, block_time_s: float, faults: Sequence[str]
+) -> None:
+    """Run a development chain until it is told to stop; `faults` as `Faults.parse` reads them."""
     from node.devnet.chain import run_devchain
+    from node.l1.devchain.faults import Faults
 
-    _run(run_devchain, directory, listen.host, listen.port, block_time_s)
+    _run(run_devchain, directory, listen, block_time_s, Faults.parse(faults))
 
 
 def verify_receipt(data: bytes, network: NetworkConfig) -> CheckedReceipt:

@@ -12,12 +12,15 @@ from node.market.views import (
     CheckShare,
     OutputView,
     Problem,
+    ProofView,
     ResultView,
     TaskView,
     WorkerShare,
 )
 from node.settlement import accounts
 from node.settlement.ledger import Ledger
+from node.verification.evidence import work_of
+from node.verification.proofs import artifact_of
 from node.verification.receipt import result_hash_of
 from node.verification.statements import addresses_of
 
@@ -65,6 +68,7 @@ def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
         validators=_validators(outcome),
         orchestrator=outcome.orchestrator,
         checks=tuple(CheckShare(one.address, one.count) for one in outcome.checks),
+        proofs=_proof_views(outcome),
     )
 
 
@@ -76,6 +80,17 @@ def _output_views(outcome: OutcomeRecord) -> tuple[OutputView, ...]:
         for index, job in enumerate(outcome.jobs)
         for one in job.judgement.manifest.outputs
     )
+
+
+def _proof_views(outcome: OutcomeRecord) -> tuple[ProofView, ...]:
+    views = []
+    for index, job in enumerate(outcome.jobs):
+        draw, work = job.judgement.draw, work_of(job.judgement.draw)
+        if work.proof_system is not None:
+            artifact = artifact_of(draw, job.result)
+            digest = artifact.sha256.hex() if artifact else ""
+            views.append(ProofView(index, work.proof_system.name.lower(), work.proof_bytes, digest))
+    return tuple(views)
 
 
 def _validators(outcome: OutcomeRecord) -> tuple[str, ...]:

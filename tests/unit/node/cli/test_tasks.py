@@ -16,6 +16,7 @@ QUOTE = {
     "check_units": 10,
     "max_deadline_s": 60,
     "jobs": 1,
+    "proof_units": 0,
 }
 TAKEN = {"task_id": ID, "status": "pending", "created_at": 1_700_000_000}
 RESULT = {
@@ -29,6 +30,7 @@ RESULT = {
     "validators": ["cpc1v1", "cpc1v2"],
     "orchestrator": "cpc1v1",
     "checks": [{"address": "cpc1v1", "checks": 1}],
+    "proofs": [{"job": 0, "system": "chain241", "size": 9, "sha256": None, "url": None}],
 }
 FIELDS = ["seed=hello", "matrix_size=8", "iterations=2"]
 

@@ -28,6 +28,7 @@ async def test_a_quote_tells_price_and_work(shop) -> None:
     assert (quote.jobs, quote.work_units) == (1, 64**3 * 10)
     assert quote.check_units == (2 * 10 + 1) * 16 * 64**2
     assert quote.price == CPC // 1000 + -(-quote.work_units * CPC // 100 // 10**12)
+    assert quote.proof_units == 0
     assert shop.balances(shop.customer) == (100 * CPC, 0)
 
 
@@ -53,7 +54,7 @@ async def test_many_jobs_cost_as_much_as_many(shop) -> None:
         ("synthetic", {**PAYLOAD, "extra": 1}, InvalidInput, "payload.extra"),
         (
             "synthetic",
-            {**PAYLOAD, "matrix_size": 8192, "iterations": 3},
+            {**PAYLOAD, "matrix_size": 8192, "iterations": 65_536},
             TaskTooLarge,
             "payload.iterations",
         ),

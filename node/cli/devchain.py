@@ -48,6 +48,13 @@ class ListenValue(click.ParamType[HostPort]):
 @click.option(
     "--block-time", type=DURATION, default="5s", show_default=True, help="Time between blocks."
 )
-def devchain(directory: Path, listen: HostPort, block_time: float) -> None:
+@click.option(
+    "--profile",
+    type=click.Choice(["upstream", "market"]),
+    default="upstream",
+    show_default=True,
+    help="Whose rules: the existing chain's, or also signatures and proofs of results checked.",
+)
+def devchain(directory: Path, listen: HostPort, block_time: float, profile: str) -> None:
     """Run an L1 with one proposer, for development and tests; its money is worth nothing."""
-    run_devchain(directory, listen, block_time)
+    run_devchain(directory, listen, block_time, profile)

@@ -45,11 +45,11 @@ def run_demo() -> None:
     _run(run_demo)
 
 
-def run_devchain(directory: Path, listen: HostPort, block_time_s: float) -> None:
+def run_devchain(directory: Path, listen: HostPort, block_time_s: float, profile: str) -> None:
     """Run a development chain until it is told to stop."""
     from node.devnet.chain import run_devchain
 
-    _run(run_devchain, directory, listen.host, listen.port, block_time_s)
+    _run(run_devchain, directory, listen.host, listen.port, block_time_s, profile)
 
 
 def verify_receipt(

@@ -85,7 +85,8 @@ def _output_views(outcome: OutcomeRecord) -> tuple[OutputView, ...]:
 def _proof_views(outcome: OutcomeRecord) -> tuple[ProofView, ...]:
     views = []
     for index, job in enumerate(outcome.jobs):
-        draw, work = job.judgement.draw, work_of(job.judgement.draw)
+        draw = job.judgement.draw
+        work = work_of(draw.kind, draw.parameters)
         if work.proof_system is not None:
             artifact = artifact_of(draw, job.result)
             digest = artifact.sha256.hex() if artifact else ""

@@ -140,7 +140,7 @@ class Opener:
 
 def _opening(folder: Path, draw: Draw, committed: Committed) -> Opening:
     """All that was committed to, as far as it fits a message; the rest is fetched."""
-    work, proof = work_of(draw), artifact_of(draw, committed.result)
+    work, proof = work_of(draw.kind, draw.parameters), artifact_of(draw, committed.result)
     names = [output.name for output in committed.manifest.outputs]
     outputs = [_read_small(folder, name) for name in names]
     fits = all(outputs) and sum(map(len, outputs)) <= INLINE_BYTES

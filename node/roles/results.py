@@ -45,7 +45,7 @@ def manifest_of(draw: Draw, folder: Path, report: RunReport) -> Manifest:
 
 def evidence_in(draw: Draw, folder: Path, report: RunReport) -> Evidence:
     """What a result's proof field is to have; blocks on the disk, raises OutputRejected."""
-    work = work_of(draw)
+    work = work_of(draw.kind, draw.parameters)
     if report.proof is None:
         return evidence_of(work, b"")
     with open_output(folder, report.proof.file_name) as file:

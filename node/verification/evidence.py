@@ -11,7 +11,6 @@ from gpu.errors import PayloadError
 from gpu.proofs.envelope import MAX_INLINE_BYTES, PayloadKind, ProofEnvelope, ProofSystem
 from gpu.proofs.systems import SYSTEMS, payload_of
 from node.verification.claims import StatementInvalid
-from node.verification.draws import Draw
 from node.workloads import TaskSize, size_of
 
 
@@ -35,14 +34,12 @@ ATTESTED = Evidence()
 """Nothing by itself: validators vouch for the result."""
 
 
-def work_of(draw: Draw) -> TaskSize:
+def work_of(kind: str, parameters: bytes) -> TaskSize:
     """The size of a draw's work; raises StatementInvalid if it is not known here."""
     try:
-        return size_of(draw.kind, draw.parameters)
+        return size_of(kind, parameters)
     except (KeyError, PayloadError) as error:
-        raise StatementInvalid(
-            f"is no work known here: {error}", field="draw.parameters"
-        ) from error
+        raise StatementInvalid("are of no work known here", field="draw.parameters") from error
 
 
 def evidence_of(work: TaskSize, proof: bytes) -> Evidence:

@@ -27,7 +27,7 @@ def statement_of(draw: Draw, result: ComputeResult, manifest: Manifest, chain_id
 
 def artifact_of(draw: Draw, result: ComputeResult) -> ProofRef | None:
     """The artifact with a checked result's proof; None if it has none, or has it with it."""
-    return proof_ref(decode(bytes.fromhex(result.proof)), work_of(draw))
+    return proof_ref(decode(bytes.fromhex(result.proof)), work_of(draw.kind, draw.parameters))
 
 
 def verify_proof(

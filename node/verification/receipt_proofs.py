@@ -17,7 +17,8 @@ Find = Callable[[bytes, int], bytes | None]
 
 def proofs_in(receipt: Receipt) -> int:
     """How many of a verified receipt's results come with a proof: all of them, or none."""
-    return len(receipt.jobs) if work_of(receipt.draws[0]).proof_system is not None else 0
+    draw = receipt.draws[0]
+    return len(receipt.jobs) if work_of(draw.kind, draw.parameters).proof_system else 0
 
 
 def verify_proofs(receipt: Receipt, find: Find, bounds: Bounds) -> int:

@@ -174,17 +174,24 @@ def check_result(result: ComputeResult, manifest: Manifest, draw: Draw, chain_id
 
     Of a proof only the form is checked. Raises StatementInvalid naming the field.
     """
-    envelope = open_result(result, chain_id)
     if result.task_id != draw.task_id:
         raise StatementInvalid("the result is for another task", field="task_id")
+    return check_claim(result, manifest, draw.kind, draw.parameters, chain_id)
+
+
+def check_claim(
+    result: ComputeResult, manifest: Manifest, kind: str, parameters: bytes, chain_id: str
+) -> bytes:
+    """The same where no draw is at hand: this worker signed that result of this work."""
+    envelope = open_result(result, chain_id)
     _check_manifest(manifest)
-    if (manifest.kind, manifest.parameters) != (draw.kind, sha256(draw.parameters).digest()):
+    if (manifest.kind, manifest.parameters) != (kind, sha256(parameters).digest()):
         raise StatementInvalid("the manifest is for other parameters", field="manifest.parameters")
     if result.result_hash != manifest_digest(manifest, chain_id).hex():
         raise StatementInvalid("the manifest has another digest", field="result_hash")
     if envelope.statement != result_statement(result, manifest, chain_id):
         raise StatementInvalid("the proof is about another statement", field="proof")
-    work = work_of(draw)
+    work = work_of(kind, parameters)
     check_envelope(envelope, work)
     if work.proof_system is not None:
         _check_proven(manifest, work)

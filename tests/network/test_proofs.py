@@ -14,12 +14,15 @@ from gpu.workloads import WORKLOADS
 from gpu.workloads.synthetic.key import chain_key, out_digest
 from node.market.earlier import EarlierBook
 from node.roles.evidence import OPEN_TIMEOUT_S
+from node.verification.onchain import MarketProfile
 from node.verification.receipt import decode_receipt
 from node.verification.receipt_check import Standing, verify_receipt
 from node.verification.receipt_proofs import verify_proofs
-from node.wire.jobs import Challenge, LeaseJob
+from node.wire.jobs import OUTPUT_OF_JOB, PROOF_OF_JOB, Challenge, LeaseJob
 from node.workloads import bounds_of, size_of
+from p2p.network import BulkSource
 
+CHAIN = "cpc-devnet-1"
 SIZE, STEPS = 16, 9
 INLINE = {"max_trace_bytes": 8 * SIZE * SIZE}
 """Below the iterates of nine steps: those are proven, in 3,888 bytes."""
@@ -106,6 +109,19 @@ async def test_a_proof_that_is_asked_for(world, check_money, autojump_clock) -> 
     assert [one.job for one in done.result.proofs] == [0, 1, 2]
     assert proven(world, task.task_id) == 3
     await check_money(world)
+
+
+async def test_on_a_chain_that_checks_results(
+    open_world, tmp_path, check_money, autojump_clock
+) -> None:
+    """The market profile takes the batches of proven and of opened results alike."""
+    async with open_world(tmp_path, profile=MarketProfile(CHAIN), **INLINE) as world:
+        for steps in (STEPS, 2):
+            task = await world.buy(size=SIZE, iterations=steps)
+            done = await world.until(task.task_id, "settled", "refunded")
+            assert done.phase == "settled", done
+            assert proven(world, task.task_id) == (steps == STEPS)
+        await check_money(world)
 
 
 async def test_what_does_not_fit_a_message_is_fetched(lowered, check_money, autojump_clock) -> None:
@@ -268,6 +284,51 @@ async def test_what_is_shown_and_is_not_what_was_committed_to_is_withheld(
 
     bad.answers[Challenge] = change
     assert set(await done_by_the_other(lowered, LONG)) == {"withheld"}
+    await check_money(lowered)
+
+
+def serves_other_bytes(bad, name: str, size: int, chosen: Callable[[str], bool]) -> None:
+    """In bulk, to those chosen: nothing comes with an opening, and what is fetched is whole."""
+
+    async def source(sender: str, argument: bytes, handler) -> BulkSource:
+        async def chunks():
+            yield bytes(size)
+
+        if chosen(sender):
+            return BulkSource(size, sha256(bytes(size)).digest(), chunks())
+        return await handler(sender, argument)
+
+    async def show_nothing(sender, message, handler):
+        opening = await handler(sender, message)
+        return msgspec.structs.replace(opening, outputs=(), proof=b"")
+
+    bad.sources[name] = source
+    bad.answers[Challenge] = show_nothing
+
+
+@pytest.mark.parametrize(("name", "size"), [(PROOF_OF_JOB, 432 * LONG), (OUTPUT_OF_JOB, SIZE**2)])
+async def test_what_is_sent_in_bulk_and_is_not_what_was_committed_to_is_withheld(
+    lowered, check_money, autojump_clock, name: str, size: int
+) -> None:
+    serves_other_bytes(lowered.members["worker-1"], name, size, lambda _sender: True)
+    assert set(await done_by_the_other(lowered, LONG)) == {"withheld"}
+    await check_money(lowered)
+
+
+@pytest.mark.parametrize("name", [PROOF_OF_JOB, OUTPUT_OF_JOB])
+async def test_a_worker_that_keeps_its_proof_from_the_orchestrator(
+    lowered, check_money, autojump_clock, name: str
+) -> None:
+    """The validators had it; the customer would not: the attempt fails."""
+    bad, served = lowered.members["worker-1"], []
+
+    def chosen(sender: str) -> bool:
+        served.append(sender)
+        return served.count(sender) == 2  # first for its check, then for the market
+
+    size = 432 * LONG if name == PROOF_OF_JOB else SIZE**2
+    serves_other_bytes(bad, name, size, chosen)
+    assert set(await done_by_the_other(lowered, LONG)) == {"valid"}
     await check_money(lowered)
 
 

@@ -58,6 +58,7 @@ def test_the_commands_are_these() -> None:
         "account key",
         "bench tasks",
         "bench api",
+        "bench challenge",
         "bench kernels",
         "bench network",
         "bench storage",

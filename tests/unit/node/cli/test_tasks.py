@@ -137,7 +137,9 @@ def test_a_payload_file_that_is_not_there(terminal, door) -> None:
 def test_show(terminal, door) -> None:
     door.answer(f"GET /tasks/{ID}", DONE)
     assert terminal.json("task", "show", ID) == DONE
-    assert "created        2023-11-14 22:13:20 UTC" in terminal.run("task", "show", ID).stdout
+    shown = terminal.run("task", "show", ID).stdout
+    assert "2023-11-14 22:13:20 UTC" in shown
+    assert "proof 0        chain241, 9 bytes, in the receipt" in shown
 
 
 def test_a_task_that_is_not_there(terminal, door) -> None:

@@ -31,6 +31,7 @@ class Proven:
         payload = {"seed": "s", "matrix_size": size, "iterations": steps, "proof": True}
         parameters = WORKLOAD.parse(payload, Limits())
         self.draw = cast.draw(parameters=WORKLOAD.canonical(parameters))
+        self.work = work_of("synthetic", self.draw.parameters)
         job = JobContext(CHAIN, self.draw.task_id, cast.worker.address, 6)
         report = WORKLOAD.run(job, parameters, CpuBackend(), folder, lambda _part: None)
         self.manifest = manifest_of(self.draw, folder, report)
@@ -97,14 +98,14 @@ def test_every_byte_of_an_inline_proof(inline) -> None:
     for index in range(len(inline.proof)):
         data = bytearray(inline.proof)
         data[index] = (data[index] + 1) % 241
-        result = inline.sealed(evidence_of(work_of(inline.draw), bytes(data)))
+        result = inline.sealed(evidence_of(inline.work, bytes(data)))
         error = refused(lambda changed=result: inline.verify(changed))
         assert error.field == "jobs[0].result.proof"
 
 
 def test_a_false_proof_by_digest(by_digest) -> None:
     data = bytes([(by_digest.proof[0] + 1) % 241]) + by_digest.proof[1:]
-    result = by_digest.sealed(evidence_of(work_of(by_digest.draw), data))
+    result = by_digest.sealed(evidence_of(by_digest.work, data))
     error = refused(lambda: by_digest.verify(result, proof=data))
     assert (error.field, "does not prove" in error.message) == ("jobs[0].result.proof", True)
 

@@ -40,6 +40,7 @@ def test_the_commands_are_these() -> None:
         "task show",
         "task list",
         "task wait",
+        "task fetch",
         "task cancel",
         "task receipt",
         "receipt verify",

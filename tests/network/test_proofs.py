@@ -197,13 +197,13 @@ LIES = {
 }
 
 
-async def done_by_the_other(world, steps: int) -> list[str]:
+async def done_by_the_other(world, steps: int, size: int = SIZE) -> list[str]:
     """Have `worker-1` begin a task alone; the other has to end it and alone is paid. What the
     validators found about the first."""
     bad, good = world.members["worker-1"], world.members["worker-2"]
     await world.crash(good)
     bad.compute.gate = trio.Event()
-    task = await world.buy(size=SIZE, iterations=steps)
+    task = await world.buy(size=size, iterations=steps)
     await world.holds(lambda: bad.heard[LeaseJob])
     await world.start(good)
     await world.meet()
@@ -226,6 +226,15 @@ async def test_a_worker_that_lies_is_found_and_unpaid(
     lowered.members["worker-1"].compute.spoil = LIES[lie]
     found = await done_by_the_other(lowered, steps)
     assert set(found) == {"invalid"}
+    await check_money(lowered)
+
+
+async def test_a_false_result_that_was_fetched_in_bulk(
+    lowered, check_money, autojump_clock
+) -> None:
+    """More than fits a message: it is mapped from disk, and let go whatever it is worth."""
+    lowered.members["worker-1"].compute.spoil = wrong_output
+    assert set(await done_by_the_other(lowered, 1, size=520)) == {"invalid"}
     await check_money(lowered)
 
 

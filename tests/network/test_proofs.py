@@ -15,7 +15,7 @@ from gpu.workloads.synthetic.key import chain_key, out_digest
 from node.market.earlier import EarlierBook
 from node.roles.evidence import OPEN_TIMEOUT_S
 from node.verification.onchain import MarketProfile
-from node.verification.receipt import decode_receipt
+from node.verification.receipt import ReceiptInvalid, decode_receipt
 from node.verification.receipt_check import Standing, verify_receipt
 from node.verification.receipt_proofs import verify_proofs
 from node.wire.jobs import OUTPUT_OF_JOB, PROOF_OF_JOB, Challenge, LeaseJob
@@ -87,6 +87,21 @@ async def test_what_is_too_large_to_be_opened_is_proven_and_paid(
     await world.holds(lambda: not world.leftovers())
     assert world.artifacts(world.members["market"]) == 1 + bool(proof.sha256)
     await check_money(world)
+
+
+async def test_no_byte_of_a_proven_receipt_can_be_changed(lowered, autojump_clock) -> None:
+    """Every 61st, and more of the proof; what does not hold is named."""
+    task = await lowered.buy(size=SIZE, iterations=STEPS)
+    await lowered.until(task.task_id, "settled")
+    data = lowered.market.receipt(task.task_id)
+    proof = data.index(b'"proof":"43505246')
+    assert proven(lowered, task.task_id) == 1
+    for index in {*range(0, len(data), 61), *range(proof, proof + 9000, 23)}:
+        other = b"1" if data[index : index + 1] != b"1" else b"2"
+        changed = data[:index] + other + data[index + 1 :]
+        with pytest.raises(ReceiptInvalid) as caught:
+            verify_receipt(changed, lowered.network)
+        assert caught.value.field
 
 
 async def test_below_the_cap_steps_are_opened(lowered, check_money, autojump_clock) -> None:

@@ -5,7 +5,8 @@ epoch: which of them ask, and for which secrets, is not its business, as long as
 keep promises. So an orchestrator cannot make it look as if it withheld something.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from node.offload import Offload
 from node.roles.admission import DrawGate
 from node.roles.jobstore import Committed, JobRecord, JobStore, job_key
 from node.roles.outputs import file_chunks
+from node.sandbox.errors import OutputRejected
 from node.sandbox.outputs import open_output
 from node.verification.challenge import joint_seed
 from node.verification.claims import StatementInvalid
@@ -61,7 +63,8 @@ class Opener:
         if message.draw != record.draw:
             await self._store.put(key, msgspec.structs.replace(record, draw=message.draw))
         folder, draw = self._store.folder(key), message.draw
-        return await self._offload(lambda: _opening(folder, draw, committed))
+        with _files():
+            return await self._offload(lambda: _opening(folder, draw, committed))
 
     def _require_draw(self, record: JobRecord, draw: Draw) -> None:
         """It is the one the attempt was leased by, or a later one of the epoch."""
@@ -97,7 +100,8 @@ class Opener:
         record, _ = self._committed(key)
         self._require_seat(record.draw, sender)
         open_trace = partial(open_output, self._store.folder(key), TRACE_FILE)
-        size, digest = await self._offload(lambda: _size_and_digest(open_trace))
+        with _files():
+            size, digest = await self._offload(lambda: _size_and_digest(open_trace))
         return BulkSource(size=size, sha256=digest, chunks=file_chunks(open_trace, self._offload))
 
     async def _on_output(self, sender: str, argument: bytes) -> BulkSource:
@@ -136,6 +140,15 @@ class Opener:
             seat_of(draw, public_key_of(sender))
         except StatementInvalid as error:
             raise RequestRefused(error.code, error.message) from error
+
+
+@contextmanager
+def _files() -> Iterator[None]:
+    """What is not there cannot be shown: a proven result has no trace, and files can be lost."""
+    try:
+        yield
+    except OutputRejected as error:
+        raise RequestRefused("missing", str(error)) from error
 
 
 def _opening(folder: Path, draw: Draw, committed: Committed) -> Opening:

@@ -18,7 +18,9 @@ from node.verification.onchain import MarketProfile
 from node.verification.receipt import ReceiptInvalid, decode_receipt
 from node.verification.receipt_check import Standing, verify_receipt
 from node.verification.receipt_proofs import verify_proofs
+from node.wire.checks import RequestVerdict
 from node.wire.jobs import OUTPUT_OF_JOB, PROOF_OF_JOB, Challenge, LeaseJob
+from node.wire.leases import ReportResult
 from node.workloads import bounds_of, size_of
 from p2p.network import BulkSource
 
@@ -149,6 +151,31 @@ async def test_what_does_not_fit_a_message_is_fetched(lowered, check_money, auto
     task = await lowered.buy(size=SIZE, iterations=607)
     done = await lowered.until(task.task_id, "settled", "refunded")
     assert done.result.proofs[0].size > 262_144
+    assert proven(lowered, task.task_id) == 1
+    await lowered.holds(lambda: not lowered.leftovers())
+    await check_money(lowered)
+
+
+@pytest.mark.parametrize("message_type", [Challenge, RequestVerdict, ReportResult])
+async def test_its_orchestrator_dies_and_comes_back(
+    lowered, check_money, autojump_clock, message_type
+) -> None:
+    """The proof that it fetched for the market is there, or is fetched once more."""
+    reached = trio.Event()
+
+    async def stop(_peer, message):
+        if not reached.is_set():
+            reached.set()
+            await trio.sleep_forever()
+        return message
+
+    for member in lowered.team("validator"):
+        member.sends[message_type] = stop
+    task = await lowered.buy(size=SIZE, iterations=LONG)
+    await reached.wait()
+    await lowered.restart(lowered.named(lowered.record(task.task_id).orchestrator))
+    done = await lowered.until(task.task_id, "settled", "refunded")
+    assert (done.phase, done.epoch) == ("settled", 1)
     assert proven(lowered, task.task_id) == 1
     await lowered.holds(lambda: not lowered.leftovers())
     await check_money(lowered)

@@ -49,6 +49,13 @@ class ListenValue(click.ParamType[HostPort]):
     "--block-time", type=DURATION, default="5s", show_default=True, help="Time between blocks."
 )
 @click.option(
+    "--profile",
+    type=click.Choice(["upstream", "market"]),
+    default="upstream",
+    show_default=True,
+    help="Whose rules: the existing chain's, or also signatures and proofs of results checked.",
+)
+@click.option(
     "--fault",
     "faults",
     multiple=True,
@@ -56,10 +63,12 @@ class ListenValue(click.ParamType[HostPort]):
     help="Misbehave, as often as the number says: stuck-receipts, late-events, forgets,"
     " rolls-back, rewrites, lost-answers, cut-answers, late-answers.",
 )
-def devchain(directory: Path, listen: HostPort, block_time: float, faults: tuple[str, ...]) -> None:
+def devchain(
+    directory: Path, listen: HostPort, block_time: float, profile: str, faults: tuple[str, ...]
+) -> None:
     """Run an L1 with one proposer, for development and tests; its money is worth nothing.
 
     With --fault it fails its users in a way that real chains and their nodes do
     (docs/operations.md says how): every so many blocks, answers or TRANSFERs.
     """
-    run_devchain(directory, listen, block_time, faults)
+    run_devchain(directory, listen, block_time, profile, faults)

@@ -11,6 +11,7 @@ from node.config.values import HostPort
 from node.keys import load_or_make_keys
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.faults import Faults
+from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.lifetime import open_stop_signal
 from node.logs import configure_logging
 
@@ -27,8 +28,15 @@ def write_genesis(directory: Path, alloc: Mapping[str, int]) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(genesis)))
 
 
+def profile_named(name: str) -> Profile:
+    """The rules of a chain: `upstream`, or `market`, which verifies what results claim."""
+    from node.verification.onchain import MarketProfile
+
+    return MarketProfile(CHAIN_ID) if name == MarketProfile.name else UPSTREAM
+
+
 async def run_devchain(
-    directory: Path, listen: HostPort, block_time_s: float, faults: Faults
+    directory: Path, listen: HostPort, block_time_s: float, profile: str, faults: Faults
 ) -> None:
     """Serve the chain until SIGINT or SIGTERM; prints `ready …` once it answers."""
     from node.l1.devchain.run import open_devchain
@@ -45,6 +53,7 @@ async def run_devchain(
         chain_id=CHAIN_ID,
         block_time_s=block_time_s,
         faults=faults,
+        profile=profile_named(profile),
     )
     async with open_stop_signal() as stop, open_devchain(config) as served:
         print(f"ready l1 {served.url}", flush=True)

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from node.l1.devchain.faults import Faults
+from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
 from node.l1.keys import AccountKey, address_of
 from node.l1.transactions import MIN_GAS_PRICE
@@ -67,8 +68,8 @@ class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
     network: Network = "devnet"
     block_time_s: float = 5.0
     tx_ttl_s: float = 3_600.0
-    profile: Literal["upstream"] = "upstream"
-    """Whose rules: the existing chain's."""
+    profile: Profile = UPSTREAM
+    """Whose rules: the existing chain's, or stricter ones."""
     faults: Faults = Faults()
 
     @property

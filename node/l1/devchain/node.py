@@ -31,7 +31,7 @@ class DevChain:
         self, config: DevChainConfig, db: Database, chain: Chain, records: Records, now: Clock
     ) -> None:
         self.config = config
-        self.mempool = Mempool(config.rules, config.tx_ttl_s)
+        self.mempool = Mempool(config.rules, config.tx_ttl_s, config.profile)
         self.events = EventHub(late=bool(config.faults.late_events))
         self._db = db
         self._chain = chain

@@ -10,6 +10,7 @@ import msgspec
 
 from node.l1.devchain.chain import Proposal, Tip
 from node.l1.devchain.config import DevChainConfig
+from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.state import Account, State, Validator
 from node.l1.errors import OtherChain
 from storage.database import Database
@@ -47,6 +48,7 @@ class _IdentityRecord(msgspec.Struct, frozen=True):
     genesis: str
     proposer: str
     block_time_ms: int
+    profile: str = UPSTREAM.name
 
 
 class Records:
@@ -145,6 +147,7 @@ def _identity_of(config: DevChainConfig) -> _IdentityRecord:
         genesis=sha256(genesis).hexdigest(),
         proposer=config.proposer.validator_address,
         block_time_ms=config.block_time_ms,
+        profile=config.profile.name,
     )
 
 

@@ -222,6 +222,70 @@ struct tmk_reading {
   tmk_pool *pool;
 };
 
+// Windows over images in NHWC; each call writes one of image and result from the other. `taps`: which
+// pixel of its window (row-major) each largest one is.
+struct tmk_pooling {
+  float *image;   // batch x height x width x channels
+  float *result;  // batch x its height x its width x channels
+  int32_t *taps;  // like the result; null for averages
+  int64_t batch, height, width, channels;
+  int64_t window[2], stride[2], padding[2];
+  tmk_pool *pool;
+};
+
+// Normalization of each column of rows x width floats by all rows, and its gradient.
+struct tmk_batch_norm {
+  const float *in, *gradient, *weight, *bias;
+  float *out;                              // normalized, or the input's gradient
+  float *mean, *inverse;                   // of each column: its mean, 1 / its deviation
+  float *running_mean, *running_variance;  // moved by `momentum`, or null
+  float *weight_gradient, *bias_gradient;
+  int64_t rows, width;
+  float epsilon, momentum;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// The gradient of an operation on each row; what is null is not wanted.
+struct tmk_rows_gradient {
+  const float *in, *gradient, *weight;
+  float *out, *weight_gradient, *bias_gradient;
+  int64_t rows, width;
+  float epsilon;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// Cross entropy of the softmax of each row and the target's column.
+struct tmk_cross_entropy {
+  const float *in;
+  const int32_t *targets;
+  float *losses, *total;  // of each row, and their sum
+  float *gradient;        // of the total, or null
+  int64_t rows, width;
+  int32_t mean;           // the total is divided by the rows
+  tmk_pool *pool;
+};
+
+// out[r] = the sum of the rows of `in` whose index is r.
+struct tmk_scatter {
+  const float *in;         // count x width
+  const int32_t *indices;  // count
+  float *out;              // rows x width
+  int64_t count, rows, width;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// One step of an optimizer, in place. `first` and `second`: its moments.
+struct tmk_update {
+  float *weights, *first, *second;
+  const float *gradient;
+  int64_t count;
+  float rate, decay, beta1, beta2, rest1, rest2, correction1, correction2, epsilon;
+  tmk_pool *pool;
+};
+
 #define TMK_DECLARE(isa)                                                                        \
   TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *call);                         \
   TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *call);          \
@@ -258,7 +322,32 @@ struct tmk_reading {
   TMK_EXPORT int tmk_##isa##_conv2d_input(const tmk_convolution *call);                         \
   TMK_EXPORT uint64_t tmk_##isa##_conv2d_input_workspace(const tmk_convolution *call);          \
   TMK_EXPORT int tmk_##isa##_conv2d_weights(const tmk_convolution *call);                       \
-  TMK_EXPORT uint64_t tmk_##isa##_conv2d_weights_workspace(const tmk_convolution *call)
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_weights_workspace(const tmk_convolution *call);        \
+  TMK_EXPORT int tmk_##isa##_unary_gradient(const tmk_elements *call);                          \
+  TMK_EXPORT int tmk_##isa##_max_pool(const tmk_pooling *call);                                 \
+  TMK_EXPORT int tmk_##isa##_max_pool_input(const tmk_pooling *call);                           \
+  TMK_EXPORT int tmk_##isa##_average_pool(const tmk_pooling *call);                             \
+  TMK_EXPORT int tmk_##isa##_average_pool_input(const tmk_pooling *call);                       \
+  TMK_EXPORT int tmk_##isa##_batch_norm(const tmk_batch_norm *call);                            \
+  TMK_EXPORT uint64_t tmk_##isa##_batch_norm_workspace(const tmk_batch_norm *call);             \
+  TMK_EXPORT int tmk_##isa##_batch_norm_gradient(const tmk_batch_norm *call);                   \
+  TMK_EXPORT uint64_t tmk_##isa##_batch_norm_gradient_workspace(const tmk_batch_norm *call);    \
+  TMK_EXPORT int tmk_##isa##_batch_norm_inference(const tmk_batch_norm *call);                  \
+  TMK_EXPORT uint64_t tmk_##isa##_batch_norm_inference_workspace(const tmk_batch_norm *call);   \
+  TMK_EXPORT int tmk_##isa##_add_bias(const tmk_rows *call);                                    \
+  TMK_EXPORT int tmk_##isa##_softmax_gradient(const tmk_rows_gradient *call);                   \
+  TMK_EXPORT uint64_t tmk_##isa##_softmax_gradient_workspace(const tmk_rows_gradient *call);    \
+  TMK_EXPORT int tmk_##isa##_rmsnorm_gradient(const tmk_rows_gradient *call);                   \
+  TMK_EXPORT uint64_t tmk_##isa##_rmsnorm_gradient_workspace(const tmk_rows_gradient *call);    \
+  TMK_EXPORT int tmk_##isa##_layernorm_gradient(const tmk_rows_gradient *call);                 \
+  TMK_EXPORT uint64_t tmk_##isa##_layernorm_gradient_workspace(const tmk_rows_gradient *call);  \
+  TMK_EXPORT int tmk_##isa##_column_sums(const tmk_rows_gradient *call);                        \
+  TMK_EXPORT uint64_t tmk_##isa##_column_sums_workspace(const tmk_rows_gradient *call);         \
+  TMK_EXPORT int tmk_##isa##_cross_entropy(const tmk_cross_entropy *call);                      \
+  TMK_EXPORT int tmk_##isa##_scatter(const tmk_scatter *call);                                  \
+  TMK_EXPORT uint64_t tmk_##isa##_scatter_workspace(const tmk_scatter *call);                   \
+  TMK_EXPORT int tmk_##isa##_sgd(const tmk_update *call);                                       \
+  TMK_EXPORT int tmk_##isa##_adamw(const tmk_update *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__

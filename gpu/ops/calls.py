@@ -219,6 +219,75 @@ class Reading(ctypes.Structure):
     )
 
 
+class Pooling(ctypes.Structure):
+    """Mirror of tmk_pooling."""
+
+    _fields_ = (
+        *_all(_POINTER, "image result taps"),
+        *_all(_SIZE, "batch height width channels"),
+        *_all(Pair, "window stride padding"),
+        ("pool", _POINTER),
+    )
+
+
+class BatchNorm(ctypes.Structure):
+    """Mirror of tmk_batch_norm."""
+
+    _fields_ = (
+        *_all(_POINTER, "input gradient weight bias out mean inverse"),
+        *_all(_POINTER, "running_mean running_variance weight_gradient bias_gradient"),
+        *_all(_SIZE, "rows width"),
+        *_all(ctypes.c_float, "epsilon momentum"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class RowsGradient(ctypes.Structure):
+    """Mirror of tmk_rows_gradient."""
+
+    _fields_ = (
+        *_all(_POINTER, "input gradient weight out weight_gradient bias_gradient"),
+        *_all(_SIZE, "rows width"),
+        ("epsilon", ctypes.c_float),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class CrossEntropy(ctypes.Structure):
+    """Mirror of tmk_cross_entropy."""
+
+    _fields_ = (
+        *_all(_POINTER, "input targets losses total gradient"),
+        *_all(_SIZE, "rows width"),
+        ("mean", _I32),
+        ("pool", _POINTER),
+    )
+
+
+class Scatter(ctypes.Structure):
+    """Mirror of tmk_scatter."""
+
+    _fields_ = (
+        *_all(_POINTER, "input indices out"),
+        *_all(_SIZE, "count rows width"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class Update(ctypes.Structure):
+    """Mirror of tmk_update."""
+
+    _fields_ = (
+        *_all(_POINTER, "weights first second gradient"),
+        ("count", _SIZE),
+        *_all(ctypes.c_float, "rate decay beta1 beta2 rest1 rest2 correction1 correction2 epsilon"),
+        ("pool", _POINTER),
+    )
+
+
 # In the order of tmk_size.
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Product,
@@ -239,4 +308,10 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Attention,
     Reading,
     Convolution,
+    Pooling,
+    BatchNorm,
+    RowsGradient,
+    CrossEntropy,
+    Scatter,
+    Update,
 )

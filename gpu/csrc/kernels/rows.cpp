@@ -9,16 +9,6 @@
 namespace tmk {
 namespace {
 
-float largest(const float *in, int64_t width) {
-  Floats most = all<Floats>(-infinity<float>());
-  int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) most = larger(load(in + i), most);
-  float result = -infinity<float>();
-  for (int lane = 0; lane < kLanes; lane++) result = larger(most[lane], result);
-  for (; i < width; i++) result = larger(in[i], result);
-  return result;
-}
-
 void softmax(const tmk_rows &c, const float *in, float *out) {
   const Floats most = broadcast(largest(in, c.width));
   map_row(c.width, out,

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu.cpu.backend import CpuBackend
+from gpu.cpu.convolution_figures import RESNET50, TWO_THREADS, beside_torch, sides
 from gpu.cpu.host import as_tensor
 from gpu.ops import Unary
 from gpu.tensors import DType
@@ -52,6 +53,7 @@ def cases(sizes: tuple[int, ...] = SIZES) -> Iterator[Case]:
     for size in RESIDUES:
         yield _residues(backend, size)
     yield _two_threads(sizes[-1])
+    yield from _convolutions(backend)
 
 
 def _float_product(backend: CpuBackend, size: int) -> Case:
@@ -165,6 +167,16 @@ def _two_threads(size: int) -> Case:
         "one thread",
         partial(one.matmul, left, right, out=one.empty(size, size, dtype=DType.F32)),
     )
+
+
+def _convolutions(backend: CpuBackend) -> Iterator[Case]:
+    torch, two = _torch(), CpuBackend(threads=2)
+    for layer in RESNET50:
+        for side in beside_torch(backend, layer, torch):
+            yield Case(*side)
+    for one, both in zip(sides(backend, TWO_THREADS), sides(two, TWO_THREADS), strict=True):
+        metric = f"{both.metric}, two threads, wall"
+        yield Case(metric, both.unit, both.amount, both.ours, "one thread", one.ours)
 
 
 def _softmax(x: npt.NDArray[np.float32]) -> object:

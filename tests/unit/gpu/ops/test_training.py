@@ -1,4 +1,4 @@
-"""Whole training runs: the same bits on every instruction set and number of threads, and they learn."""
+"""Training runs: the same bits on every instruction set and number of threads, and they learn."""
 
 import hashlib
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from gpu.cpu.host import as_tensor
 from gpu.ops import Binary, Distribution, Unary
-from gpu.tensors import DType
 
 EPSILON = 1e-5
 STEPS = 12
@@ -184,7 +183,7 @@ def test_a_token_classifier_learns_the_same_everywhere(threaded, arrays, goldens
 
 
 def test_the_loss_falls_as_the_gradient_says(oracle, arrays):
-    """A small step of all weights against their gradients changes it by the step times the slope."""
+    """A small step of all weights against their gradients: by the step times the slope."""
     for kind, data in ((ImageClassifier, images), (TokenClassifier, tokens)):
         network = kind(oracle)
         inputs, targets = (arrays.put(oracle, a) for a in data(arrays))

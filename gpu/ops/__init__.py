@@ -5,6 +5,7 @@ offer memory and `launch` (see `Device`); what each kernel computes, and in whic
 docs/kernels.md and csrc/reference.
 """
 
+from gpu.ops.attention_gradient import AttentionGradientOperations
 from gpu.ops.batch_norm import BatchNormOperations
 from gpu.ops.convolution import ConvolutionOperations
 from gpu.ops.device import Device
@@ -29,6 +30,7 @@ class Operations(
     PoolingOperations,
     BatchNormOperations,
     OptimizerOperations,
+    AttentionGradientOperations,
 ):
     """Everything a device can compute."""
 

@@ -23,7 +23,7 @@ uint64_t tmk_size(int structure) {
       sizeof(tmk_rope),    sizeof(tmk_gather),    sizeof(tmk_best),     sizeof(tmk_cast),
       sizeof(tmk_random),  sizeof(tmk_convolution),   sizeof(tmk_pooling),  sizeof(tmk_batch_norm),
       sizeof(tmk_rows_gradient), sizeof(tmk_cross_entropy), sizeof(tmk_scatter),
-      sizeof(tmk_update)};
+      sizeof(tmk_update), sizeof(tmk_attention_gradient)};
   constexpr int kCount = sizeof kSizes / sizeof *kSizes;
   return structure >= 0 && structure < kCount ? kSizes[structure] : 0;
 }

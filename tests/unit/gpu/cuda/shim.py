@@ -45,14 +45,14 @@ def flags_for(architecture):
     ]
 
 
-def link(library, texts, flags):
+def link(library, texts, flags, *linking):
     """Make a library of kernels and of what runs them."""
     library.parent.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         whole = [*texts, HERE / "fibers.cpp"]
         objects = list(pool.map(lambda text: _compile(text, library.parent, flags), whole))
     fresh = library.with_suffix(f".{os.getpid()}")
-    subprocess.run(["g++", "-shared", "-o", fresh, *objects], check=True)
+    subprocess.run(["g++", "-shared", *linking, "-o", fresh, *objects], check=True)
     fresh.replace(library)
 
 

@@ -132,7 +132,7 @@ TM_FN void multiply_floats(FloatTile &tile, FloatStages &stages, const Left &lef
       left.fetch(row, k + kFloatInner, next_left);
       right.fetch(column, k + kFloatInner, next_right);
     }
-#pragma unroll
+#pragma unroll 8
     for (int i = 0; i < kFloatInner; i++) tile.multiply(stages.left[stage], stages.right[stage], i);
     if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= inner) tile.add_up();
   }

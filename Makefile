@@ -7,7 +7,7 @@ STAMP := $(VENV)/.tmnode-installed
 JS_PEER := tests/full/js/node_modules/.package-lock.json
 SOURCES := setup.py pyproject.toml $(shell find gpu/csrc -type f)
 
-.PHONY: demo test test-full lint bench build clean
+.PHONY: demo test test-full lint bench build gpu-check gpu-wheel clean
 
 demo: $(STAMP)
 	$(BIN)/tmnode demo
@@ -31,6 +31,14 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/tmnode bench tasks
 	$(BIN)/tmnode bench api
+
+# Everything there is to check on a GPU, beside the CPU; GPU_CHECK="--quick" takes a sample.
+gpu-check: $(STAMP)
+	$(BIN)/python -m gpu.check $(GPU_CHECK)
+
+# PyCUDA from its source, in dist/gpu; see docs/operations.md.
+gpu-wheel: $(STAMP)
+	./.ci/gpu-wheel $(BIN)/python
 
 build: $(STAMP)
 

@@ -40,6 +40,9 @@ VECTOR_FLAGS = {
     " -Wno-uninitialized -Wno-maybe-uninitialized",
 }
 
+# CUDA's compiler as a library; from 12.8 on it knows every architecture of gpu/cuda/compiler.py.
+NVRTC = "nvidia-cuda-nvrtc-cu12>=12.8,<13; sys_platform == 'linux'"
+
 NO_COMPILER = "tmnode: the C++ compiler {!r} was not found; install one, e.g. apt install g++"
 
 
@@ -147,7 +150,11 @@ setup(
         ]
     ),
     package_dir={"": "."},
-    package_data={"node.config": ["*.toml"]},
+    package_data={
+        "node.config": ["*.toml"],
+        "gpu": ["csrc/*.h", "csrc/*/*.h", "csrc/cuda/*.cu", "csrc/cuda/include/*.h"],
+        "gpu.selftest": ["*.json"],
+    },
     ext_modules=[
         Extension(LIBRARY, sources=sorted(str(path) for path in SOURCES.rglob("*.cpp"))),
         Extension(PROOFS_LIBRARY, sources=[]),  # among the sources above
@@ -170,7 +177,7 @@ setup(
         "wsproto>=1.2,<2",
     ],
     extras_require={
-        "gpu": ["pycuda>=2026.1,<2027"],
+        "gpu": [NVRTC, "pycuda>=2026.1,<2027"],
         "full": ["schemathesis>=4.32,<5"],
         "test": [
             "cryptography>=45",
@@ -178,6 +185,7 @@ setup(
             "hypothesis>=6.100,<7",
             "jsonschema-rs>=0.60,<1",
             "mypy>=2.4,<3",
+            NVRTC,
             "pycryptodome>=3.20,<5",
             "pytest>=9,<10",
             "pytest-trio>=0.8,<1",

@@ -3,6 +3,9 @@
 GpuError
 ├── PayloadError          a customer's payload is refused
 ├── KernelsUnavailable    the kernel library is missing, of another version, or not for this machine
+│   └── DeviceUnavailable there is no such GPU, or what it needs is not installed
+├── CompilationFailed     a kernel does not compile, or compiles to what may not be run
+├── DeviceMemoryExhausted the device has not as much memory as an operation needs
 └── KernelFailed          an operation refused what it was called with
     └── OperandMismatch   operands do not fit the operation or each other
 """
@@ -31,6 +34,24 @@ class PayloadError(GpuError):
 
 class KernelsUnavailable(GpuError):
     """The library of CPU kernels cannot be used; the message says how to get it."""
+
+
+class DeviceUnavailable(KernelsUnavailable):
+    """A GPU cannot be used; the message says why and what to do."""
+
+
+class CompilationFailed(GpuError):
+    """A kernel does not compile for an architecture, or holds instructions that are not allowed."""
+
+    def __init__(self, source: str, architecture: int, problem: str) -> None:
+        super().__init__(f"{source}.cu for sm_{architecture}: {problem}")
+        self.source = source
+        self.architecture = architecture
+        self.problem = problem
+
+
+class DeviceMemoryExhausted(GpuError, MemoryError):
+    """The device has not as much memory left."""
 
 
 class KernelFailed(GpuError):

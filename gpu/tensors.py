@@ -122,3 +122,44 @@ class PackedWeights:
 
     def __repr__(self) -> str:
         return f"packed {self.kind}[{self.inner}, {self.columns}]"
+
+
+class KeyValues:
+    """Keys and values of sequences, kept for attention; made by `key_values`, filled by `append`.
+
+    Every sequence has room for `capacity` tokens. keys: f32 (sequences, heads, blocks, size, 64);
+    values: f32 (sequences, heads, blocks, 64, size rounded up to 16), the same on every device.
+    """
+
+    __slots__ = ("keys", "size", "values")
+
+    BLOCK = 64
+    UNIT = 16
+
+    def __init__(self, keys: Tensor, values: Tensor, size: int) -> None:
+        self.keys = keys
+        self.values = values
+        self.size = size
+
+    def __repr__(self) -> str:
+        return f"key_values[{self.sequences}, {self.heads}, {self.capacity}, {self.size}]"
+
+    @property
+    def sequences(self) -> int:
+        """The number of sequences."""
+        return self.keys.shape[0]
+
+    @property
+    def heads(self) -> int:
+        """The number of heads that have keys and values."""
+        return self.keys.shape[1]
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks of keys that each sequence has."""
+        return self.keys.shape[2]
+
+    @property
+    def capacity(self) -> int:
+        """The number of tokens that a sequence may have."""
+        return self.blocks * self.BLOCK

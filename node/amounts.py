@@ -62,6 +62,12 @@ def parse_cpc(value: object, *, field: str = "amount") -> Amount:
     return Amount(units)
 
 
+def parse_signed_cpc(text: str) -> Amount:
+    """Read what `format_cpc` wrote, also of what went out; raises InvalidInput."""
+    sign = -1 if text.startswith("-") else 1
+    return Amount(sign * parse_cpc(text.removeprefix("-")))
+
+
 def format_cpc(units: int) -> str:
     """Decimal text of CPC, at least one decimal, no trailing zeros beyond it: `10.0`."""
     sign = "-" if units < 0 else ""

@@ -33,7 +33,11 @@ from storage.leveldb import open_leveldb
 from storage.store import KeyValueStore
 
 if TYPE_CHECKING:  # imported where they are opened: libp2p alone takes seconds on a slow machine
+    import httpx
+
     from node.assembly import Assembly, Parts
+    from node.config.model import NetworkSection
+    from node.l1.client import L1Client
     from node.roles.worker import Compute
     from storage.database import Database
 
@@ -101,7 +105,6 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
 
     from node.assembly import Parts
     from node.attribution import attributed
-    from node.l1.client import HttpL1Client
     from node.offload import Threads
     from p2p.libp2p.network import open_libp2p_network
     from storage.artifacts import ArtifactStore
@@ -128,7 +131,7 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
         keys=ground.keys,
         db=db,
         network=attributed(network),
-        l1=HttpL1Client(config.network.network.l1_url, http),
+        l1=_l1_client(config.network.network, http),
         places=await _open_places(config, scratch, stack),
         scratch=scratch,
         artifacts=ArtifactStore(data_dir / "artifacts"),
@@ -137,16 +140,28 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
     )
 
 
+def _l1_client(section: "NetworkSection", http: "httpx.AsyncClient") -> "L1Client":
+    from node.l1.client import HttpL1Client
+    from node.l1.several import SeveralClients
+
+    urls = (section.l1_url, *section.l1_more_urls)
+    return SeveralClients({url.shown: HttpL1Client(url, http) for url in urls})
+
+
 async def _open_places(config: Config, scratch: Path, stack: AsyncExitStack) -> "Sequence[Compute]":
     """A warm compute child for each slot of a worker."""
     if "worker" not in config.node.roles:
         return ()
+    from node.sandbox.devices import program_for
     from node.sandbox.pool import open_compute_child
 
+    program = await trio.to_thread.run_sync(program_for, config.worker.device)
     return [
         await stack.enter_async_context(
             open_compute_child(
-                memory_limit_bytes=int(config.worker.memory_limit), scratch_root=scratch
+                memory_limit_bytes=int(config.worker.memory_limit),
+                scratch_root=scratch,
+                program=program,
             )
         )
         for _ in range(config.worker.slots)

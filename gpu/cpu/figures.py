@@ -1,42 +1,28 @@
 """What the CPU kernels are measured on, each beside a peer that does the same work.
 
 A case's two sides do one run each when called; who calls them decides how often and in what order.
-Peers are numpy, whose products are OpenBLAS's, and torch where it is installed. Kernels bound by
-memory stand beside OpenBLAS reading the same bytes once, as a vector's dot product with itself.
+Peers are numpy, whose products are OpenBLAS's, and torch where it is installed.
 """
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from gpu.cpu import inference_figures
 from gpu.cpu.backend import CpuBackend
+from gpu.cpu.cases import Case, Run, normal, torch
+from gpu.cpu.convolution_figures import RESNET50, TWO_THREADS, beside_torch, sides
 from gpu.cpu.host import as_tensor
 from gpu.ops import Unary
 from gpu.tensors import DType
 
 SIZES = (512, 1024, 2048)
-DECODE = (4096, 4096)
 ROWS = (256, 4096)
 RESIDUES = (256, 1024, 2048)
 COLUMNS = 16
 EPSILON = 1e-5
-
-Run = Callable[[], object]
-
-
-class Case(NamedTuple):
-    """Two runs of the same work, and how much of `unit` times seconds it is."""
-
-    metric: str
-    unit: str
-    amount: float
-    ours: Run
-    peer: str = ""
-    theirs: Run | None = None
 
 
 def cases(sizes: tuple[int, ...] = SIZES) -> Iterator[Case]:
@@ -46,16 +32,17 @@ def cases(sizes: tuple[int, ...] = SIZES) -> Iterator[Case]:
         yield _float_product(backend, size)
     for size in sizes:
         yield _integer_product(backend, size)
-    yield from _decode(backend)
+    yield from inference_figures.cases(backend)
     yield from _row_operations(backend)
     yield _function(backend)
     for size in RESIDUES:
         yield _residues(backend, size)
-    yield _two_threads(sizes[-1])
+    yield from inference_figures.two_threads(sizes[-1])
+    yield from _convolutions(backend)
 
 
 def _float_product(backend: CpuBackend, size: int) -> Case:
-    left, right = _normal(size, size), _normal(size, size)
+    left, right = normal(size, size), normal(size, size)
     out = backend.empty(size, size, dtype=DType.F32)
     return Case(
         f"f32 product, n = {size}",
@@ -64,53 +51,28 @@ def _float_product(backend: CpuBackend, size: int) -> Case:
         partial(backend.matmul, as_tensor(left), as_tensor(right), out=out),
         "numpy/OpenBLAS",
         partial(np.matmul, left, right),
+        target=0.95,
     )
 
 
 def _integer_product(backend: CpuBackend, size: int) -> Case:
     random = np.random.default_rng(size)
     left, right = (random.integers(-128, 128, (size, size), dtype=np.int8) for _ in range(2))
-    out, torch = backend.empty(size, size, dtype=DType.I32), _torch()
-    peer = torch and partial(torch._int_mm, torch.from_numpy(left), torch.from_numpy(right))
+    out, peer = backend.empty(size, size, dtype=DType.I32), torch()
+    theirs = peer and partial(peer._int_mm, peer.from_numpy(left), peer.from_numpy(right))
     return Case(
         f"i8 product, n = {size}",
         "GOP/s",
         2e-9 * size**3,
         partial(backend.matmul, as_tensor(left), as_tensor(right), out=out),
         "torch._int_mm",
-        peer,
+        theirs,
+        target=0.85,
     )
 
 
-def _decode(backend: CpuBackend) -> Iterator[Case]:
-    """One row times weights; the weights' bytes count."""
-    inner, columns = DECODE
-    weights, x = _normal(inner, columns), _normal(1, inner)
-    row, out = as_tensor(x), backend.empty(1, columns, dtype=DType.F32)
-    for kind in (DType.F32, DType.BF16, DType.I8):
-        kept = backend.pack(as_tensor(weights), kind)
-        read = weights.ravel()[: inner * columns * kind.item_bytes // 4]
-        yield Case(
-            f"one row times {inner} x {columns} {kind} weights",
-            "GB/s",
-            1e-9 * read.nbytes,
-            partial(backend.linear, row, kept, out=out),
-            "numpy.dot of the bytes with themselves",
-            partial(np.dot, read, read),
-        )
-        if kind is DType.F32:
-            yield Case(
-                f"one row times {inner} x {columns} f32 weights, again",
-                "GB/s",
-                1e-9 * weights.nbytes,
-                partial(backend.linear, row, kept, out=out),
-                "numpy/OpenBLAS",
-                partial(np.matmul, x, weights),
-            )
-
-
 def _row_operations(backend: CpuBackend) -> Iterator[Case]:
-    x = _normal(*ROWS)
+    x = normal(*ROWS)
     tensor, out = as_tensor(x), backend.empty(*ROWS, dtype=DType.F32)
     weight = as_tensor(np.ones(ROWS[1], np.float32))
     operations: list[tuple[str, Run, Run]] = [
@@ -132,7 +94,7 @@ def _row_operations(backend: CpuBackend) -> Iterator[Case]:
 
 
 def _function(backend: CpuBackend) -> Case:
-    x = _normal(ROWS[0] * ROWS[1])
+    x = normal(ROWS[0] * ROWS[1])
     out = backend.empty(x.size, dtype=DType.F32)
     ours = partial(backend.apply, Unary.EXP, as_tensor(x), out=out)
     return Case("exp", "G/s", 1e-9 * x.size, ours, "numpy", partial(np.exp, x))
@@ -154,17 +116,19 @@ def _residues(backend: CpuBackend, size: int) -> Case:
     )
 
 
-def _two_threads(size: int) -> Case:
-    left, right = as_tensor(_normal(size, size)), as_tensor(_normal(size, size))
-    one, two = CpuBackend(), CpuBackend(threads=2)
-    return Case(
-        f"f32 product, n = {size}, two threads, wall",
-        "GFLOP/s",
-        2e-9 * size**3,
-        partial(two.matmul, left, right, out=two.empty(size, size, dtype=DType.F32)),
-        "one thread",
-        partial(one.matmul, left, right, out=one.empty(size, size, dtype=DType.F32)),
-    )
+def _convolutions(backend: CpuBackend) -> Iterator[Case]:
+    two, found = CpuBackend(threads=2), torch()
+    for layer in RESNET50:
+        for side, target in zip(beside_torch(backend, layer, found), (0.9, 0.95), strict=True):
+            yield side._replace(target=target)
+    for one, both in zip(sides(backend, TWO_THREADS), sides(two, TWO_THREADS), strict=True):
+        yield both._replace(
+            metric=f"{both.metric}, two threads, wall",
+            peer="one thread",
+            theirs=one.ours,
+            target=1.85,
+            wall=True,
+        )
 
 
 def _softmax(x: npt.NDArray[np.float32]) -> object:
@@ -179,17 +143,3 @@ def _rmsnorm(x: npt.NDArray[np.float32]) -> object:
 def _layernorm(x: npt.NDArray[np.float32]) -> object:
     centred = x - x.mean(axis=1, keepdims=True)
     return centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + EPSILON)
-
-
-def _normal(*shape: int) -> npt.NDArray[np.float32]:
-    return np.random.default_rng(len(shape)).standard_normal(shape, np.float32)
-
-
-def _torch() -> Any:
-    """torch with one thread, or None where it is not installed."""
-    try:
-        torch = importlib.import_module("torch")
-    except ImportError:
-        return None
-    torch.set_num_threads(1)
-    return torch

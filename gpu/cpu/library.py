@@ -8,7 +8,7 @@ from pathlib import Path
 from gpu.errors import KernelFailed, KernelsUnavailable
 from gpu.ops.calls import STRUCTURES
 
-ABI = 2
+ABI = 3
 LIBRARY = Path(__file__).parent.parent / "libtmkernels.so"
 ISA_VARIABLE = "TMNODE_ISA"
 BUILD_ADVICE = "build it with `python setup.py build_ext --inplace` or `pip install .`"
@@ -17,6 +17,7 @@ _REASONS = {
     1: "bad argument",
     2: "the workspace is too small",
     3: "an index is no row of the table",
+    4: "a token has no place in the cache",
 }
 _QUESTIONS = ("workspace", "packed_size", "is_canonical")
 

@@ -12,12 +12,22 @@
 
 #include <stdint.h>
 
-#define TMK_ABI 2
+#define TMK_ABI 3
 
+#ifdef __CUDACC_RTC__
+#define TMK_EXPORT extern "C"
+#else
 #define TMK_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 // What an operation returns.
-enum { TMK_OK = 0, TMK_BAD_ARGUMENT = 1, TMK_SMALL_WORKSPACE = 2, TMK_BAD_INDEX = 3 };
+enum {
+  TMK_OK = 0,
+  TMK_BAD_ARGUMENT = 1,
+  TMK_SMALL_WORKSPACE = 2,
+  TMK_BAD_INDEX = 3,
+  TMK_BAD_PLACE = 4
+};
 
 // How weights are kept; the same numbers in gpu/ops/calls.py.
 enum { TMK_F32 = 0, TMK_BF16 = 1, TMK_F16 = 2, TMK_I8 = 3, TMK_I32 = 4 };
@@ -157,6 +167,138 @@ struct tmk_random {
   tmk_pool *pool;
 };
 
+// Keys and values of sequences, in blocks of 64 positions from 0 on.
+struct tmk_cache {
+  float *keys;    // sequences x heads x blocks x size x 64
+  float *values;  // sequences x heads x blocks x 64 x size rounded up to 16
+  int64_t sequences, heads, blocks, size;
+};
+
+// Puts keys and values of tokens into a cache.
+struct tmk_append {
+  const float *keys, *values;            // tokens x heads x size
+  const int32_t *sequences, *positions;  // of each token; null: sequence 0
+  int64_t tokens;
+  tmk_cache cache;
+  tmk_pool *pool;
+};
+
+// Attention of rows x heads x size to the keys of a cache, whose heads serve heads / cache.heads
+// neighbouring ones each. A row sees keys from starts[its sequence] (null: 0) to lengths[its
+// sequence] - 1 (null: all); `causal`: not beyond its position; `window`: only so many up to its
+// position, 0 for all.
+struct tmk_attention {
+  const float *queries;
+  float *out;
+  float *statistics;                     // rows x heads x (largest score, sum) or null
+  const int32_t *sequences, *positions;  // of each row; null: sequence 0, no positions
+  const int32_t *starts, *lengths;       // of each sequence
+  int64_t rows, heads, window;
+  tmk_cache cache;
+  float scale;
+  int32_t causal;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// A two-dimensional convolution over images in NHWC, and its gradients: each call writes one of the
+// three tensors from the other two. Pairs are (of the height, of the width).
+struct tmk_convolution {
+  float *image;    // batch x height x width x channels
+  float *weights;  // kernel height x kernel width x channels / groups x filters
+  float *result;   // batch x its height x its width x filters
+  int64_t batch, height, width, channels, filters, groups;
+  int64_t kernel[2], stride[2], padding[2], dilation[2];
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// The sum of 32-bit words, by pieces of TMK_PIECE words: what reading memory costs at least.
+enum { TMK_PIECE = 1 << 20 };
+struct tmk_reading {
+  const uint32_t *words;
+  uint32_t *sums;  // of each piece
+  int64_t count;
+  tmk_pool *pool;
+};
+
+// Windows over images in NHWC; each call writes one of image and result from the other. `taps`: which
+// pixel of its window (row-major) each largest one is.
+struct tmk_pooling {
+  float *image;   // batch x height x width x channels
+  float *result;  // batch x its height x its width x channels
+  int32_t *taps;  // like the result; null for averages
+  int64_t batch, height, width, channels;
+  int64_t window[2], stride[2], padding[2];
+  tmk_pool *pool;
+};
+
+// Normalization of each column of rows x width floats by all rows, and its gradient.
+struct tmk_batch_norm {
+  const float *in, *gradient, *weight, *bias;
+  float *out;                              // normalized, or the input's gradient
+  float *mean, *inverse;                   // of each column: its mean, 1 / its deviation
+  float *running_mean, *running_variance;  // moved by `momentum`, or null
+  float *weight_gradient, *bias_gradient;
+  int64_t rows, width;
+  float epsilon, momentum;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// The gradient of an operation on each row; what is null is not wanted.
+struct tmk_rows_gradient {
+  const float *in, *gradient, *weight;
+  float *out, *weight_gradient, *bias_gradient;
+  int64_t rows, width;
+  float epsilon;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// The gradients of attention, by the scores' powers as the forward pass had them. Row i sees the keys
+// up to number first + i where `causal`, else all; neighbouring heads share one of key_heads.
+struct tmk_attention_gradient {
+  const float *queries, *keys, *values, *out, *gradient;  // rows or keys x heads x size
+  const float *statistics;                                // rows x heads x (largest score, sum)
+  float *query_gradient, *key_gradient, *value_gradient;
+  int64_t rows, heads, key_count, key_heads, size, first;
+  float scale;
+  int32_t causal;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// Cross entropy of the softmax of each row and the target's column.
+struct tmk_cross_entropy {
+  const float *in;
+  const int32_t *targets;
+  float *losses, *total;  // of each row, and their sum
+  float *gradient;        // of the total, or null
+  int64_t rows, width;
+  int32_t mean;           // the total is divided by the rows
+  tmk_pool *pool;
+};
+
+// out[r] = the sum of the rows of `in` whose index is r.
+struct tmk_scatter {
+  const float *in;         // count x width
+  const int32_t *indices;  // count
+  float *out;              // rows x width
+  int64_t count, rows, width;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
+// One step of an optimizer, in place. `first` and `second`: its moments.
+struct tmk_update {
+  float *weights, *first, *second;
+  const float *gradient;
+  int64_t count;
+  float rate, decay, beta1, beta2, rest1, rest2, correction1, correction2, epsilon;
+  tmk_pool *pool;
+};
+
 #define TMK_DECLARE(isa)                                                                        \
   TMK_EXPORT int tmk_##isa##_chain241_product(const tmk_product *call);                         \
   TMK_EXPORT uint64_t tmk_##isa##_chain241_product_workspace(const tmk_product *call);          \
@@ -183,7 +325,45 @@ struct tmk_random {
   TMK_EXPORT int tmk_##isa##_gather(const tmk_gather *call);                                    \
   TMK_EXPORT int tmk_##isa##_best(const tmk_best *call);                                        \
   TMK_EXPORT int tmk_##isa##_cast(const tmk_cast *call);                                        \
-  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call)
+  TMK_EXPORT int tmk_##isa##_random(const tmk_random *call);                                    \
+  TMK_EXPORT int tmk_##isa##_append(const tmk_append *call);                                    \
+  TMK_EXPORT int tmk_##isa##_attention(const tmk_attention *call);                              \
+  TMK_EXPORT uint64_t tmk_##isa##_attention_workspace(const tmk_attention *call);               \
+  TMK_EXPORT int tmk_##isa##_read(const tmk_reading *call);                                     \
+  TMK_EXPORT int tmk_##isa##_conv2d(const tmk_convolution *call);                               \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_workspace(const tmk_convolution *call);                \
+  TMK_EXPORT int tmk_##isa##_conv2d_input(const tmk_convolution *call);                         \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_input_workspace(const tmk_convolution *call);          \
+  TMK_EXPORT int tmk_##isa##_conv2d_weights(const tmk_convolution *call);                       \
+  TMK_EXPORT uint64_t tmk_##isa##_conv2d_weights_workspace(const tmk_convolution *call);        \
+  TMK_EXPORT int tmk_##isa##_unary_gradient(const tmk_elements *call);                          \
+  TMK_EXPORT int tmk_##isa##_max_pool(const tmk_pooling *call);                                 \
+  TMK_EXPORT int tmk_##isa##_max_pool_input(const tmk_pooling *call);                           \
+  TMK_EXPORT int tmk_##isa##_average_pool(const tmk_pooling *call);                             \
+  TMK_EXPORT int tmk_##isa##_average_pool_input(const tmk_pooling *call);                       \
+  TMK_EXPORT int tmk_##isa##_batch_norm(const tmk_batch_norm *call);                            \
+  TMK_EXPORT uint64_t tmk_##isa##_batch_norm_workspace(const tmk_batch_norm *call);             \
+  TMK_EXPORT int tmk_##isa##_batch_norm_gradient(const tmk_batch_norm *call);                   \
+  TMK_EXPORT uint64_t tmk_##isa##_batch_norm_gradient_workspace(const tmk_batch_norm *call);    \
+  TMK_EXPORT int tmk_##isa##_batch_norm_inference(const tmk_batch_norm *call);                  \
+  TMK_EXPORT uint64_t tmk_##isa##_batch_norm_inference_workspace(const tmk_batch_norm *call);   \
+  TMK_EXPORT int tmk_##isa##_add_bias(const tmk_rows *call);                                    \
+  TMK_EXPORT int tmk_##isa##_softmax_gradient(const tmk_rows_gradient *call);                   \
+  TMK_EXPORT uint64_t tmk_##isa##_softmax_gradient_workspace(const tmk_rows_gradient *call);    \
+  TMK_EXPORT int tmk_##isa##_rmsnorm_gradient(const tmk_rows_gradient *call);                   \
+  TMK_EXPORT uint64_t tmk_##isa##_rmsnorm_gradient_workspace(const tmk_rows_gradient *call);    \
+  TMK_EXPORT int tmk_##isa##_layernorm_gradient(const tmk_rows_gradient *call);                 \
+  TMK_EXPORT uint64_t tmk_##isa##_layernorm_gradient_workspace(const tmk_rows_gradient *call);  \
+  TMK_EXPORT int tmk_##isa##_column_sums(const tmk_rows_gradient *call);                        \
+  TMK_EXPORT uint64_t tmk_##isa##_column_sums_workspace(const tmk_rows_gradient *call);         \
+  TMK_EXPORT int tmk_##isa##_attention_gradient(const tmk_attention_gradient *call);            \
+  TMK_EXPORT uint64_t tmk_##isa##_attention_gradient_workspace(                                 \
+      const tmk_attention_gradient *call);                                                      \
+  TMK_EXPORT int tmk_##isa##_cross_entropy(const tmk_cross_entropy *call);                      \
+  TMK_EXPORT int tmk_##isa##_scatter(const tmk_scatter *call);                                  \
+  TMK_EXPORT uint64_t tmk_##isa##_scatter_workspace(const tmk_scatter *call);                   \
+  TMK_EXPORT int tmk_##isa##_sgd(const tmk_update *call);                                       \
+  TMK_EXPORT int tmk_##isa##_adamw(const tmk_update *call)
 
 TMK_DECLARE(baseline);
 #ifdef __x86_64__

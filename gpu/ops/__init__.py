@@ -5,18 +5,36 @@ offer memory and `launch` (see `Device`); what each kernel computes, and in whic
 docs/kernels.md and csrc/reference.
 """
 
+from gpu.ops.attention import AttentionOperations, Mask
+from gpu.ops.attention_gradient import AttentionGradientOperations
+from gpu.ops.batch_norm import BatchNormOperations
+from gpu.ops.convolution import ConvolutionOperations
 from gpu.ops.device import Device
 from gpu.ops.elementwise import Binary, Distribution, ElementwiseOperations, Unary
+from gpu.ops.gradients import GradientOperations
 from gpu.ops.linear import LinearOperations
+from gpu.ops.optimizers import OptimizerOperations
+from gpu.ops.pooling import PoolingOperations
 from gpu.ops.residues import ResidueOperations
 from gpu.ops.rows import RowOperations
 from gpu.ops.tokens import TokenOperations
 
 
 class Operations(
-    ResidueOperations, LinearOperations, ElementwiseOperations, RowOperations, TokenOperations
+    ResidueOperations,
+    LinearOperations,
+    GradientOperations,
+    ElementwiseOperations,
+    RowOperations,
+    TokenOperations,
+    AttentionOperations,
+    ConvolutionOperations,
+    PoolingOperations,
+    BatchNormOperations,
+    OptimizerOperations,
+    AttentionGradientOperations,
 ):
     """Everything a device can compute."""
 
 
-__all__ = ["Binary", "Device", "Distribution", "Operations", "Unary"]
+__all__ = ["Binary", "Device", "Distribution", "Mask", "Operations", "Unary"]

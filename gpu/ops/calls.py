@@ -10,6 +10,7 @@ _SIZE = ctypes.c_int64
 _U64 = ctypes.c_uint64
 _U32 = ctypes.c_uint32
 _I32 = ctypes.c_int32
+Pair = _SIZE * 2
 
 Fields = tuple[tuple[str, type], ...]
 
@@ -162,6 +163,145 @@ class Random(ctypes.Structure):
     )
 
 
+class Cache(ctypes.Structure):
+    """Mirror of tmk_cache."""
+
+    _fields_ = (
+        *_all(_POINTER, "keys values"),
+        *_all(_SIZE, "sequences heads blocks size"),
+    )
+
+
+class Append(ctypes.Structure):
+    """Mirror of tmk_append."""
+
+    _fields_ = (
+        *_all(_POINTER, "keys values sequences positions"),
+        ("tokens", _SIZE),
+        ("cache", Cache),
+        ("pool", _POINTER),
+    )
+
+
+class Attention(ctypes.Structure):
+    """Mirror of tmk_attention."""
+
+    _fields_ = (
+        *_all(_POINTER, "queries out statistics sequences positions starts lengths"),
+        *_all(_SIZE, "rows heads window"),
+        ("cache", Cache),
+        ("scale", ctypes.c_float),
+        ("causal", _I32),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class Convolution(ctypes.Structure):
+    """Mirror of tmk_convolution."""
+
+    _fields_ = (
+        *_all(_POINTER, "image weights result"),
+        *_all(_SIZE, "batch height width channels filters groups"),
+        *_all(Pair, "kernel stride padding dilation"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class Reading(ctypes.Structure):
+    """Mirror of tmk_reading."""
+
+    _fields_ = (
+        *_all(_POINTER, "words sums"),
+        ("count", _SIZE),
+        ("pool", _POINTER),
+    )
+
+
+class Pooling(ctypes.Structure):
+    """Mirror of tmk_pooling."""
+
+    _fields_ = (
+        *_all(_POINTER, "image result taps"),
+        *_all(_SIZE, "batch height width channels"),
+        *_all(Pair, "window stride padding"),
+        ("pool", _POINTER),
+    )
+
+
+class BatchNorm(ctypes.Structure):
+    """Mirror of tmk_batch_norm."""
+
+    _fields_ = (
+        *_all(_POINTER, "input gradient weight bias out mean inverse"),
+        *_all(_POINTER, "running_mean running_variance weight_gradient bias_gradient"),
+        *_all(_SIZE, "rows width"),
+        *_all(ctypes.c_float, "epsilon momentum"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class RowsGradient(ctypes.Structure):
+    """Mirror of tmk_rows_gradient."""
+
+    _fields_ = (
+        *_all(_POINTER, "input gradient weight out weight_gradient bias_gradient"),
+        *_all(_SIZE, "rows width"),
+        ("epsilon", ctypes.c_float),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class CrossEntropy(ctypes.Structure):
+    """Mirror of tmk_cross_entropy."""
+
+    _fields_ = (
+        *_all(_POINTER, "input targets losses total gradient"),
+        *_all(_SIZE, "rows width"),
+        ("mean", _I32),
+        ("pool", _POINTER),
+    )
+
+
+class Scatter(ctypes.Structure):
+    """Mirror of tmk_scatter."""
+
+    _fields_ = (
+        *_all(_POINTER, "input indices out"),
+        *_all(_SIZE, "count rows width"),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
+class Update(ctypes.Structure):
+    """Mirror of tmk_update."""
+
+    _fields_ = (
+        *_all(_POINTER, "weights first second gradient"),
+        ("count", _SIZE),
+        *_all(ctypes.c_float, "rate decay beta1 beta2 rest1 rest2 correction1 correction2 epsilon"),
+        ("pool", _POINTER),
+    )
+
+
+class AttentionGradient(ctypes.Structure):
+    """Mirror of tmk_attention_gradient."""
+
+    _fields_ = (
+        *_all(_POINTER, "queries keys values out gradient statistics"),
+        *_all(_POINTER, "query_gradient key_gradient value_gradient"),
+        *_all(_SIZE, "rows heads key_count key_heads size first"),
+        ("scale", ctypes.c_float),
+        ("causal", _I32),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
 # In the order of tmk_size.
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Product,
@@ -177,4 +317,16 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Best,
     Cast,
     Random,
+    Cache,
+    Append,
+    Attention,
+    Reading,
+    Convolution,
+    Pooling,
+    BatchNorm,
+    RowsGradient,
+    CrossEntropy,
+    Scatter,
+    Update,
+    AttentionGradient,
 )

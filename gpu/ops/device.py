@@ -10,9 +10,25 @@ from gpu.tensors import DType, Tensor
 class Device(ABC):
     """Memory and kernels: what the operations of this package are built on, on every device."""
 
+    name: str
+
     @abstractmethod
     def empty(self, *shape: int, dtype: DType = DType.U8) -> Tensor:
         """A new tensor of unspecified content."""
+
+    @abstractmethod
+    def upload(
+        self, data: bytes | bytearray | memoryview, *shape: int, dtype: DType = DType.U8
+    ) -> Tensor:
+        """A tensor of these bytes, to be read only. Raises OperandMismatch."""
+
+    @abstractmethod
+    def download(self, tensor: Tensor) -> memoryview:
+        """The elements as bytes, row-major."""
+
+    @abstractmethod
+    def equal(self, left: Tensor, right: Tensor) -> bool:
+        """Whether types, shapes and bytes are the same."""
 
     @abstractmethod
     def launch(self, operation: str, call: ctypes.Structure) -> None:

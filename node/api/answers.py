@@ -13,10 +13,12 @@ from node.market.views import (
     AccountView,
     CheckShare,
     NodeStatus,
+    PayoutView,
     Problem,
     ProofView,
     Quote,
     ResultView,
+    StatementPage,
     TaskPage,
     TaskView,
     WorkerShare,
@@ -125,9 +127,62 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     address: str
     available_cpc: str
     reserved_cpc: str
+    earned_cpc: str
+    """What it has earned as a worker or validator and is paid out next."""
     deposit_address: str
     withdrawal_fee_cpc: str | None = None
     """What a withdrawal costs; null where nothing is paid out."""
+
+
+class StatementLine(msgspec.Struct, frozen=True):
+    """One movement of your money."""
+
+    number: int
+    """Of the entry; one that moves two of your accounts makes two lines."""
+    at: float
+    """Unix seconds."""
+    account: str
+    """`customer`, `worker` or `validator`: your money as which."""
+    kind: str
+    """`deposit`, `reserve`, `refund`, `mature`, `payout`, `withdraw` and others."""
+    about: str
+    """The task, transaction or payment that it belongs to."""
+    amount_cpc: str
+    """What came in or, negative, went out."""
+
+
+class StatementAnswer(msgspec.Struct, frozen=True):
+    """A part of a statement, oldest first."""
+
+    address: str
+    lines: tuple[StatementLine, ...]
+    next: int | None
+    """Where the next part starts; null if this was the last."""
+
+
+class PostingAnswer(msgspec.Struct, frozen=True):
+    """What one account of the market's ledger gains (or, negative, gives)."""
+
+    account: str
+    amount_cpc: str
+
+
+class EntryAnswer(msgspec.Struct, frozen=True):
+    """An entry of the market's ledger, with all that its digest is made of."""
+
+    cause: str
+    kind: str
+    at_ms: int
+    number: int
+    postings: tuple[PostingAnswer, ...]
+
+
+class PayoutAnswer(msgspec.Struct, frozen=True):
+    """The entries that a payout on the chain pays, in the order of the leaves under its root."""
+
+    account: str
+    """The ledger's account that was paid."""
+    entries: tuple[EntryAnswer, ...]
 
 
 class WithdrawalAnswer(msgspec.Struct, frozen=True):
@@ -260,9 +315,43 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         address=account.address,
         available_cpc=format_cpc(account.available),
         reserved_cpc=format_cpc(account.reserved),
+        earned_cpc=format_cpc(account.earned),
         deposit_address=account.deposit_address,
         withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
     )
+
+
+def statement_answer(page: StatementPage) -> StatementAnswer:
+    """A part of a statement as JSON."""
+    lines = tuple(
+        StatementLine(
+            number=line.number,
+            at=line.at_ms / 1000,
+            account=line.account,
+            kind=line.kind,
+            about=line.about,
+            amount_cpc=format_cpc(line.amount),
+        )
+        for line in page.lines
+    )
+    return StatementAnswer(page.address, lines, page.next)
+
+
+def payout_answer(payout: PayoutView) -> PayoutAnswer:
+    """A payout as JSON."""
+    entries = tuple(
+        EntryAnswer(
+            cause=entry.cause,
+            kind=entry.kind,
+            at_ms=entry.at_ms,
+            number=entry.number,
+            postings=tuple(
+                PostingAnswer(one.account, format_cpc(one.amount)) for one in entry.postings
+            ),
+        )
+        for entry in payout.entries
+    )
+    return PayoutAnswer(payout.account, entries)
 
 
 def withdrawal_answer(withdrawal: "WithdrawalView") -> WithdrawalAnswer:

@@ -15,6 +15,7 @@ from node.api.service import Service
 from node.errors import Unavailable
 from node.logs import about
 from node.market.views import NodeStatus
+from storage.errors import StorageFailed
 
 P = TypeVar("P", bound=Params)
 
@@ -182,6 +183,26 @@ COMMANDS: tuple[Command[Any], ...] = (
         summary="Show what an account has, and where it pays in.",
     ),
     Command(
+        name="statement",
+        method="tm_getStatement",
+        verb="GET",
+        path="/account/statement",
+        params=params.StatementParams,
+        answer=answers.StatementAnswer,
+        call=operations.show_statement,
+        summary="Show what moved your money, oldest first.",
+    ),
+    Command(
+        name="payout",
+        method="tm_getPayout",
+        verb="GET",
+        path="/payouts/{root}/{address}",
+        params=params.PayoutParams,
+        answer=answers.PayoutAnswer,
+        call=operations.show_payout,
+        summary="Show the ledger's entries behind a payout on the chain, for anybody to check.",
+    ),
+    Command(
         name="withdraw",
         method="tm_withdraw",
         verb="POST",
@@ -295,7 +316,13 @@ async def perform(
     bound = bind(command.params, values, strict=strict)
     subjects = {"task": bound.task_id} if isinstance(bound, params.TaskParams) else {}
     with about(**subjects), trio.move_on_after(command.limit_s):
-        return await command.call(service, caller, bound)
+        try:
+            return await command.call(service, caller, bound)
+        except StorageFailed as error:
+            raise Unavailable(
+                f"{command.name} could not be stored; this node stops",
+                remedy="repeat it with the same idempotency key when the node is back",
+            ) from error
     raise Unavailable(
         f"{command.name} was not done after {command.limit_s:g} s; it may still happen",
         remedy="look at its state, or repeat it with the same idempotency key",

@@ -155,6 +155,19 @@ async def show_account(
     return answers.account_answer(market.account(address), fee)
 
 
+async def show_statement(
+    service: Service, caller: Caller, p: params.StatementParams
+) -> answers.StatementAnswer:
+    """Show what moved the caller's money."""
+    market, account = service.market, caller.owner()
+    return answers.statement_answer(market.statement(account, start=p.start, limit=p.limit))
+
+
+async def show_payout(service: Service, _: Caller, p: params.PayoutParams) -> answers.PayoutAnswer:
+    """Show the entries that a payout pays."""
+    return answers.payout_answer(service.market.payout(p.root, p.address))
+
+
 def _checked(address: str) -> str:
     from node.api.addresses import checked_address  # a curve, which the command line does not need
 

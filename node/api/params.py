@@ -138,6 +138,20 @@ class AccountParams(Params, frozen=True, kw_only=True):
     ] = None
 
 
+class StatementParams(Params, frozen=True, kw_only=True):
+    """Which part of your statement to show."""
+
+    start: Annotated[Natural, _doc("The first entry's number: an earlier page's `next`.", 0)] = 0
+    limit: Annotated[int, _doc("How many entries, at most.", 100, ge=1, le=MAX_PAGE)] = 100
+
+
+class PayoutParams(Params, frozen=True, kw_only=True):
+    """A payout on the chain."""
+
+    root: Annotated[str, _text("The root in the TRANSFER's payload.", "ab" * 32, "^[0-9a-f]{64}$")]
+    address: Annotated[str, _doc("Where the TRANSFER went.", _ADDRESS_FORM[0], max_length=128)]
+
+
 class ChallengeParams(Params, frozen=True, kw_only=True):
     """Whose key is going to sign."""
 

@@ -1,16 +1,20 @@
 """`tmnode bench network`: gossip, requests and transfers between real processes.
 
-Four processes, each with a network and nothing else. Latencies of gossip are taken with the clock
-that all processes of a machine share. Requests and transfers are set beside plain asyncio streams
-of the same bytes, which neither encrypt nor authenticate: what is lost to them is the price of
-Noise, Yamux and the framing. Gossip has no peer here, because nothing else installed does it.
+Four processes, each with a network and nothing else; at the end a fifth one floods one of them.
+Latencies of gossip are taken with the clock that all processes of a machine share. Requests and
+transfers are set beside plain asyncio streams of the same bytes, which neither encrypt nor
+authenticate: what is lost to them is the price of Noise, Yamux and the framing. Gossip has no peer
+here, because nothing else installed does it.
 """
 
 from collections.abc import Sequence
 
+import trio
+
 from node.bench import network_peer
+from node.bench.network_child import FLOODER
 from node.bench.network_processes import Node, Peer, all_do, open_nodes, open_peer
-from node.bench.network_wire import Ask, Fetch, Gossip, Meet
+from node.bench.network_wire import Ask, Fetch, Flood, Gossip, Meet, Took
 from node.bench.report import Report, Row, median, quantile, report
 
 NODES = 4
@@ -20,6 +24,7 @@ NOTE_BYTES = 960
 """With the envelope of ours inside gossipsub's message, about 1 KiB of body."""
 REQUEST_BYTES = 200
 AT_ONCE = 100
+FLOOD_PER_S = 1000.0
 WARM_UP_S = 2.0
 PEER = "asyncio streams, plain"
 MB = 1e6
@@ -33,6 +38,7 @@ async def bench_network(seconds: float, requests: int, megabytes: int, runs: int
         rows = await _gossip_rows(nodes, seconds)
         rows += await _request_rows(nodes, peer, requests)
         rows += await _bulk_rows(nodes, peer, megabytes << 20, runs)
+        rows += await _flood_rows(nodes, seconds)
     return report("network", rows)
 
 
@@ -105,6 +111,31 @@ async def _bulk_rows(nodes: Sequence[Node], peer: Peer, size: int, runs: int) ->
         ),
         _row("bulk transfer, CPU of the receiver", 1000 * median(cpu_s) * MB / size, "ms/MB", runs),
     ]
+
+
+async def _flood_rows(nodes: Sequence[Node], seconds: float) -> list[Row]:
+    """What a flood of one node costs all, while it lasts and after it was cut off."""
+    command = _gossip(seconds)
+    flooded: list[Took] = []
+
+    async def flood(flooder: Node) -> None:
+        flooded.append(await flooder.do(Flood(nodes[0].address, FLOOD_PER_S, NOTE_BYTES)))
+
+    async with open_nodes(1, FLOODER) as (flooder,), trio.open_nursery() as nursery:
+        nursery.start_soon(flood, flooder)
+        meanwhile = await all_do(nodes, lambda _at: command)
+    afterwards = await all_do(nodes, lambda _at: command)
+    sent_s, count = flooded[0].each_s, command.count * NODES
+    return [
+        _row("a peer that floods, its messages", len(sent_s) / sent_s[-1], "/s", len(sent_s)),
+        _row("  cut off after", sent_s[-1], "s", 1),
+        _row("  gossip of the others meanwhile, p99", 1000 * _p99(meanwhile), "ms", count),
+        _row("  gossip of the others afterwards, p99", 1000 * _p99(afterwards), "ms", count),
+    ]
+
+
+def _p99(took: Sequence[Took]) -> float:
+    return quantile([one for node in took for one in node.each_s], 0.99)
 
 
 def _row(metric: str, value: float, unit: str, runs: int) -> Row:

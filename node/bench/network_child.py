@@ -15,6 +15,7 @@ from node.bench.network_wire import (
     Ask,
     Command,
     Fetch,
+    Flood,
     Gossip,
     Lines,
     Meet,
@@ -25,6 +26,7 @@ from node.bench.network_wire import (
 )
 from p2p.identity import Identity
 from p2p.libp2p.network import open_libp2p_network
+from p2p.limits import Limits
 from p2p.messages import Message, register
 from p2p.network import BulkSource, Network, Received
 
@@ -36,10 +38,16 @@ CHUNK = os.urandom(1 << 20)
 PATIENCE_S = 30.0
 """Gossip that has not come so long after the last was published is lost."""
 
+FLOODER = "--flooder"
+UNBOUNDED = Limits(
+    signer_rate_per_s=1e9, signer_burst=1e9, neighbour_rate_per_s=1e9, neighbour_burst=1e9
+)
+"""Of a node that floods: what it holds itself to."""
+
 
 @register
 class Note(Message, frozen=True):
-    """A message or request with the time at which it was sent."""
+    """A message or request with the time at which it was sent, 0 if that is not to be measured."""
 
     TYPE_ID: ClassVar[int] = 65_400
     VERSION: ClassVar[int] = 1
@@ -50,11 +58,11 @@ class Note(Message, frozen=True):
     filling: bytes
 
 
-async def main() -> None:
+async def main(limits: Limits) -> None:
     """Do what standard input says until it ends."""
     identity = Identity.generate()
     async with (
-        open_libp2p_network(identity, CHAIN, [LISTEN]) as network,
+        open_libp2p_network(identity, CHAIN, [LISTEN], limits=limits) as network,
         network.subscribe(TOPIC) as heard,
     ):
         network.serve(Note, _echo)
@@ -83,6 +91,8 @@ async def _do(
             each_s = await _ask(network, command)
         case Fetch():
             each_s = await _fetch(network, command)
+        case Flood():
+            each_s = await _flood(network, command)
     elapsed_s = time.perf_counter() - began
     return Took(tuple(each_s), elapsed_s, time.process_time() - cpu)
 
@@ -105,7 +115,7 @@ async def _gossip(
     async def listen() -> None:
         while len(each_s) < command.expected:
             sender, note = await heard.receive()
-            if isinstance(note, Note):
+            if isinstance(note, Note) and note.sent_ns:
                 each_s[sender, note.number] = (time.monotonic_ns() - note.sent_ns) / 1e9
 
     duration_s = command.count / command.rate_per_s
@@ -154,6 +164,22 @@ async def _fetch(network: Network, command: Fetch) -> list[float]:
     return []
 
 
+async def _flood(network: Network, command: Flood) -> list[float]:
+    """Seconds from the first message to each, until the peer ends the connection.
+
+    At the end of patience at the latest. Nobody is to time these.
+    """
+    await _meet(network, Meet((command.address,), 1))
+    filling, began = os.urandom(command.size), trio.current_time()
+    sent_s: list[float] = []
+    while network.peers() and trio.current_time() < began + PATIENCE_S:
+        number = len(sent_s)
+        await trio.sleep_until(began + number / command.rate_per_s)
+        await network.publish(TOPIC, Note(number=number, sent_ns=0, filling=filling))
+        sent_s.append(trio.current_time() - began)
+    return sent_s
+
+
 async def _drop(_chunk: bytes) -> None:
     """Nothing: the fetch itself has hashed it."""
 
@@ -187,4 +213,4 @@ def _now_ns() -> int:
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    trio.run(main, UNBOUNDED if FLOODER in sys.argv else Limits())

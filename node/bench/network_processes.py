@@ -61,10 +61,11 @@ class Peer:
 
 
 @asynccontextmanager
-async def open_nodes(count: int) -> AsyncIterator[Sequence[Node]]:
+async def open_nodes(count: int, *arguments: str) -> AsyncIterator[Sequence[Node]]:
     """So many nodes that are ready and know nobody."""
+    command = ("node.bench.network_child", *arguments)
     async with trio.open_nursery() as nursery:
-        nodes = [Node(await _start(nursery, "node.bench.network_child")) for _ in range(count)]
+        nodes = [Node(await _start(nursery, *command)) for _ in range(count)]
         for node in nodes:
             await node.ready()
         yield nodes
@@ -94,8 +95,8 @@ async def all_do(nodes: Sequence[Node], command: Callable[[int], Command]) -> li
     return [took[at] for at in range(len(nodes))]
 
 
-async def _start(nursery: trio.Nursery, module: str) -> trio.Process:
-    command = [sys.executable, "-m", module]
+async def _start(nursery: trio.Nursery, *module: str) -> trio.Process:
+    command = [sys.executable, "-m", *module]
     pipe = subprocess.PIPE
     process: trio.Process = await nursery.start(
         partial(trio.run_process, command, stdin=pipe, stdout=pipe)

@@ -43,6 +43,14 @@ class Fetch(msgspec.Struct, frozen=True, tag=True):
     size: int
 
 
+class Flood(msgspec.Struct, frozen=True, tag=True):
+    """Publish at a steady rate, whatever peers put up with, until the connection is cut off."""
+
+    address: str
+    rate_per_s: float
+    size: int
+
+
 class Took(msgspec.Struct, frozen=True, tag=True):
     """How a command went: seconds of each thing done, seconds and CPU seconds of all together."""
 
@@ -51,7 +59,7 @@ class Took(msgspec.Struct, frozen=True, tag=True):
     cpu_s: float
 
 
-Command: TypeAlias = Meet | Gossip | Ask | Fetch
+Command: TypeAlias = Meet | Gossip | Ask | Fetch | Flood
 Reply: TypeAlias = Ready | Took
 
 

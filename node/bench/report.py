@@ -11,7 +11,7 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One figure. `ratio` > 1 means ours is better than the peer's."""
+    """One figure. `ratio` > 1 means ours is better than the peer's; `target` is its goal."""
 
     metric: str
     value: float
@@ -20,6 +20,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     peer: str = ""
     peer_value: float | None = None
     ratio: float | None = None
+    target: float | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +41,18 @@ def lines(result: Report) -> list[str]:
     """The report as a table."""
     head = f"{result.bench} on {result.machine}, commit {result.commit}"
     body = [
-        f"  {row.metric:<46}{row.value:>12.4g} {row.unit:<10}({row.runs} runs)"
+        f"  {row.metric:<46}{row.value:>12.4g} {row.unit:<10}({row.runs} runs){_beside(row)}"
         for row in result.rows
     ]
     return [head, *body]
+
+
+def _beside(row: Row) -> str:
+    """How a figure stands to its peer and target, where there are any."""
+    if row.ratio is None:
+        return ""
+    target = "" if row.target is None else f", target {row.target:g}"
+    return f"  {row.ratio:.2f} of {row.peer}{target}"
 
 
 def quantile(values: Sequence[float], part: float) -> float:

@@ -22,14 +22,15 @@ def backup(directory: Path, data_dir: Path, as_json: bool) -> None:
     The copy is the state of one moment. It does not hold the keys (`tmnode keys export`) or the
     outputs. `python -m storage restore` makes a database of it.
     """
-    try:
-        report = ask_backup(data_dir, directory)
-    except Unavailable:
-        report = _of_stopped(data_dir, directory)
+    report = copy_of(data_dir, directory)
     text = f"{report.records} records, {report.size_bytes} bytes, sha256 {report.sha256}"
     print_answer(report, text, as_json=as_json)
 
 
-def _of_stopped(data_dir: Path, directory: Path) -> BackupReport:
-    with open_leveldb(data_dir / "db", create=False) as store:
-        return write_backup(store, directory)
+def copy_of(data_dir: Path, directory: Path) -> BackupReport:
+    """Back up a node's database, through the node if it runs."""
+    try:
+        return ask_backup(data_dir, directory)
+    except Unavailable:
+        with open_leveldb(data_dir / "db", create=False) as store:
+            return write_backup(store, directory)

@@ -1,10 +1,24 @@
 """`tmnode bench`: figures of this machine."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
 import click
 import trio
 
 from node.cli.options import json_option
 from node.cli.output import print_answer
+
+if TYPE_CHECKING:
+    from node.bench.report import Report
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def _count_option(name: str, default: int, text: str) -> Callable[[Command], Command]:
+    """How many of something: a whole number from 1."""
+    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
 
 
 @click.group()
@@ -13,47 +27,24 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option(
-    "--tasks",
-    "count",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Tasks posted together, for the throughput.",
-)
-@click.option(
-    "--singles",
-    type=click.IntRange(1),
-    default=30,
-    show_default=True,
-    help="Tasks posted one after the other, for the latency.",
-)
+@_count_option("--tasks", 1000, "Tasks posted together, for the throughput.")
+@_count_option("--singles", 30, "Tasks posted one after the other, for the latency.")
 @json_option
-def tasks(count: int, singles: int, as_json: bool) -> None:
+def tasks(tasks: int, singles: int, as_json: bool) -> None:
     """Latency and throughput of tiny tasks over a network of real processes."""
-    from node.bench.report import lines
     from node.bench.tasks import bench_tasks
 
-    result = trio.run(bench_tasks, count, singles)
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+    _show(trio.run(bench_tasks, tasks, singles), as_json)
 
 
 @bench.command()
-@click.option(
-    "--requests",
-    type=click.IntRange(1),
-    default=3000,
-    show_default=True,
-    help="Tasks posted.",
-)
+@_count_option("--requests", 3000, "Tasks posted.")
 @json_option
 def api(requests: int, as_json: bool) -> None:
     """Durable `POST /tasks` at a real market."""
     from node.bench.api import bench_api
-    from node.bench.report import lines
 
-    result = trio.run(bench_api, requests)
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+    _show(trio.run(bench_api, requests), as_json)
 
 
 @bench.command()
@@ -64,17 +55,13 @@ def api(requests: int, as_json: bool) -> None:
     show_default=True,
     help="Length of one run; there are eight cases.",
 )
-@click.option(
-    "--runs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each case."
-)
+@_count_option("--runs", 3, "Runs of each case.")
 @json_option
 def storage(seconds: float, runs: int, as_json: bool) -> None:
     """Durable puts of 64 writers and of one, beside SQLite's."""
-    from node.bench.report import lines
     from node.bench.storage import bench_storage
 
-    result = bench_storage(seconds, runs)
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+    _show(bench_storage(seconds, runs), as_json)
 
 
 @bench.command()
@@ -85,65 +72,56 @@ def storage(seconds: float, runs: int, as_json: bool) -> None:
     show_default=True,
     help="Length of the gossip.",
 )
-@click.option(
-    "--requests",
-    type=click.IntRange(1),
-    default=3000,
-    show_default=True,
-    help="Requests sent one after the other, and again many at a time.",
-)
-@click.option(
-    "--megabytes",
-    type=click.IntRange(1),
-    default=256,
-    show_default=True,
-    help="Size of the body fetched, in MiB.",
-)
-@click.option(
-    "--runs", type=click.IntRange(1), default=5, show_default=True, help="Bodies fetched."
-)
+@_count_option("--requests", 3000, "Requests sent one after the other, and again many at a time.")
+@_count_option("--megabytes", 256, "Size of the body fetched, in MiB.")
+@_count_option("--runs", 5, "Bodies fetched.")
 @json_option
 def network(seconds: float, requests: int, megabytes: int, runs: int, as_json: bool) -> None:
     """Gossip, requests and transfers between four real processes."""
     from node.bench.network import bench_network
-    from node.bench.report import lines
 
-    result = trio.run(bench_network, seconds, requests, megabytes, runs)
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+    _show(trio.run(bench_network, seconds, requests, megabytes, runs), as_json)
 
 
 @bench.command()
-@click.option(
-    "--iterations",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Steps of the whole task at matrix_size 1024.",
-)
-@click.option(
-    "--runs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each measurement."
-)
+@_count_option("--transfers", 4000, "Transfers posted, for each of two block times.")
+@json_option
+def devchain(transfers: int, as_json: bool) -> None:
+    """Transfers that the development chain admits and includes."""
+    from node.bench.devchain import bench_devchain
+
+    _show(trio.run(bench_devchain, transfers), as_json)
+
+
+@bench.command()
+@_count_option("--iterations", 100, "Steps of the whole task at matrix_size 1024.")
+@_count_option("--runs", 3, "Runs of each measurement.")
 @json_option
 def proofs(iterations: int, runs: int, as_json: bool) -> None:
     """Prover and verifier of synthetic chains beside the chain itself; takes a minute."""
     from node.bench.proofs import bench_proofs
-    from node.bench.report import lines
 
-    result = bench_proofs(runs, (1024, iterations))
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+    _show(bench_proofs(runs, (1024, iterations)), as_json)
 
 
 @bench.command()
+@_count_option("--runs", 7, "Runs of each measurement.")
 @click.option(
-    "--runs", type=click.IntRange(1), default=7, show_default=True, help="Runs of each measurement."
+    "--peers",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of packages with torch in it, such as the site-packages of another environment.",
 )
 @json_option
-def kernels(runs: int, as_json: bool) -> None:
-    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes half a minute."""
+def kernels(runs: int, peers: Path | None, as_json: bool) -> None:
+    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes a minute."""
     from node.bench.kernels import bench_kernels
+
+    _show(bench_kernels(runs, peers=peers), as_json)
+
+
+def _show(result: "Report", as_json: bool) -> None:
     from node.bench.report import lines
 
-    result = bench_kernels(runs)
     print_answer(result, "\n".join(lines(result)), as_json=as_json)
 
 

@@ -45,11 +45,14 @@ def run_demo() -> None:
     _run(run_demo)
 
 
-def run_devchain(directory: Path, listen: HostPort, block_time_s: float, profile: str) -> None:
-    """Run a development chain until it is told to stop."""
+def run_devchain(
+    directory: Path, listen: HostPort, block_time_s: float, profile: str, faults: Sequence[str]
+) -> None:
+    """Run a development chain until it is told to stop; `faults` as `Faults.parse` reads them."""
     from node.devnet.chain import run_devchain
+    from node.l1.devchain.faults import Faults
 
-    _run(run_devchain, directory, listen.host, listen.port, block_time_s, profile)
+    _run(run_devchain, directory, listen, block_time_s, profile, Faults.parse(faults))
 
 
 def verify_receipt(

@@ -21,7 +21,8 @@ SUMMARIES = {
     "config": Entry("node.cli.config:config", "Check and show configuration files."),
     "status": Entry("node.cli.door:status", "Show what a running node is doing."),
     "peers": Entry("node.cli.door:peers", "List the nodes that a running node knows."),
-    "account": Entry("node.cli.account:account", "Your account at a market: show, withdraw, key."),
+    "wallet": Entry("node.cli.wallet:wallet", "Your money at a market: show, statement, withdraw."),
+    "doctor": Entry("node.cli.doctor:doctor", "Test the devices of this machine."),
     "bench": Entry("node.cli.bench:bench", "Measure tasks and the API on this machine."),
     "version": Entry("node.cli.version:version", "Show the version."),
 }

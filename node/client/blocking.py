@@ -112,6 +112,14 @@ class Client:
         """Show an account, by default the caller's own."""
         return self.ask(calls.account(address))
 
+    def statement(self, *, start: int = 0, limit: int = 100) -> answers.StatementAnswer:
+        """Show what moved the caller's money, oldest first."""
+        return self.ask(calls.statement(start=start, limit=limit))
+
+    def payout(self, root: str, address: str) -> answers.PayoutAnswer:
+        """Show the ledger's entries behind a payout on the chain."""
+        return self.ask(calls.payout(root, address))
+
     def withdraw(
         self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
     ) -> answers.WithdrawalAnswer:

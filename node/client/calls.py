@@ -118,6 +118,19 @@ def account(address: str | None = None) -> Call[answers.AccountAnswer]:
     return Call(verb="GET", path="/account", answer=answers.AccountAnswer, query=query)
 
 
+def statement(*, start: int = 0, limit: int = 100) -> Call[answers.StatementAnswer]:
+    """Show what moved the caller's money, oldest first."""
+    query = {"start": start, "limit": limit}
+    path = "/account/statement"
+    return Call(verb="GET", path=path, answer=answers.StatementAnswer, query=query)
+
+
+def payout(root: str, address: str) -> Call[answers.PayoutAnswer]:
+    """Show the ledger's entries behind a payout on the chain."""
+    path = f"/payouts/{root}/{escape(address, safe='')}"
+    return Call(verb="GET", path=path, answer=answers.PayoutAnswer)
+
+
 def withdraw(amount: str, *, idempotency_key: str) -> Call[answers.WithdrawalAnswer]:
     """Take `amount` CPC out; the same key again is the same withdrawal, as it is by then."""
     return Call(

@@ -108,6 +108,14 @@ class AsyncClient:
         """Show an account, by default the caller's own."""
         return await self.ask(calls.account(address))
 
+    async def statement(self, *, start: int = 0, limit: int = 100) -> answers.StatementAnswer:
+        """Show what moved the caller's money, oldest first."""
+        return await self.ask(calls.statement(start=start, limit=limit))
+
+    async def payout(self, root: str, address: str) -> answers.PayoutAnswer:
+        """Show the ledger's entries behind a payout on the chain."""
+        return await self.ask(calls.payout(root, address))
+
     async def withdraw(
         self, amount: str, *, idempotency_key: str, wait_s: float = 0.0
     ) -> answers.WithdrawalAnswer:

@@ -32,6 +32,10 @@ _Name = Annotated[
         description="1 to 64 lower-case letters, digits and dashes",
     ),
 ]
+_Device = Annotated[
+    str,
+    Meta(pattern=r"^(cpu|cuda:[0-9]{1,2})\Z", description='"cpu", or "cuda:0" for the first GPU'),
+]
 _BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 _Seconds = Annotated[float, Meta(ge=0.01, le=86_400)]
 _Deadline = Annotated[int, Meta(ge=1, le=30 * 86_400)]
@@ -43,6 +47,7 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     name: _Name
     chain_id: _Name
     l1_url: Url
+    l1_more_urls: tuple[Url, ...] = ()
     bootstrap: tuple[PeerAddress, ...] = ()
     proposer_keys: tuple[ProposerKey, ...] = ()
     local_account: Account = Account("")
@@ -131,6 +136,7 @@ class WorkerSection(msgspec.Struct, frozen=True, kw_only=True):
     """`[worker]`: what it offers to compute."""
 
     slots: Annotated[int, Meta(ge=1, le=256)] = 1
+    device: _Device = "cpu"
     memory_limit: ByteSize = ByteSize(2 << 30)
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 
 from node.amounts import UNITS_PER_CPC
+from node.config.values import HostPort
 from node.keys import load_or_make_keys
 from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.lifetime import open_stop_signal
 from node.logs import configure_logging
@@ -34,7 +36,7 @@ def profile_named(name: str) -> Profile:
 
 
 async def run_devchain(
-    directory: Path, host: str, port: int, block_time_s: float, profile: str
+    directory: Path, listen: HostPort, block_time_s: float, profile: str, faults: Faults
 ) -> None:
     """Serve the chain until SIGINT or SIGTERM; prints `ready …` once it answers."""
     from node.l1.devchain.run import open_devchain
@@ -46,10 +48,11 @@ async def run_devchain(
         proposer=proposer,
         genesis=msgspec.json.decode((directory / "genesis.json").read_bytes(), type=Genesis),
         data_dir=directory,
-        host=host,
-        port=port,
+        host=listen.host,
+        port=listen.port,
         chain_id=CHAIN_ID,
         block_time_s=block_time_s,
+        faults=faults,
         profile=profile_named(profile),
     )
     async with open_stop_signal() as stop, open_devchain(config) as served:

@@ -18,7 +18,7 @@ from node.config import load_network
 from node.devnet.layout import Layout
 from node.devnet.network import DevnetOptions, open_devnet
 from node.errors import NodeError
-from node.l1.client import HttpL1Client, L1Client
+from node.l1.client import L1Client, open_l1_client
 from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 from node.verification.receipt import Receipt
 from node.verification.receipt_check import Standing, verify_receipt
@@ -164,8 +164,7 @@ async def _wait_payouts(layout: Layout, tasks: int) -> dict[str, int]:
     rewards = tasks * parse_cpc(REWARD)
     due = rewards - tasks * economics.fee_reserve
     payments = Payments(layout.market.keys.account.address)
-    async with httpx.AsyncClient() as http:
-        chain = HttpL1Client(layout.l1_url, http)
+    async with open_l1_client(layout.l1_url) as chain:
         with trio.fail_after(PAYOUT_TIMEOUT_S):
             while not await payments.read_next(chain) or sum(payments.units.values()) < due:
                 await trio.sleep(POLL_S)

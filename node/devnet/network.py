@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import msgspec
 import trio
 
@@ -13,7 +12,7 @@ from node.amounts import UNITS_PER_CPC
 from node.client import AsyncClient
 from node.devnet.layout import Layout, Seat, write_layout
 from node.devnet.processes import Program
-from node.l1.client import HttpL1Client
+from node.l1.client import open_l1_client
 from node.l1.transactions import transfer
 
 DEPOSIT_CPC = 100_000
@@ -79,8 +78,7 @@ class Devnet:
         """Deposit the customer's money at the market and wait until it is credited."""
         layout = self.layout
         customer = layout.customer.account
-        async with httpx.AsyncClient() as http:
-            client = HttpL1Client(layout.l1_url, http)
+        async with open_l1_client(layout.l1_url) as client:
             nonce = await client.nonce(customer.address, pending=True)
             payment = transfer(layout.market.keys.account.address, DEPOSIT_CPC * UNITS_PER_CPC)
             await client.send(payment.signed(customer, nonce))

@@ -6,6 +6,8 @@ parsed with integers of any size. Sending is repeatable: the same signed bytes a
 second time.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -201,6 +203,13 @@ class HttpL1Client:
         if response.status_code >= 500:
             raise L1Unavailable(f"{path}: HTTP {response.status_code}")
         return _Answer(path, response.status_code, body)
+
+
+@asynccontextmanager
+async def open_l1_client(url: str) -> AsyncIterator[HttpL1Client]:
+    """A client with connections of its own."""
+    async with httpx.AsyncClient() as http:
+        yield HttpL1Client(url, http)
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -4,7 +4,8 @@ Nothing hangs on it and nothing of it is stored.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from node.errors import NodeError
 from node.market.board import TaskBoard
@@ -49,6 +50,12 @@ class JobProgressBook:
                 self._tell(task, one)
         self._drop_surplus()
 
+    def note_all(self, tasks: Sequence[TaskProgress], orchestrator: str) -> None:
+        """Note each task's progress; what does not hold is passed over: leases end meanwhile."""
+        for one in tasks:
+            with suppress(NodeError):
+                self.note(one, orchestrator)
+
     def _tell(self, task: TaskRecord, one: JobState) -> None:
         key = (task.task_id, task.epoch, one.job)
         self._told[key] += 1
@@ -61,12 +68,3 @@ class JobProgressBook:
             task_id, epoch = next(iter(self._states))
             for job in self._states.pop((task_id, epoch)):
                 del self._told[task_id, epoch, job]
-
-
-def take_all(book: JobProgressBook, tasks: tuple[TaskProgress, ...], orchestrator: str) -> None:
-    """Note each task's progress; what does not hold is passed over, since leases end meanwhile."""
-    for one in tasks:
-        try:
-            book.note(one, orchestrator)
-        except NodeError:
-            continue

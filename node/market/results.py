@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gpu.workloads import WORKLOADS
 from node.config import NetworkConfig
 from node.market.board import TaskBoard
 from node.market.earlier import EarlierBook
@@ -22,6 +21,7 @@ from node.settlement.split import Payees
 from node.verification.draws import seat_of
 from node.verification.statements import Judgement
 from node.wire.leases import ReportFailure, ReportResult
+from node.workloads import size_of
 from p2p.identity import public_key_of
 from storage.database import Database
 from storage.store import Batch
@@ -174,12 +174,11 @@ class Results:
         )
 
     def _payees(self, task: TaskRecord, judged: Judged, outcome: OutcomeRecord) -> Payees:
-        workload = WORKLOADS[task.kind]
-        parameters = workload.from_canonical(task.parameters)
+        size = size_of(task.kind, task.parameters)
         return payees_of(
             judged.jobs,
             outcome.checks,
             outcome.orchestrator,
-            work_units=workload.work_units(parameters),
-            check_units=workload.check_units(parameters),
+            work_units=size.work_units,
+            check_units=size.check_units,
         )

@@ -31,10 +31,19 @@ from node.errors import (
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.quote import check_reward, price
-from node.market.showing import account_view, task_view
+from node.market.showing import account_view, payout_view, task_view
 from node.market.snapshots import SnapshotLog
+from node.market.statements import statement_page
 from node.market.tasks import TaskRecord, refunded
-from node.market.views import AccountView, NewTask, Quote, TaskPage, TaskView
+from node.market.views import (
+    AccountView,
+    NewTask,
+    PayoutView,
+    Quote,
+    StatementPage,
+    TaskPage,
+    TaskView,
+)
 from node.settlement.transfer import TransferSettlement
 from node.verification.anchors import AnchorBook
 from node.workloads import limits_of
@@ -191,6 +200,17 @@ class MarketService:
         """Show an account."""
         reserved = sum(one.reward for one in self._board.open_tasks() if one.account == address)
         return account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+
+    def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
+        """Show what moved an address's money."""
+        return statement_page(self._settlement.ledger, address, start=start, limit=limit)
+
+    def payout(self, root: str, address: str) -> PayoutView:
+        """Show the entries that a payout pays, to anybody."""
+        shown = self._settlement.payouts.shown(root, address)
+        if shown is None:
+            raise NotFound("no payout has this root and goes to this address", field="root")
+        return payout_view(shown)
 
     def artifact(self, sha256_hex: str) -> Path:
         """Path of an output's file."""

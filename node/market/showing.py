@@ -10,7 +10,10 @@ from node.market.tasks import TaskRecord
 from node.market.views import (
     AccountView,
     CheckShare,
+    EntryView,
     OutputView,
+    PayoutView,
+    PostingView,
     Problem,
     ProofView,
     ResultView,
@@ -19,6 +22,7 @@ from node.market.views import (
 )
 from node.settlement import accounts
 from node.settlement.ledger import Ledger
+from node.settlement.public_audit import Shown
 from node.verification.evidence import work_of
 from node.verification.proofs import artifact_of
 from node.verification.receipt import result_hash_of
@@ -51,8 +55,26 @@ def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: s
         address=address,
         available=Amount(ledger.balance(accounts.customer(address))),
         reserved=Amount(reserved),
+        earned=Amount(
+            ledger.balance(accounts.worker(address)) + ledger.balance(accounts.validator(address))
+        ),
         deposit_address=deposit_address,
     )
+
+
+def payout_view(shown: Shown) -> PayoutView:
+    """A payout's entries."""
+    entries = tuple(
+        EntryView(
+            cause=entry.cause,
+            kind=entry.kind,
+            at_ms=entry.at_ms,
+            number=entry.sequence,
+            postings=tuple(PostingView(one.account, one.amount) for one in entry.postings),
+        )
+        for entry in shown.entries
+    )
+    return PayoutView(shown.account, entries)
 
 
 def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:

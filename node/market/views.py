@@ -137,8 +137,59 @@ class AccountView(msgspec.Struct, frozen=True):
     address: str
     available: Amount
     reserved: Amount
+    earned: Amount
+    """As a worker or validator, mature and not yet paid out."""
     deposit_address: str
     """L1 address: a TRANSFER to it is credited to its sender."""
+
+
+class StatementLine(msgspec.Struct, frozen=True):
+    """One movement of one of an address's accounts."""
+
+    number: int
+    """Of the ledger's entry; an entry that moves two of the accounts makes two lines."""
+    at_ms: int
+    account: str
+    """`customer`, `worker` or `validator`."""
+    kind: str
+    """`deposit`, `reserve`, `refund`, `mature`, `payout`, `withdraw` and others."""
+    about: str
+    """The task, transaction or payment that it belongs to."""
+    amount: Amount
+    """Units gained or, negative, given."""
+
+
+class StatementPage(msgspec.Struct, frozen=True):
+    """A part of an address's statement, oldest first."""
+
+    address: str
+    lines: tuple[StatementLine, ...]
+    next: int | None
+    """Number of the entry that the next part starts with; None if this was the last."""
+
+
+class PostingView(msgspec.Struct, frozen=True):
+    """What one account gains (or, negative, gives) by an entry."""
+
+    account: str
+    amount: Amount
+
+
+class EntryView(msgspec.Struct, frozen=True):
+    """An entry of the ledger."""
+
+    cause: str
+    kind: str
+    at_ms: int
+    number: int
+    postings: tuple[PostingView, ...]
+
+
+class PayoutView(msgspec.Struct, frozen=True):
+    """The entries that a payout on the chain pays."""
+
+    account: str
+    entries: tuple[EntryView, ...]
 
 
 class WorkerView(msgspec.Struct, frozen=True):
@@ -234,6 +285,14 @@ class Market(Protocol):
 
     def account(self, address: str) -> AccountView:
         """Show an account; one that never deposited has nothing."""
+        ...
+
+    def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
+        """Show what moved an address's money, `limit` entries from number `start` on."""
+        ...
+
+    def payout(self, root: str, address: str) -> PayoutView:
+        """Show the entries that a payout pays; NotFound if there is none with root and address."""
         ...
 
     def artifact(self, sha256: str) -> Path:

@@ -10,7 +10,7 @@ from node.l1.client import L1Client
 from node.l1.errors import L1Error
 from node.market.board import TaskBoard
 from node.market.lifecycle import Lifecycle
-from node.market.progress import JobProgressBook, take_all
+from node.market.progress import JobProgressBook
 from node.market.results import Judged
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
@@ -112,7 +112,7 @@ class MarketRole:
         return Ack()
 
     async def _on_progress(self, sender: str, message: ReportProgress) -> Ack:
-        take_all(self._progress, message.tasks, sender)
+        self._progress.note_all(message.tasks, sender)
         return Ack()
 
     async def _on_anchored(self, _sender: str, message: BatchAnchored) -> Ack:

@@ -30,7 +30,7 @@ def serve(launch: Launch, layers: Layers, size_file: int) -> NoReturn:
     """Load the program, say that this child is ready, and run jobs until the node goes away."""
     requests, answers = _take_over_pipes()
     program = cast(Loadable, importlib.import_module(launch.program))
-    run_job = program.load()
+    run_job = program.load(**launch.arguments)
     inbox = Inbox(requests)
     inbox.start()
     process.limit_address_space(size_file, launch.limits.memory_bytes)

@@ -64,7 +64,9 @@ def leave_namespaces(threads: int) -> None:
 
 def _restrict_paths(launch: Launch) -> dict[str, str]:
     try:
-        abi = landlock.restrict(map(Path, launch.readable), Path(launch.scratch_root))
+        abi = landlock.restrict(
+            map(Path, launch.readable), Path(launch.scratch_root), map(Path, launch.devices)
+        )
     except OSError as error:
         return dict.fromkeys(_LANDLOCK_ABI, _describe(error))
     return {

@@ -1,9 +1,10 @@
 """Landlock: an allow list of paths, no TCP, no signals to others (Linux 5.13 and later).
 
 The kernel says which version of the interface (ABI) it has; each version can refuse more. What
-this one can refuse is refused, except reading below the readable paths and plain reading and
-writing of files below the writable one. Nothing may be executed and no link, socket, pipe or
-device may be made, so a path written by the child never leads outside of its scratch folder.
+this one can refuse is refused, except reading below the readable paths, plain reading and writing
+of files below the writable one, and the use of the devices that a program is given. Nothing may be
+executed and no link, socket, pipe or device may be made, so a path written by the child never leads
+outside of its scratch folder.
 
 ABI 1 the file rights; 2 moving between folders; 3 truncation; 4 TCP; 5 device controls;
 6 signals and abstract Unix sockets; 7 audit flags, not used. Source: Linux, landlock(7) and
@@ -24,11 +25,12 @@ _RULE_PATH_BENEATH = 1
 
 WRITE_FILE, READ_FILE, READ_DIR = 1 << 1, 1 << 2, 1 << 3
 REMOVE_DIR, REMOVE_FILE, MAKE_DIR, MAKE_REG = 1 << 4, 1 << 5, 1 << 7, 1 << 8
-REFER, TRUNCATE = 1 << 13, 1 << 14
+REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 
 READABLE = READ_FILE | READ_DIR
 WRITABLE = READABLE | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE
-_OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE
+CONTROLLABLE = READABLE | WRITE_FILE | IOCTL_DEV
+_OF_A_FILE = WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 
 _FILE_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _BIND_AND_CONNECT_TCP = 0b11
@@ -58,7 +60,7 @@ def file_rights(abi: int) -> int:
     return int((1 << _FILE_RIGHTS_BY_ABI[min(abi, 5)]) - 1)
 
 
-def restrict(readable: Iterable[Path], writable: Path) -> int:
+def restrict(readable: Iterable[Path], writable: Path, devices: Iterable[Path] = ()) -> int:
     """Confine the calling thread for good and return the ABI used; raises OSError.
 
     Needs no_new_privs. Paths that do not exist are left out.
@@ -68,6 +70,8 @@ def restrict(readable: Iterable[Path], writable: Path) -> int:
     try:
         for path in readable:
             _allow(ruleset, path, READABLE & file_rights(abi))
+        for path in devices:
+            _allow(ruleset, path, CONTROLLABLE & file_rights(abi))
         _allow(ruleset, Path(os.devnull), WRITE_FILE | READ_FILE)
         _allow(ruleset, writable, WRITABLE & file_rights(abi))
         libc.syscall(_RESTRICT_SELF, ruleset, 0)

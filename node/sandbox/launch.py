@@ -23,17 +23,22 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-_PASSED_ON = ("TMNODE_ISA",)
+_PASSED_ON = ("TMNODE_ISA", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
 
 class Program(msgspec.Struct, frozen=True):
     """What runs jobs in the child: a module with `load()`, see `node.sandbox.compute`.
 
-    `packages` maps the names of further top-level modules to their folder or file.
+    `packages` maps the names of further top-level modules to their folder or file, and `arguments`
+    go to `load`. Beside what every child reads, it reads what lies below `readable`; `devices` are
+    files or folders of files that it may control, such as those of a GPU.
     """
 
     module: str
     packages: dict[str, str] = {}
+    arguments: dict[str, str] = {}
+    readable: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
 
 class ResourceLimits(msgspec.Struct, frozen=True):
@@ -51,9 +56,11 @@ class Launch(msgspec.Struct, frozen=True):
     parent_process_id: int
     scratch_root: str
     program: str
+    arguments: dict[str, str]
     packages: dict[str, str]
     paths: tuple[str, ...]
     readable: tuple[str, ...]
+    devices: tuple[str, ...]
     limits: ResourceLimits
 
 
@@ -67,9 +74,11 @@ def plan_launch(program: Program, limits: ResourceLimits, scratch_root: Path) ->
         parent_process_id=os.getpid(),
         scratch_root=str(scratch_root.resolve()),
         program=program.module,
+        arguments=program.arguments,
         packages=packages,
         paths=tuple(paths),
-        readable=(*_SYSTEM, libraries, *interpreter, *paths, *packages.values()),
+        readable=(*_SYSTEM, libraries, *interpreter, *paths, *packages.values(), *program.readable),
+        devices=program.devices,
         limits=limits,
     )
 

@@ -19,6 +19,7 @@ from node.settlement.ledger import Ledger
 from node.settlement.outbox import Clock, Outbox
 from node.settlement.owed import Owed, OwedBook
 from node.settlement.parameters import SettlementParameters
+from node.settlement.public_audit import Shown
 from storage.database import Database
 from storage.merkle import merkle_root
 from storage.store import Batch
@@ -51,6 +52,12 @@ class Payout(msgspec.Struct, frozen=True):
     """Hex of the Merkle root over the entries' digests."""
 
 
+class _Cause(msgspec.Struct, frozen=True):
+    """Whose root it is. Payouts of the same entries have one root, and different addresses."""
+
+    cause: str
+
+
 class Payouts:
     """Pays what is owed; `run` does it all the time."""
 
@@ -72,6 +79,7 @@ class Payouts:
         self._parameters = parameters
         self._chain_id = chain_id
         self._payouts = Table(db, "settlement/payouts", Payout)
+        self._causes = Table(db, "settlement/payout-roots", _Cause)
 
     async def run(self, clock_ms: Clock) -> None:
         """Pay until cancelled; the sender must be ready. Raises StorageFailed."""
@@ -100,6 +108,12 @@ class Payouts:
     def find(self, cause: str) -> Payout | None:
         """The payout of a cause, or None."""
         return self._payouts.get(cause.encode())
+
+    def shown(self, root: str, to_address: str) -> Shown | None:
+        """The entries of the payout with this root to this address: what anybody may see."""
+        found = self._causes.get(_place(root, to_address))
+        payout = None if found is None else self.find(found.cause)
+        return None if payout is None else Shown(payout.account, tuple(self.entries(payout)))
 
     def entries(self, payout: Payout) -> Iterator[Entry]:
         """The entries a payout pays, in the order of the leaves under its root."""
@@ -131,6 +145,7 @@ class Payouts:
         entries, rest = self._unpaid(account, owed)
         payout = self._payout(account, entries, at_ms)
         self._payouts.put(batch, payout.cause.encode(), payout)
+        self._causes.put(batch, _place(payout.root, payout.to_address), _Cause(payout.cause))
         self._owed.replace(batch, account, rest)
         kind = _KINDS.get(account, "payout")
         self._outbox.pay(
@@ -189,6 +204,10 @@ class Payouts:
         if short and not self.short_of_fees:
             log.warning("payouts wait: `fees` holds less than the L1 takes for a TRANSFER")
         self.short_of_fees = short
+
+
+def _place(root: str, to_address: str) -> bytes:
+    return f"{root}:{to_address}".encode()
 
 
 _KINDS = {accounts.BURN: "burn", accounts.TREASURY: "treasury"}

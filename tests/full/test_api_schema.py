@@ -189,6 +189,7 @@ def test_bought_tasks_lead_where_the_links_say(market: Market) -> None:
             case.validate_response(
                 response,
                 additional_checks=[refused_for_what_no_schema_says],
+                # As in `ask`; a step does not know whether it is one of JSON-RPC.
                 excluded_checks=[
                     schemathesis.checks.positive_data_acceptance,
                     schemathesis.checks.negative_data_rejection,

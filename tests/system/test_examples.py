@@ -1,5 +1,6 @@
 """The examples of the specification and of the documents, against a network of real processes."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import requests
+
+from node.amounts import parse_cpc
 
 pytestmark = pytest.mark.system
 
@@ -188,3 +191,36 @@ def test_status_and_peers(net, api) -> None:
     peers = tmnode("peers", "--api", api, "--json")
     found = {peer["peer_id"]: peer["roles"] for peer in json.loads(peers.stdout)["peers"]}
     assert found == {seat.keys.identity.peer_id: [seat.role] for seat in net.layout.seats}
+
+
+def test_what_a_market_paid_and_burned(net, api, tmp_path) -> None:
+    """As anybody can see it: from the chain, the market's door and a receipt."""
+    payload = {"seed": "burned", "matrix_size": 64, "iterations": 2}
+    task_id = net.client.submit("synthetic", payload, "10.0").task_id
+    net.receipt(task_id)
+    receipt = tmp_path / "receipt.json"
+    receipt.write_bytes(net.client.receipt(task_id))
+    net.check_payments()
+    where = ("--l1", net.layout.l1_url, "--network", net.layout.network_file, "--api", api)
+    audited = tmnode("wallet", "audit-market", receipt, *where, "--json")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    found = json.loads(audited.stdout)
+    assert found["findings"] == []
+    assert found["burned_cpc"] == found["to_burn_cpc"]
+    assert parse_cpc(found["burned_cpc"]) >= parse_cpc(found["rewards_cpc"]) * 6 // 10 > 0
+
+
+def test_the_books_of_a_market_that_runs(net, api) -> None:
+    payload = {"seed": "books", "matrix_size": 64, "iterations": 2}
+    net.completed(net.client.submit("synthetic", payload, "10.0").task_id)
+    where = ("--data-dir", net.layout.market.directory, "--l1", net.layout.l1_url)
+    audited = tmnode("wallet", "audit", *where, "--json")
+    assert audited.returncode == 0, audited.stdout + audited.stderr
+    found = json.loads(audited.stdout)
+    assert found["findings"] == []
+    assert float(found["on_chain_cpc"]) >= 90_000
+
+    shown = tmnode("wallet", "statement", "--csv", "--api", api)
+    first, *_, last = list(csv.DictReader(shown.stdout.splitlines()))
+    assert (first["kind"], first["amount_cpc"]) == ("deposit", "100000.0")
+    assert last["balance_cpc"] == net.client.account().available_cpc

@@ -1,6 +1,10 @@
 """The L1 goes away: tasks go on, money waits, and afterwards everything is there exactly once."""
 
+import json
+
 import pytest
+
+from node.devnet.layout import free_ports, write_layout
 
 pytestmark = pytest.mark.system
 
@@ -26,3 +30,17 @@ def test_tasks_complete_without_the_chain_and_are_paid_after_it(net) -> None:
         net.receipt(task_id)
     net.check_payments()
     net.check_books()
+
+
+def test_another_node_of_the_chain_is_asked(running, tmp_path) -> None:
+    """The first address answers nothing, ever: the deposit is seen through the second."""
+    layout = write_layout(tmp_path, validators=0, workers=0, api_port=0)
+    (silent,) = free_ports(1)
+    text = layout.network_file.read_text()
+    first = f"l1_url = {json.dumps(layout.l1_url)}"
+    assert first in text
+    both = f'l1_url = "http://127.0.0.1:{silent}"\nl1_more_urls = [{json.dumps(layout.l1_url)}]'
+    layout.network_file.write_text(text.replace(first, both))
+    with running(layout) as net:
+        assert net.client.account().available_cpc == "100000.0"
+        assert f"asking {layout.l1_url} from now on" in net.log("market")

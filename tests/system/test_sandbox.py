@@ -410,6 +410,17 @@ def with_one_layer(layer: str, kind: str, **arguments) -> object:
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
+@pytest.mark.parametrize(("devices", "expected"), [((), DENIED), (("/dev/full",), {"ENOSPC"})])
+async def test_a_device_is_there_for_the_program_that_is_given_it(scratch, devices, expected):
+    given = msgspec.structs.replace(PROBING, devices=devices)
+    async with open_compute_child(
+        memory_limit_bytes=MEMORY_BYTES, scratch_root=scratch, program=given
+    ) as child:
+        probe = Probe(child, scratch)
+        assert await probe("write", path="/dev/zero") in DENIED
+        assert await probe("write", path="/dev/full") in expected
+
+
 # What it needs
 
 

@@ -15,6 +15,8 @@ void tmk_pool_run(tmk_pool *pool, int64_t count, void (*task)(void *, int64_t, i
 
 namespace {
 
+constexpr int kMaxThreads = 256;
+
 inline int threads_of(const tmk_pool *pool) { return pool ? tmk_pool_threads(pool) : 1; }
 
 template <typename Task>

@@ -7,8 +7,6 @@
 
 namespace {
 
-constexpr int kMaxThreads = 256;
-
 struct Job {
   void (*task)(void *, int64_t, int);
   void *context;

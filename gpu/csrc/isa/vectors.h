@@ -2,6 +2,24 @@
 #ifndef TM_VECTORS_H
 #define TM_VECTORS_H
 
+#include "../math/elements.h"
+
+namespace tmk {
+namespace {
+
+// One instruction that says the same, of NaNs and zeros too.
+template <>
+TM_FN Floats larger(Floats a, Floats b) {
+  return first_if_larger(a, b);
+}
+template <>
+TM_FN Floats smaller(Floats a, Floats b) {
+  return first_if_smaller(a, b);
+}
+
+}  // namespace
+}  // namespace tmk
+
 #include "../math/power.h"
 #include "../math/trigonometric.h"
 
@@ -33,6 +51,21 @@ TM_FN void store_some(float *to, Floats x, int64_t count) {
     store(to, x);
   else
     store_part(to, x, count);
+}
+
+// Lane 0 + lane n/2, lane 1 + lane n/2 + 1, ...; then the same of the first half; until one is left.
+TM_FN float halving_sum(Floats x) {
+#pragma GCC unroll 4
+  for (int distance = kLanes / 2; distance >= 1; distance /= 2) x = x + exchanged(x, distance);
+  return x[0];
+}
+
+// NaN is ignored; which of two zeros it is, is not said.
+TM_FN float largest_lane(Floats x) {
+#pragma GCC unroll 4
+  for (int distance = kLanes / 2; distance >= 1; distance /= 2)
+    x = larger(x, exchanged(x, distance));
+  return x[0];
 }
 
 template <>

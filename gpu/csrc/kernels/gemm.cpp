@@ -1,6 +1,7 @@
 // out = left · right for floats: the columns are packed in slices that fit `kSliceFloats`, then
 // multiplied block by block. A few rows times a plain matrix read it in place.
 #include "gemv.h"
+#include "panels.h"
 
 #include "../checks.h"
 
@@ -22,31 +23,6 @@ struct PackedFloats {
 int64_t slice_columns(const tmk_gemm &c) {
   const int64_t fitting = kSliceFloats / c.inner / kPanel * kPanel;
   return least(rounded_up(c.columns, kPanel), fitting < kPanel ? kPanel : fitting);
-}
-
-// One panel: packed[inner][kPanel] of columns j .. j+width-1, zero beyond.
-void pack_panel(View view, int64_t j, int64_t width, int64_t inner, float *packed) {
-  if (view.row == 1) {  // columns lie as rows
-    for (int64_t half = 0; half < kPanel; half += kLanes) {
-      const int64_t there = width - half < kLanes ? width - half : kLanes;
-      int64_t k = 0;
-      for (; k + kLanes <= inner; k += kLanes) {
-        Words block[kLanes];
-#pragma GCC unroll 16
-        for (int c = 0; c < kLanes; c++)
-          block[c] = c < there ? to_bits(load(view.at(k, j + half + c))) : Words{};
-        transpose(block);
-        for (int c = 0; c < kLanes; c++)
-          store(packed + (k + c) * kPanel + half, from_bits(block[c]));
-      }
-      for (; k < inner; k++)
-        for (int64_t c = 0; c < kLanes; c++)
-          packed[k * kPanel + half + c] = c < there ? *view.at(k, j + half + c) : 0.0f;
-    }
-    return;
-  }
-  for (int64_t k = 0; k < inner; k++, packed += kPanel)
-    for (int64_t c = 0; c < kPanel; c++) packed[c] = c < width ? *view.at(k, j + c) : 0.0f;
 }
 
 constexpr int64_t kPanelsAtOnce = 8;  // a row of the matrix gives whole lines to each

@@ -95,69 +95,92 @@ void quantize_tile(const tmk_linear &c, int64_t i, int64_t height, QuantizedRows
                    to.scales + g * height + r);
 }
 
-// sums[kRows][kPanel] of one group. A function of its own: with the scaling beside it, compilers
-// spill the sums.
-template <int kRows>
+// sums[kPanels][kRows][kPanel] of one group. A function of its own: with the scaling beside it,
+// compilers spill the sums. `right_panel`, `start_panel`: the distance of panels.
+template <int kRows, int kPanels>
 __attribute__((noinline)) void multiply_quads(const uint32_t *left, const uint32_t *right,
-                                              int64_t quads, const uint32_t *start,
+                                              int64_t right_panel, int64_t quads,
+                                              const uint32_t *start, int64_t start_panel,
                                               uint32_t *sums) {
-  Words sum[kRows][2];
+  Words sum[kPanels][kRows][2];
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; p++)
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) {
-    sum[r][0] = load(start);
-    sum[r][1] = load(start + kLanes);
-  }
-  for (int64_t k = 0; k < quads; k++, left += kRows, right += kPanel) {
-    const Words near = load(right), far = load(right + kLanes);
-    if (kRows <= 4) __builtin_prefetch(right + 512);
+    for (int r = 0; r < kRows; r++)
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; h++)
+        sum[p][r][h] = kQuadOffset ? load(start + p * start_panel + h * kLanes) : Words{};
+  for (int64_t k = 0; k < quads; k++, left += kRows, right += kPanel)
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; p++) {
+      const uint32_t *panel = right + p * right_panel;
+      const Words near = load(panel), far = load(panel + kLanes);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; r++) {
-      const Words factor = broadcast(left[r]);
-      sum[r][0] = dot_quads(sum[r][0], factor, near);
-      sum[r][1] = dot_quads(sum[r][1], factor, far);
+      for (int r = 0; r < kRows; r++) {
+        const Words factor = broadcast(left[r]);
+        sum[p][r][0] = dot_quads(sum[p][r][0], factor, near);
+        sum[p][r][1] = dot_quads(sum[p][r][1], factor, far);
+      }
     }
-  }
+#pragma GCC unroll 4
+  for (int p = 0; p < kPanels; p++)
 #pragma GCC unroll 16
-  for (int r = 0; r < kRows; r++) {
-    store(sums + r * kPanel, sum[r][0]);
-    store(sums + r * kPanel + kLanes, sum[r][1]);
-  }
+    for (int r = 0; r < kRows; r++)
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; h++)
+        store(sums + (p * kRows + r) * kPanel + h * kLanes, sum[p][r][h]);
 }
 
-template <int kRows>
-void multiply_panel(const tmk_linear &c, const Packed &packed, QuantizedRows left, int64_t panel,
-                    float *out) {
-  const int64_t groups = groups_of(c.inner, c.group);
-  const uint32_t *right =
-      reinterpret_cast<const uint32_t *>(packed.numbers) + panel * quads_of(c.inner) * kPanel;
-  alignas(64) uint32_t sums[kRows * kPanel];
-  Floats total[kRows][2] = {};
+// Rows of one tile times kPanels neighbouring panels.
+template <int kRows, int kPanels>
+void multiply_panels(const tmk_linear &c, const Packed &packed, QuantizedRows left, int64_t panel,
+                     float *out) {
+  const int64_t groups = groups_of(c.inner, c.group), step = quads_of(c.inner) * kPanel;
+  const uint32_t *right = reinterpret_cast<const uint32_t *>(packed.numbers) + panel * step;
+  const int64_t place = panel * groups * kPanel, row = groups * kPanel;
+  alignas(64) uint32_t sums[kPanels * kRows * kPanel];
+  Floats total[kPanels][kRows][2] = {};
   for (int64_t g = 0; g < groups; g++) {
-    const int64_t place = (panel * groups + g) * kPanel, first = g * (c.group / kQuad);
-    const int64_t quads = quads_of(least(c.group, c.inner - g * c.group));
-    multiply_quads<kRows>(left.quads + first * kRows, right + first * kPanel, quads,
-                          packed.starts + place, sums);
+    const int64_t first = g * (c.group / kQuad), at = place + g * kPanel;
+    multiply_quads<kRows, kPanels>(left.quads + first * kRows, right + first * kPanel, step,
+                                   quads_of(least(c.group, c.inner - g * c.group)),
+                                   packed.starts + at, row, sums);
+    for (int p = 0; p < kPanels; p++)
+      for (int r = 0; r < kRows; r++)
+        for (int h = 0; h < 2; h++) {
+          const Floats scale =
+              load(packed.scales + at + p * row + h * kLanes) * left.scales[g * kRows + r];
+          const Words sum = load(sums + (p * kRows + r) * kPanel + h * kLanes);
+          total[p][r][h] = fma(to_float(sum), scale, total[p][r][h]);
+        }
+  }
+  for (int p = 0; p < kPanels; p++)
     for (int r = 0; r < kRows; r++)
       for (int h = 0; h < 2; h++) {
-        const Floats scale =
-            load(packed.scales + place + h * kLanes) * left.scales[g * kRows + r];
-        total[r][h] = fma(to_float(load(sums + r * kPanel + h * kLanes)), scale, total[r][h]);
+        const int64_t column = (panel + p) * kPanel + h * kLanes;
+        if (column < c.columns)
+          store_some(out + r * c.out_row + column, canonical(total[p][r][h]),
+                     c.columns - column);
       }
-  }
-  for (int r = 0; r < kRows; r++)
-    for (int h = 0; h < 2; h++) {
-      const int64_t column = panel * kPanel + h * kLanes;
-      if (column < c.columns)
-        store_some(out + r * c.out_row + column, canonical(total[r][h]), c.columns - column);
-    }
 }
 
-using PanelFunction = void (*)(const tmk_linear &, const Packed &, QuantizedRows, int64_t, float *);
+// Panels first .. last-1, as many at a time as for floats.
+template <int kRows>
+void multiply_range(const tmk_linear &c, const Packed &packed, QuantizedRows left, int64_t first,
+                    int64_t last, float *out) {
+  constexpr int kPanels = panels_for(kRows);
+  for (; first + kPanels <= last; first += kPanels)
+    multiply_panels<kRows, kPanels>(c, packed, left, first, out);
+  for (; first < last; first++) multiply_panels<kRows, 1>(c, packed, left, first, out);
+}
+
+using RangeFunction = void (*)(const tmk_linear &, const Packed &, QuantizedRows, int64_t, int64_t,
+                               float *);
 
 template <int kRows = kTileRows>
-PanelFunction panel_of(int64_t rows) {
-  if constexpr (kRows == 1) return multiply_panel<1>;
-  else return rows == kRows ? multiply_panel<kRows> : panel_of<kRows - 1>(rows);
+RangeFunction range_of(int64_t rows) {
+  if constexpr (kRows == 1) return multiply_range<1>;
+  else return rows == kRows ? multiply_range<kRows> : range_of<kRows - 1>(rows);
 }
 
 struct Parts {
@@ -183,11 +206,14 @@ void multiply_integers(const tmk_linear &c, const Packed &packed, const Parts &p
     const int64_t i = tile * kTileRows;
     quantize_tile(c, i, least(kTileRows, c.rows - i), parts.tile(c, i));
   });
+  // A panel stays in the cache for all tiles; where there is but one, panels go together.
   parallel_ranges(c.pool, panels_of(c.columns), kStreamPanels,
                   [&](int64_t first, int64_t last, int) {
-                    for (int64_t panel = first; panel < last; panel++)
+                    const int64_t step = tiles > 1 ? 1 : last - first;
+                    for (int64_t panel = first; panel < last; panel += step)
                       for (int64_t i = 0; i < c.rows; i += kTileRows)
-                        panel_of(least(kTileRows, c.rows - i))(c, packed, parts.tile(c, i), panel,
+                        range_of(least(kTileRows, c.rows - i))(c, packed, parts.tile(c, i), panel,
+                                                               panel + step,
                                                                c.out + i * c.out_row);
                   });
 }

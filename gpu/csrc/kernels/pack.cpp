@@ -37,7 +37,7 @@ void pack_group(const tmk_packing &c, int64_t k, int64_t j, int8_t *quads, float
     quads[(i / kQuad * kPanel) * kQuad + i % kQuad] = static_cast<int8_t>(number);
     sum += number;
   }
-  *start = 0u - sum * (kQuadOffset & 0xffu);
+  if (kQuadOffset) *start = 0u - sum * (kQuadOffset & 0xffu);
 }
 
 void pack_integers(const tmk_packing &c, const Packed &packed, int64_t panel) {

@@ -1,7 +1,7 @@
 // Weights as linear.cpp reads them: panels of kPanel columns, zero beyond the matrix. Float:
 // [panels][inner][kPanel]. bfloat16: [panels][inner / 2][kPanel][2]. Eight bits: [panels][inner /
-// 4][kPanel][4], then the scales [panels][groups][kPanel], then what integer sums start with, laid
-// out like the scales.
+// 4][kPanel][4], then the scales [panels][groups][kPanel], then, where left numbers have an offset,
+// what integer sums start with, laid out like the scales.
 #ifndef TM_PACKED_H
 #define TM_PACKED_H
 
@@ -36,7 +36,7 @@ struct Packed {
     numbers = static_cast<char *>(const_cast<void *>(start));
     scales = reinterpret_cast<float *>(numbers + 4 * words * row);
     starts = reinterpret_cast<uint32_t *>(scales + groups * row);
-    size = 4 * row * (words + 2 * groups);
+    size = 4 * row * (words + (kQuadOffset ? 2 : 1) * groups);
   }
 };
 

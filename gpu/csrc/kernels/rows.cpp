@@ -3,20 +3,11 @@
 
 #include "../best.h"
 #include "../casts.h"
+#include "../reading.h"
 #include "../math/activations.h"
 
 namespace tmk {
 namespace {
-
-float largest(const float *in, int64_t width) {
-  Floats most = all<Floats>(-infinity<float>());
-  int64_t i = 0;
-  for (; i + kLanes <= width; i += kLanes) most = larger(load(in + i), most);
-  float result = -infinity<float>();
-  for (int lane = 0; lane < kLanes; lane++) result = larger(most[lane], result);
-  for (; i < width; i++) result = larger(in[i], result);
-  return result;
-}
 
 void softmax(const tmk_rows &c, const float *in, float *out) {
   const Floats most = broadcast(largest(in, c.width));
@@ -99,3 +90,5 @@ int TMK_ENTRY(row_sums)(const tmk_rows *c) { return tmk::each_row(*c, 1, tmk::su
 int TMK_ENTRY(best)(const tmk_best *c) { return best_of_rows(*c); }
 
 int TMK_ENTRY(cast)(const tmk_cast *c) { return cast_elements(*c); }
+
+int TMK_ENTRY(read)(const tmk_reading *c) { return read_words(*c); }

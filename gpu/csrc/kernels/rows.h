@@ -55,6 +55,17 @@ TM_FN float row_sum(int64_t width, Term term) {
   return total;
 }
 
+// The largest of a row; NaN counts as less than everything.
+inline float largest(const float *in, int64_t width) {
+  Floats most = all<Floats>(-infinity<float>());
+  int64_t i = 0;
+  for (; i + kLanes <= width; i += kLanes) most = larger(load(in + i), most);
+  float result = -infinity<float>();
+  for (int lane = 0; lane < kLanes; lane++) result = larger(most[lane], result);
+  for (; i < width; i++) result = larger(in[i], result);
+  return result;
+}
+
 // out[i] = function(i, elements there) for all elements of a row.
 template <typename Function>
 TM_FN void map_row(int64_t width, float *out, Function function) {

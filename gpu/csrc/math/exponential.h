@@ -22,19 +22,35 @@ TM_FN R rounded(R x, float factor, decltype(to_bits(R{})) *words) {
   return shifted - 12582912.0f;
 }
 
+// exp(x) / 2^whole.
+template <typename R>
+TM_FN R mantissa_of_exp(R x, R whole) {
+  R rest = fma(whole, all<R>(-0.693145752f), x);
+  rest = fma(whole, all<R>(-1.42860677e-6f), rest);
+  const R sum = polynomial(rest, 1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                           4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f);
+  return fma(sum, rest * rest, rest) + 1.0f;
+}
+
 // Error below 1 ulp. Underflows gradually to 0, overflows to infinity; NaN stays NaN.
 template <typename R>
 TM_FN R exp(R x) {
-  x = choose(x < -104.0f, all<R>(-104.0f), x);
-  x = choose(x > 89.0f, all<R>(89.0f), x);
+  x = larger(all<R>(-104.0f), x);
+  x = smaller(all<R>(89.0f), x);
   decltype(to_bits(x)) n;
   const R whole = rounded(x, 1.44269504f, &n);
-  R rest = fma(whole, all<R>(-0.693145752f), x);
-  rest = fma(whole, all<R>(-1.42860677e-6f), rest);
-  R sum = polynomial(rest, 1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f,
-                     1.6666665459e-1f, 5.0000001201e-1f);
-  sum = fma(sum, rest * rest, rest) + 1.0f;
-  return scaled(sum, n);
+  return scaled(mantissa_of_exp(x, whole), n);
+}
+
+// The same for x <= 0 and NaN, in fewer steps: the mantissa goes up by 2^(n + 64), which no sum of
+// exponents leaves the range by, then down by 2^64 in the one step that rounds.
+template <typename R>
+TM_FN R exp_down(R x) {
+  x = larger(all<R>(-104.0f), x);
+  decltype(to_bits(x)) n;
+  const R whole = rounded(x, 1.44269504f, &n);
+  const R high = from_bits(to_bits(mantissa_of_exp(x, whole)) + (n << 23) + (64u << 23));
+  return fma(high, all<R>(5.42101086e-20f), whole - whole);  // + 0, or NaN
 }
 
 // Error below 1 ulp. log(+-0) = -infinity; negative numbers give NaN.

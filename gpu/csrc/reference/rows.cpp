@@ -1,36 +1,14 @@
-// Operations on rows. A sum over a row has the order L128: per run of 4096 elements, 128 lanes
-// (element mod 128), each a chain from +0 in ascending order; neighbouring lanes are added until one
-// is left; runs are added in ascending order.
+// Operations on rows.
+#include "rows.h"
+
 #include "../best.h"
 #include "../casts.h"
+#include "../reading.h"
 
 namespace {
 
-constexpr int64_t kRowLanes = 128, kRun = 4096;
-
-float tree(float lanes[kRowLanes]) {
-  for (int64_t width = kRowLanes / 2; width >= 1; width /= 2)
-    for (int64_t i = 0; i < width; i++) lanes[i] = lanes[2 * i] + lanes[2 * i + 1];
-  return lanes[0];
-}
-
-// Sum of `term(sum so far, element)` in the order L128.
-template <typename Term>
-float row_sum(int64_t width, Term term) {
-  float total = 0.0f;
-  for (int64_t first = 0; first < width; first += kRun) {
-    float lanes[kRowLanes] = {0.0f};
-    for (int64_t i = first; i < width && i < first + kRun; i++)
-      lanes[i % kRowLanes] = term(lanes[i % kRowLanes], i);
-    const float sum = tree(lanes);
-    total = first == 0 ? sum : total + sum;
-  }
-  return total;
-}
-
 void softmax(const float *in, float *out, int64_t width) {
-  float most = -tmk::infinity<float>();
-  for (int64_t i = 0; i < width; i++) most = tmk::larger(in[i], most);
+  const float most = tmk::largest(in, width);
   for (int64_t i = 0; i < width; i++) out[i] = tmk::exp(in[i] - most);
   const float sum = row_sum(width, [=](float lane, int64_t i) { return lane + out[i]; });
   const float factor = 1.0f / sum;
@@ -103,3 +81,5 @@ int tmk_baseline_row_sums(const tmk_rows *call) {
 int tmk_baseline_best(const tmk_best *call) { return best_of_rows(*call); }
 
 int tmk_baseline_cast(const tmk_cast *call) { return cast_elements(*call); }
+
+int tmk_baseline_read(const tmk_reading *call) { return read_words(*call); }

@@ -107,6 +107,10 @@ class Chain:
         self.state.adopt(proposal.accounts, proposal.proposer, proposal.burned)
         self.tip = proposal.tip
 
+    def restore(self, state: State, tip: Tip) -> None:
+        """Go back to an earlier state and tip."""
+        self.state, self.tip = state, tip
+
     def _block(
         self, included: list[Waiting], overlay: Overlay, round_number: int, gas_used: int
     ) -> Block:

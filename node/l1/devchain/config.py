@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
 from node.l1.keys import AccountKey, address_of
@@ -51,15 +52,6 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: the proposer alone."""
     genesis_time: int
     """Seconds since 1970: the slot of block 0."""
-
-
-class Faults(msgspec.Struct, frozen=True):
-    """Ways in which the existing chain misbehaves, off unless a test asks for them."""
-
-    stuck_receipts: bool = False
-    """Receipts stay pending although the transaction is in a block."""
-    late_events: bool = False
-    """The event stream is looked after every 15 s only."""
 
 
 class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -139,6 +139,14 @@ class Mempool:
             expired += [Expired(one.tx_hash, EXPIRED_IN_QUEUE) for one in late]
         return expired
 
+    def take_all(self) -> list[Waiting]:
+        """Empty pool and queues; what was in them, each sender's by nonce."""
+        lanes = self._lanes.values()
+        found = [one for lane in lanes for one in (*lane.pool.values(), *lane.queue)]
+        self._lanes.clear()
+        self._hashes.clear()
+        return sorted(found, key=attrgetter("tx.nonce"))
+
     def _profile_problem(self, tx: Transaction) -> str:
         try:
             self._profile.check(tx)

@@ -40,6 +40,12 @@ typedef __m512 F;
 inline F fma(F a, F b, F c) {
   return EACH(float, F, __builtin_fmaf(L(float, a, i), L(float, b, i), L(float, c, i)));
 }
+inline F larger(F a, F b) {
+  return EACH(float, F, L(float, a, i) > L(float, b, i) ? L(float, a, i) : L(float, b, i));
+}
+inline F smaller(F a, F b) {
+  return EACH(float, F, L(float, a, i) < L(float, b, i) ? L(float, a, i) : L(float, b, i));
+}
 inline F root(F a) { return EACH(float, F, __builtin_sqrtf(L(float, a, i))); }
 inline F loadf(const void *p) {
   F v;
@@ -174,6 +180,8 @@ inline I some_less(I from, uint64_t mask, I a, I b) {
 #define _mm512_mask_sub_epi8 emulated::some_less
 #define _mm512_set1_ps emulated::constant<float, __m512>
 #define _mm512_fmadd_ps emulated::fma
+#define _mm512_max_ps emulated::larger
+#define _mm512_min_ps emulated::smaller
 #define _mm512_sqrt_ps emulated::root
 #define _mm512_loadu_ps emulated::loadf
 #define _mm512_loadu_si512 emulated::loadi

@@ -56,3 +56,45 @@ def l128(row):
             lanes = lanes[0::2] + lanes[1::2]
         total = lanes[0] if total is None else F32(total + lanes[0])
     return total
+
+
+def attention(query, keys, values, exp, block=64, superblock=16):
+    """One row that sees all keys, by the definition of the order of attention; `query` is scaled.
+
+    `exp` is a function of floats that is given.
+    """
+    parts = [
+        block_part(query, keys[first : first + block], values[first : first + block], exp, block)
+        for first in range(0, len(keys), block)
+    ]
+    groups = [parts[i : i + superblock] for i in range(0, len(parts), superblock)]
+    _, total, weighted = folded([folded(group, exp) for group in groups], exp)
+    factor = F32(F32(1.0) / total)
+    return np.array([F32(value * factor) for value in weighted])
+
+
+def block_part(query, keys, values, exp, block):
+    scores = [chain(query, key) for key in keys]
+    most = max(scores)
+    powers = [exp(F32(score - most)) for score in scores]
+    tree = np.array(powers + [F32(0.0)] * (block - len(powers)))
+    while len(tree) > 1:
+        tree = tree[: len(tree) // 2] + tree[len(tree) // 2 :]
+    return most, tree[0], [chain(powers, column) for column in np.transpose(values)]
+
+
+def chain(left, right):
+    total = F32(0.0)
+    for a, b in zip(left, right, strict=True):
+        total = fma(a, b, total)
+    return total
+
+
+def folded(parts, exp):
+    most, total, weighted = parts[0]
+    for m, s, o in parts[1:]:
+        larger = max(most, m)
+        before, after = exp(F32(most - larger)), exp(F32(m - larger))
+        most, total = larger, fma(total, before, F32(s * after))
+        weighted = [fma(x, before, F32(y * after)) for x, y in zip(weighted, o, strict=True)]
+    return most, total, weighted

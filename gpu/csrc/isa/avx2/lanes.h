@@ -29,6 +29,12 @@ TM_FN Floats choose(Ints mask, Floats yes, Floats no) {
 TM_FN Words choose(Ints mask, Words yes, Words no) {
   return (Words)_mm256_blendv_epi8((__m256i)no, (__m256i)yes, (__m256i)mask);
 }
+TM_FN Floats first_if_larger(Floats a, Floats b) {
+  return (Floats)_mm256_max_ps((__m256)a, (__m256)b);
+}
+TM_FN Floats first_if_smaller(Floats a, Floats b) {
+  return (Floats)_mm256_min_ps((__m256)a, (__m256)b);
+}
 TM_FN Floats to_float(Words words) { return (Floats)_mm256_cvtepi32_ps((__m256i)words); }
 TM_FN Words shifted_right(Words words, int by) {
   return (Words)_mm256_srai_epi32((__m256i)words, by);
@@ -60,6 +66,13 @@ TM_FN bool any(Ints mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
 TM_FN Floats neighbour_sums(Floats a, Floats b) {
   const __m256 sums = _mm256_hadd_ps((__m256)a, (__m256)b);
   return (Floats)_mm256_permute4x64_pd((__m256d)sums, 0xd8);
+}
+
+// Lanes that are `distance` apart change places: 4, 2 or 1.
+TM_FN Floats exchanged(Floats x, int distance) {
+  if (distance == 4) return (Floats)_mm256_permute2f128_ps((__m256)x, (__m256)x, 0x01);
+  if (distance == 2) return (Floats)_mm256_shuffle_ps((__m256)x, (__m256)x, 0x4e);
+  return (Floats)_mm256_shuffle_ps((__m256)x, (__m256)x, 0xb1);
 }
 
 // The high halves of the products of words.

@@ -26,6 +26,12 @@ TM_FN Floats fma(Floats a, Floats b, Floats c) {
 TM_FN Floats square_root(Floats x) { return (Floats)_mm512_sqrt_ps((__m512)x); }
 TM_FN Floats choose(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }
 TM_FN Words choose(Ints mask, Words yes, Words no) { return mask ? yes : no; }
+TM_FN Floats first_if_larger(Floats a, Floats b) {
+  return (Floats)_mm512_max_ps((__m512)a, (__m512)b);
+}
+TM_FN Floats first_if_smaller(Floats a, Floats b) {
+  return (Floats)_mm512_min_ps((__m512)a, (__m512)b);
+}
 TM_FN Floats to_float(Words words) { return (Floats)_mm512_cvtepi32_ps((__m512i)words); }
 TM_FN Words shifted_right(Words words, int by) { return (Words)((Ints)words >> by); }
 
@@ -54,6 +60,14 @@ TM_FN Floats neighbour_sums(Floats a, Floats b) {
   const Words even = counting() << 1, odd = even + 1u;
   return (Floats)_mm512_permutex2var_ps((__m512)a, (__m512i)even, (__m512)b) +
          (Floats)_mm512_permutex2var_ps((__m512)a, (__m512i)odd, (__m512)b);
+}
+
+// Lanes that are `distance` apart change places: 8, 4, 2 or 1.
+TM_FN Floats exchanged(Floats x, int distance) {
+  if (distance == 8) return (Floats)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0x4e);
+  if (distance == 4) return (Floats)_mm512_shuffle_f32x4((__m512)x, (__m512)x, 0xb1);
+  if (distance == 2) return (Floats)_mm512_shuffle_ps((__m512)x, (__m512)x, 0x4e);
+  return (Floats)_mm512_shuffle_ps((__m512)x, (__m512)x, 0xb1);
 }
 
 // The high halves of the products of words.

@@ -7,6 +7,7 @@ import trio
 from node.api.service import Service
 from node.errors import NodeError, Overloaded
 from node.market.views import Problem
+from storage.errors import StorageFailed
 
 UNKNOWN = "00000000-0000-0000-0000-0000000000ff"
 
@@ -279,12 +280,57 @@ async def test_a_quote_costs_nothing_and_needs_nobody(service, connect, order, m
     }
 
 
+async def test_a_statement_is_its_owners(client, order, twin) -> None:
+    task_ids = [(await client.post("/tasks", json=order)).json()["task_id"] for _ in range(3)]
+    first = (await client.get("/account/statement", params={"limit": 2})).json()
+    assert (first["address"], first["next"]) == (twin.LOCAL, 2)
+    rest = (await client.get("/account/statement", params={"start": 2})).json()
+    assert [line["about"] for line in (*first["lines"], *rest["lines"])] == task_ids
+    assert rest["next"] is None
+    assert rest["lines"][0] == {
+        "number": 2,
+        "at": twin.STARTED_MS / 1000,
+        "account": "customer",
+        "kind": "reserve",
+        "about": task_ids[2],
+        "amount_cpc": f"-{order['reward']}",
+    }
+    by_name = {"jsonrpc": "2.0", "id": 1, "method": "tm_getStatement", "params": {"start": 2}}
+    assert (await client.post("/rpc", json=by_name)).json()["result"] == rest
+    for wrong in ({"start": -1}, {"limit": 0}, {"limit": 201}, {"address": "cpc1other"}):
+        (name,) = wrong
+        refused = await client.get("/account/statement", params=wrong)
+        assert_problem(refused, 400, "invalid_input", name)
+
+
+async def test_anybody_sees_what_a_payout_pays(client) -> None:
+    answer = await client.get(f"/payouts/{'ab' * 32}/cpc1burn")
+    assert answer.json() == {
+        "account": "burn",
+        "entries": [
+            {
+                "cause": "mature:t",
+                "kind": "mature",
+                "at_ms": 1_700_000_000_000,
+                "number": 7,
+                "postings": [
+                    {"account": "maturing:t", "amount_cpc": "-0.000000000000000004"},
+                    {"account": "burn", "amount_cpc": "0.000000000000000004"},
+                ],
+            }
+        ],
+    }
+    other = await client.get(f"/payouts/{'cd' * 32}/cpc1burn")
+    assert_problem(other, 404, "not_found", "root")
+
+
 async def test_account_status_peers_workers(client, twin) -> None:
     mine = (await client.get("/account")).json()
     assert mine == {
         "address": twin.LOCAL,
         "available_cpc": "1000000.0",
         "reserved_cpc": "0.0",
+        "earned_cpc": "0.25",
         "deposit_address": "cpc1deposit",
         "withdrawal_fee_cpc": "0.000000000021",
     }
@@ -355,6 +401,19 @@ async def test_what_goes_wrong_inside_is_a_500(client, order, market, error, cod
     answer = await client.post("/tasks", json=order)
     assert_problem(answer, 500, code)
     assert "secret" not in answer.text
+
+
+async def test_a_disk_that_fails_is_said_to_be_one(client, order, market) -> None:
+    """Requests that were waiting for their sync when it failed; the node itself then stops."""
+
+    async def fail(*_: object) -> None:
+        raise StorageFailed("No space left on device")
+
+    market.submit = fail
+    answer = await client.post("/tasks", json=order)
+    assert_problem(answer, 503, "unavailable")
+    assert "idempotency key" in answer.json()["remedy"]
+    assert "device" not in answer.text
 
 
 async def test_a_command_that_hangs_is_given_up(client, order, market, autojump_clock) -> None:

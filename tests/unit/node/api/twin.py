@@ -22,11 +22,16 @@ from node.market.listing import Line, TaskIndex
 from node.market.views import (
     AccountView,
     CheckShare,
+    EntryView,
     NewTask,
     NodeStatus,
     OutputView,
+    PayoutView,
+    PostingView,
     Quote,
     ResultView,
+    StatementLine,
+    StatementPage,
     TaskPage,
     TaskView,
     WorkerShare,
@@ -154,7 +159,24 @@ class TwinMarket:
             if task.account == address and task.status in ("pending", "in_progress")
         )
         available = Amount(self.balances.get(address, 0))
-        return AccountView(address, available, Amount(reserved), "cpc1deposit")
+        return AccountView(address, available, Amount(reserved), Amount(CPC // 4), "cpc1deposit")
+
+    def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
+        lines = [
+            StatementLine(
+                number, STARTED_MS, "customer", "reserve", task.task_id, Amount(-task.reward)
+            )
+            for number, task in enumerate(self._tasks.values())
+            if task.account == address and number >= start
+        ]
+        more = len(lines) > limit
+        return StatementPage(address, tuple(lines[:limit]), start + limit if more else None)
+
+    def payout(self, root: str, address: str) -> PayoutView:
+        if (root, address) != ("ab" * 32, "cpc1burn"):
+            raise NotFound("no such payout", field="root")
+        postings = (PostingView("maturing:t", Amount(-4)), PostingView("burn", Amount(4)))
+        return PayoutView("burn", (EntryView("mature:t", "mature", STARTED_MS, 7, postings),))
 
     def artifact(self, sha256: str) -> Path:
         if sha256 not in self.files:

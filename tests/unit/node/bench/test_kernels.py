@@ -1,17 +1,50 @@
-from gpu.cpu import figures
+import itertools
+import sys
+
+import pytest
+
+from gpu.cpu import figures, inference_figures
+from gpu.cpu.cases import Case
+from gpu.cpu.convolution_figures import Layer
+from node.bench import kernels
 from node.bench.kernels import bench_kernels
 
 
 def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
-    monkeypatch.setattr(figures, "DECODE", (64, 96))
+    small = dict.fromkeys(inference_figures.WEIGHTS, (64, 96))
+    monkeypatch.setattr(inference_figures, "WEIGHTS", small)
+    monkeypatch.setattr(inference_figures, "TOKENS", (70, 90))
     monkeypatch.setattr(figures, "ROWS", (4, 64))
     monkeypatch.setattr(figures, "RESIDUES", (16,))
+    monkeypatch.setattr(figures, "RESNET50", (Layer(3, 8, 9, 7, 2), Layer(16, 8, 6, 3)))
+    monkeypatch.setattr(figures, "TWO_THREADS", Layer(8, 8, 6, 1))
     result = bench_kernels(1, sizes=(20,))
     cases = [row for row in result.rows if not row.metric.startswith("load")]
-    assert len(cases) == 12
+    assert len(cases) == 26
     assert all(row.value > 0 and row.peer for row in cases)
     for row in cases:
         if row.peer_value is not None:
             assert abs(row.ratio - row.value / row.peer_value) < 1e-9 * row.ratio
     missing = {row.peer for row in cases if row.peer_value is None}
-    assert missing <= {"torch._int_mm"}
+    assert missing <= {"torch", "torch._int_mm", "torch SDPA, heads copied"}
+    assert all(row.ratio is None or row.target for row in cases if "two threads" in row.metric)
+
+
+@pytest.mark.parametrize(("slow_s", "runs"), [(0.0, 1), (1000.0, 4)])
+def test_a_slow_peer_runs_once(monkeypatch, slow_s, runs):
+    monkeypatch.setattr(kernels, "SLOW_S", slow_s)
+    ran = []
+    case = Case("m", "u", 1.0, lambda: ran.append("ours"), "peer", lambda: ran.append("theirs"))
+    ours, theirs = kernels._measured(case, 3, itertools.count().__next__)
+    assert (ran.count("ours"), ran.count("theirs")) == (4, runs)
+    assert ours == theirs == 1
+
+
+def test_torch_is_found_where_the_caller_says(monkeypatch, tmp_path):
+    """A torch that says no more than that it was found."""
+    (tmp_path / "torch.py").write_text("def set_num_threads(count): raise RecursionError(__file__)")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises(RecursionError, match=str(tmp_path)):
+        bench_kernels(1, sizes=(2,), peers=tmp_path)
+    del sys.modules["torch"]

@@ -292,13 +292,14 @@ def test_account(terminal, door) -> None:
         "address": "cpc1a",
         "available_cpc": "1.0",
         "reserved_cpc": "0.5",
+        "earned_cpc": "0.0",
         "deposit_address": "cpc1m",
         "withdrawal_fee_cpc": "0.1",
     }
     door.answer("GET /account", answer)
     door.answer("GET /account?address=cpc1a", answer)
-    assert terminal.json("account") == answer
-    assert "available   1.0 CPC" in terminal.run("account", "cpc1a").stdout
+    assert terminal.json("wallet") == answer
+    assert "available   1.0 CPC" in terminal.run("wallet", "cpc1a").stdout
 
 
 def test_no_node_says_how_to_start_one(terminal, monkeypatch) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from node.errors import Conflict, NotFound
 from node.market.changes import JobChange
-from node.market.progress import MAX_CHANGES, JobProgressBook, take_all
+from node.market.progress import MAX_CHANGES, JobProgressBook
 from node.verification.claims import StatementInvalid
 from node.wire.leases import JobState, TaskProgress
 
@@ -51,7 +51,7 @@ async def test_only_the_holder_of_the_lease_is_heard(shop, book) -> None:
     ):
         with pytest.raises(error):
             book.note(wrong, by)
-        take_all(book, (wrong,), by)
+        book.note_all((wrong,), by)
     assert told(shop) == []
 
 

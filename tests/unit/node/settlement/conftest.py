@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -18,6 +19,7 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.l1.client import HttpL1Client, L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.server import build_app
 from node.l1.follower import Follower
@@ -25,8 +27,10 @@ from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
 from node.l1.sender import Sender
 from node.l1.transactions import transfer
+from node.settlement.entries import move
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
+from node.settlement.split import Payees
 from node.settlement.transfer import TransferSettlement
 from storage.database import Database, open_database
 from storage.errors import StorageFailed
@@ -37,6 +41,7 @@ CHAIN_ID = "cpc-devnet-1"
 GENESIS_TIME = 1_700_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
 WINDOW_S = 2.0
+NO_FAULTS = Faults()
 LOOK_S = 0.5
 """Between looks of the market at the pay that is due."""
 PARAMETERS = SettlementParameters(
@@ -138,8 +143,11 @@ class World:
     chain: DevChain
     client: L1Client
 
-    def __init__(self, parameters: SettlementParameters = PARAMETERS) -> None:
+    def __init__(
+        self, parameters: SettlementParameters = PARAMETERS, faults: Faults = NO_FAULTS
+    ) -> None:
         self.parameters = parameters
+        self.faults = faults
         self.key = key_of(1)
         self.store = CrashingStore()
 
@@ -151,6 +159,7 @@ class World:
             proposer=key_of(99),
             genesis=Genesis(alloc=alloc, genesis_time=GENESIS_TIME),
             data_dir=Path("unused"),
+            faults=self.faults,
         )
         async with open_database(MemoryStore()) as db, trio.open_nursery() as nursery:
             self.chain = await open_chain(config, db, lambda: GENESIS_TIME + trio.current_time())
@@ -182,6 +191,52 @@ class World:
     def forget(self) -> None:
         """Lose the transactions that wait for a block."""
         self.chain.mempool.expire(inf)
+
+
+class Shop:
+    """Sells tasks at a market where pay matures at once, and looks at what is staged."""
+
+    def __init__(self, market: Any, key: Callable[[int], AccountKey]) -> None:
+        self.market = market
+        self.key = key
+        self.tasks = 0
+
+    def sell(
+        self, *, at_ms: int, reward: int = UNITS_PER_CPC, worker: int = 20, validator: int = 21
+    ) -> None:
+        batch, task = Batch(), f"task-{self.tasks}"
+        self.tasks += 1
+        customer = self.key(10).address
+        self.market.ledger.post(
+            batch,
+            cause=f"deposit:{task}",
+            kind="deposit",
+            postings=move("l1", f"customer:{customer}", reward),
+            at_ms=at_ms,
+        )
+        rewards = self.market.settlement.rewards
+        rewards.reserve(batch, task, customer, reward, at_ms)
+        checker = self.key(validator).address
+        rewards.settle(
+            batch, task, Payees({self.key(worker).address: 1}, {checker: 1}, checker), at_ms
+        )
+        rewards.mature(batch, task, at_ms)
+        self.market.db.stage(batch)
+
+    def stage_due(self, at_ms: int) -> int:
+        return self.market.settlement.payouts.stage_due(at_ms)
+
+    def worker(self, number: int = 20) -> str:
+        return f"worker:{self.key(number).address}"
+
+    def outbox(self) -> dict[str, int]:
+        held = self.market.ledger.holdings("outbox:payout:")
+        return {account.removeprefix("outbox:payout:"): units for account, units in held}
+
+
+@pytest.fixture
+def shop(market: Any, key: Callable[[int], AccountKey]) -> Shop:
+    return Shop(market, key)
 
 
 @pytest.fixture(scope="session")

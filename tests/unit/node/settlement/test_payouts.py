@@ -1,13 +1,10 @@
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from node.l1.keys import AccountKey
 from node.settlement import payouts as payouts_module
 from node.settlement.entries import digest, move
 from node.settlement.parameters import SettlementParameters
-from node.settlement.split import Payees
 from storage.merkle import merkle_path, merkle_root, verify_path
 from storage.store import Batch
 
@@ -15,51 +12,7 @@ CPC = 10**18
 FEE = 21_000_000
 
 
-class Shop:
-    """Sells tasks at a market where pay matures at once, and looks at what is staged."""
-
-    def __init__(self, market: Any, key: Callable[[int], AccountKey]) -> None:
-        self.market = market
-        self.key = key
-        self.tasks = 0
-
-    def sell(self, *, at_ms: int, reward: int = CPC, worker: int = 20, validator: int = 21) -> None:
-        batch, task = Batch(), f"task-{self.tasks}"
-        self.tasks += 1
-        customer = self.key(10).address
-        self.market.ledger.post(
-            batch,
-            cause=f"deposit:{task}",
-            kind="deposit",
-            postings=move("l1", f"customer:{customer}", reward),
-            at_ms=at_ms,
-        )
-        rewards = self.market.settlement.rewards
-        rewards.reserve(batch, task, customer, reward, at_ms)
-        checker = self.key(validator).address
-        rewards.settle(
-            batch, task, Payees({self.key(worker).address: 1}, {checker: 1}, checker), at_ms
-        )
-        rewards.mature(batch, task, at_ms)
-        self.market.db.stage(batch)
-
-    def stage_due(self, at_ms: int) -> int:
-        return self.market.settlement.payouts.stage_due(at_ms)
-
-    def worker(self, number: int = 20) -> str:
-        return f"worker:{self.key(number).address}"
-
-    def outbox(self) -> dict[str, int]:
-        held = self.market.ledger.holdings("outbox:payout:")
-        return {account.removeprefix("outbox:payout:"): units for account, units in held}
-
-
-@pytest.fixture
-def shop(market: Any, key: Callable[[int], AccountKey]) -> Shop:
-    return Shop(market, key)
-
-
-async def test_nobody_is_paid_before_the_interval_is_over(shop: Shop) -> None:
+async def test_nobody_is_paid_before_the_interval_is_over(shop: Any) -> None:
     shop.sell(at_ms=1_000)
     shop.sell(at_ms=9_000)
     assert shop.stage_due(10_999) == 0
@@ -70,7 +23,7 @@ async def test_nobody_is_paid_before_the_interval_is_over(shop: Shop) -> None:
     assert shop.market.ledger.audit().ok
 
 
-async def test_what_is_earned_later_is_the_next_payout(shop: Shop) -> None:
+async def test_what_is_earned_later_is_the_next_payout(shop: Any) -> None:
     shop.sell(at_ms=0)
     shop.stage_due(10_000)
     shop.sell(at_ms=10_001)
@@ -83,7 +36,7 @@ async def test_what_is_earned_later_is_the_next_payout(shop: Shop) -> None:
     assert payout.amount == CPC // 4
 
 
-async def test_the_root_lets_a_payee_check_an_entry(shop: Shop) -> None:
+async def test_the_root_lets_a_payee_check_an_entry(shop: Any) -> None:
     for _ in range(5):
         shop.sell(at_ms=0)
     shop.stage_due(10_000)
@@ -101,7 +54,7 @@ async def test_the_root_lets_a_payee_check_an_entry(shop: Shop) -> None:
     assert (tx.to_address, tx.amount) == (SettlementParameters().burn_address, payout.amount)
 
 
-async def test_many_entries_or_much_money_are_paid_at_once(shop: Shop, market: Any) -> None:
+async def test_many_entries_or_much_money_are_paid_at_once(shop: Any, market: Any) -> None:
     shop.market = market.under(payout_entries=3)
     shop.sell(at_ms=0)
     shop.sell(at_ms=0, worker=22)
@@ -113,7 +66,7 @@ async def test_many_entries_or_much_money_are_paid_at_once(shop: Shop, market: A
     assert f"{shop.worker(22)}:7" in shop.outbox()
 
 
-async def test_less_than_the_least_payout_waits_for_more(shop: Shop) -> None:
+async def test_less_than_the_least_payout_waits_for_more(shop: Any) -> None:
     least = SettlementParameters().min_payout
     shop.sell(at_ms=0, reward=4 * least - 4)
     assert shop.stage_due(10**9) == 1  # burn only
@@ -123,7 +76,7 @@ async def test_less_than_the_least_payout_waits_for_more(shop: Shop) -> None:
 
 
 async def test_without_fees_the_oldest_are_paid_first_and_the_rest_waits(
-    shop: Shop, market: Any, caplog: pytest.LogCaptureFixture
+    shop: Any, market: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     batch = Batch()
     shop.sell(at_ms=0, worker=22)
@@ -147,7 +100,7 @@ async def test_without_fees_the_oldest_are_paid_first_and_the_rest_waits(
 
 
 async def test_a_payee_with_very_many_entries_is_paid_in_parts(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payouts_module, "MAX_ENTRIES", 3)
     for number in range(7):
@@ -166,7 +119,7 @@ async def test_a_payee_with_very_many_entries_is_paid_in_parts(
 
 
 async def test_a_part_is_never_worth_less_than_the_least_payout(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payouts_module, "MAX_ENTRIES", 2)
     least = SettlementParameters().min_payout
@@ -179,7 +132,7 @@ async def test_a_part_is_never_worth_less_than_the_least_payout(
     assert payout.amount == least
 
 
-async def test_many_payees_are_paid_in_several_rounds(shop: Shop) -> None:
+async def test_many_payees_are_paid_in_several_rounds(shop: Any) -> None:
     for number in range(70):
         shop.sell(at_ms=number, worker=100 + number)
     assert shop.stage_due(20_000) == 64
@@ -188,7 +141,7 @@ async def test_many_payees_are_paid_in_several_rounds(shop: Shop) -> None:
 
 
 async def test_what_the_market_s_own_account_earns_needs_no_transaction(
-    shop: Shop, market: Any
+    shop: Any, market: Any
 ) -> None:
     shop.sell(at_ms=0, worker=1)
     held = market.ledger.balance("l1")

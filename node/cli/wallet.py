@@ -1,16 +1,20 @@
-"""`tmnode account`: what an account has at a market, its money out, and its API keys."""
+"""`tmnode wallet`: what an account has at a market, what moved it, money out, and API keys."""
 
+import csv
+import io
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import click
 import msgspec
 
+from node.api.params import MAX_PAGE
 from node.cli.arguments import DURATION
 from node.cli.lazy import Entry, LazyGroup
 from node.cli.options import PATH, api_option, data_dir_option, json_option
-from node.cli.output import pairs, print_answer
+from node.cli.output import moment, pairs, print_answer, table
 from node.cli.secrets import passphrase_for
 from node.client import AnswerLost, Client
 
@@ -20,27 +24,32 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-class AccountGroup(LazyGroup):
+class WalletGroup(LazyGroup):
     """The table of the group; without a name of it, `show` is meant."""
 
     entries: ClassVar = {
-        "show": Entry("node.cli.account:show", "Show an account, by default your own."),
-        "withdraw": Entry("node.cli.account:withdraw", "Take money out, to your own address."),
-        "key": Entry("node.cli.account:key", "Make an API key for your account."),
+        "show": Entry("node.cli.wallet:show", "Show an account, by default your own."),
+        "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
+        "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
+        "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
+        "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),
+        "audit-market": Entry(
+            "node.cli.audit_market:audit_market", "Check what a market paid and burned."
+        ),
     }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """`tmnode account`, and `tmnode account cpc1…`, are `tmnode account show …`."""
+        """`tmnode wallet`, and `tmnode wallet cpc1…`, are `tmnode wallet show …`."""
         if not args or (args[0] not in self.entries and args[0] not in ctx.help_option_names):
             args = ["show", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=AccountGroup)
-def account() -> None:
-    """Look at an account at a market, and take money out.
+@click.group(cls=WalletGroup)
+def wallet() -> None:
+    """Your money at a market: what is there, what moved it, and the way out.
 
-    `tmnode account [ADDRESS]` is short for `tmnode account show [ADDRESS]`.
+    `tmnode wallet [ADDRESS]` is short for `tmnode wallet show [ADDRESS]`.
     """
 
 
@@ -57,10 +66,71 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "account": answer.address,
             "available": f"{answer.available_cpc} CPC",
             "reserved": f"{answer.reserved_cpc} CPC",
+            "earned": f"{answer.earned_cpc} CPC",
             "deposit to": answer.deposit_address,
         }
     )
     print_answer(answer, text, as_json=as_json)
+
+
+@click.command()
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, for a spreadsheet.")
+@api_option
+@json_option
+def statement(as_csv: bool, api: str | None, as_json: bool) -> None:
+    """Show what moved your money at a market, oldest first, with the balance after each line.
+
+    Money that you have as a customer, as a worker and as a validator has a balance each.
+    """
+    with Client(api) as client:
+        lines = list(_lines(client))
+    if as_csv:
+        click.echo(_csv(lines), nl=False)
+    else:
+        rows = (
+            (moment(one.at), one.account, one.kind, one.amount_cpc, one.balance_cpc, one.about)
+            for one in lines
+        )
+        print_answer({"lines": lines}, table(_COLUMNS, rows), as_json=as_json)
+
+
+_COLUMNS = ("time", "as", "what", "amount CPC", "balance CPC", "about")
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """A line of the statement with the balance after it."""
+
+    number: int
+    at: float
+    account: str
+    kind: str
+    about: str
+    amount_cpc: str
+    balance_cpc: str
+
+
+def _lines(client: Client) -> Iterator[_Line]:
+    """The whole statement, page by page."""
+    from node.amounts import format_cpc, parse_signed_cpc
+
+    balances: dict[str, int] = {}
+    start: int | None = 0
+    while start is not None:
+        page = client.statement(start=start, limit=MAX_PAGE)
+        for one in page.lines:
+            amount = parse_signed_cpc(one.amount_cpc)
+            balances[one.account] = balances.get(one.account, 0) + amount
+            balance = format_cpc(balances[one.account])
+            yield _Line(**msgspec.structs.asdict(one), balance_cpc=balance)
+        start = page.next
+
+
+def _csv(lines: list[_Line]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_Line.__struct_fields__)
+    writer.writerows(msgspec.structs.astuple(one) for one in lines)
+    return out.getvalue()
 
 
 @click.command()

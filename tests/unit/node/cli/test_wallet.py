@@ -1,5 +1,6 @@
-"""`tmnode account`: looking, taking money out, making API keys."""
+"""`tmnode wallet`: looking, taking money out, making API keys."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -16,6 +17,7 @@ ACCOUNT = {
     "address": "cpc1a",
     "available_cpc": "5.0",
     "reserved_cpc": "0.5",
+    "earned_cpc": "0.0",
     "deposit_address": "cpc1m",
     "withdrawal_fee_cpc": "0.25",
 }
@@ -48,17 +50,65 @@ def test_an_account_is_shown_with_and_without_show(terminal, door) -> None:
     door.answer("GET /account", ACCOUNT)
     door.answer("GET /account?address=cpc1a", ACCOUNT)
     for arguments in ([], ["show"], ["cpc1a"], ["show", "cpc1a"]):
-        assert terminal.json("account", *arguments) == ACCOUNT
+        assert terminal.json("wallet", *arguments) == ACCOUNT
+
+
+def statement_line(number: int, account: str, kind: str, amount: str) -> dict[str, object]:
+    return {
+        "number": number,
+        "at": 1_700_000_000.5,
+        "account": account,
+        "kind": kind,
+        "about": f"{kind} {number}",
+        "amount_cpc": amount,
+    }
+
+
+def a_statement(door) -> None:
+    pages = [
+        [
+            statement_line(0, "customer", "deposit", "5.0"),
+            statement_line(1, "customer", "reserve", "-1.25"),
+        ],
+        [
+            statement_line(7, "worker", "mature", "0.000000000000000001"),
+            statement_line(9, "customer", "refund", "1.25"),
+        ],
+    ]
+    for start, lines, following in ((0, pages[0], 4), (4, pages[1], None)):
+        page = {"address": "cpc1a", "lines": lines, "next": following}
+        door.answer(f"GET /account/statement?start={start}&limit=200", page)
+
+
+def test_a_statement_is_shown_to_its_end_with_balances(terminal, door) -> None:
+    a_statement(door)
+    lines = terminal.json("wallet", "statement")["lines"]
+    assert [(one["number"], one["account"], one["balance_cpc"]) for one in lines] == [
+        (0, "customer", "5.0"),
+        (1, "customer", "3.75"),
+        (7, "worker", "0.000000000000000001"),
+        (9, "customer", "5.0"),
+    ]
+    head, first, *_ = terminal.run("wallet", "statement").stdout.splitlines()
+    assert head.split() == ["TIME", "AS", "WHAT", "AMOUNT", "CPC", "BALANCE", "CPC", "ABOUT"]
+    assert first.startswith("2023-11-14 22:13:20 UTC  customer  deposit  5.0")
+
+
+def test_a_statement_for_a_spreadsheet(terminal, door) -> None:
+    a_statement(door)
+    rows = list(csv.DictReader(terminal.run("wallet", "statement", "--csv").stdout.splitlines()))
+    assert [row["amount_cpc"] for row in rows] == ["5.0", "-1.25", "0.000000000000000001", "1.25"]
+    assert {row["about"] for row in rows} == {"deposit 0", "reserve 1", "mature 7", "refund 9"}
 
 
 def test_a_withdrawal_says_its_key(terminal, door) -> None:
     door.answer("POST /account/withdraw", withdrawal("pending"))
-    said = terminal.json("account", "withdraw", "4.0")
+    said = terminal.json("wallet", "withdraw", "4.0")
     key = said["idempotency_key"]
     assert said["status"] == "pending"
     ((_, headers, body),) = door.requests
     assert (headers["Idempotency-Key"], body) == (key, {"amount": "4.0"})
-    text = terminal.run("account", "withdraw", "4.0", "--idempotency-key", "mine").stdout
+    text = terminal.run("wallet", "withdraw", "4.0", "--idempotency-key", "mine").stdout
     assert "key          mine\n" in text
     assert "fee          0.25 CPC\n" in text
     assert "block" not in text
@@ -67,19 +117,19 @@ def test_a_withdrawal_says_its_key(terminal, door) -> None:
 def test_all_is_what_is_there_less_the_fee(terminal, door) -> None:
     door.answer("GET /account", ACCOUNT)
     door.answer("POST /account/withdraw", withdrawal("pending"))
-    terminal.json("account", "withdraw", "all")
+    terminal.json("wallet", "withdraw", "all")
     assert door.requests[-1][2] == {"amount": "4.75"}
     door.answers.clear()
     door.answer("GET /account", {**ACCOUNT, "available_cpc": "0.1"})
     door.answer("POST /account/withdraw", withdrawal("pending"))
-    terminal.json("account", "withdraw", "all")
+    terminal.json("wallet", "withdraw", "all")
     assert door.requests[-1][2] == {"amount": "0.0"}, "which the market refuses"
 
 
 def test_waiting_asks_again_with_the_same_key(terminal, door) -> None:
     door.answer("POST /account/withdraw", withdrawal("pending"))
     door.answer("POST /account/withdraw", withdrawal("confirmed", 12))
-    said = terminal.json("account", "withdraw", "4.0", "--wait", "1m")
+    said = terminal.json("wallet", "withdraw", "4.0", "--wait", "1m")
     assert (said["status"], said["height"]) == ("confirmed", 12)
     first, second = (headers["Idempotency-Key"] for _, headers, _ in door.requests)
     assert first == second
@@ -87,7 +137,7 @@ def test_waiting_asks_again_with_the_same_key(terminal, door) -> None:
 
 def test_a_lost_answer_says_how_to_repeat_it(terminal, door) -> None:
     door.answer("POST /account/withdraw", None)
-    result = terminal.run("account", "withdraw", "4.0", "--json")
+    result = terminal.run("wallet", "withdraw", "4.0", "--json")
     assert result.exit_code == 1
     key = door.requests[0][1]["Idempotency-Key"]
     assert f"--idempotency-key {key}" in json.loads(result.stdout)["error"]["remedy"]
@@ -96,7 +146,7 @@ def test_a_lost_answer_says_how_to_repeat_it(terminal, door) -> None:
 def test_a_refusal_is_one_line(terminal, door) -> None:
     refusal = problem(InsufficientFunds("1.0 CPC are missing", field="amount", remedy="less"))
     door.answer("POST /account/withdraw", refusal.body, refusal.status)
-    result = terminal.run("account", "withdraw", "4.0")
+    result = terminal.run("wallet", "withdraw", "4.0")
     assert (result.exit_code, result.stderr) == (1, "error: amount: 1.0 CPC are missing (less)\n")
 
 
@@ -113,7 +163,7 @@ def test_an_api_key_is_made_with_the_accounts_key(
     made = {"key": "tm_x", "address": address, "spend_limit": "2.0"}
     door.answer("POST /account/keys", made, 201)
     arguments = ["--data-dir", str(tmp_path), "--spend-limit", "2.0"]
-    assert terminal.json("account", "key", *arguments) == made
+    assert terminal.json("wallet", "key", *arguments) == made
     body = door.requests[-1][2]
     digest = key_request_digest("cpc-test", address, "5f", "2.0")
     signature = bytes.fromhex(body.pop("signature"))

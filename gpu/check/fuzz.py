@@ -1,0 +1,183 @@
+"""Operations on random shapes, on both devices; a failure is made as small as it goes."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from gpu.check.outcome import Pair, difference
+from gpu.errors import GpuError
+from gpu.ops import Binary, Distribution, Operations
+from gpu.tensors import DType, Tensor
+
+Shape = tuple[int, ...]
+Results = Iterator[Tensor]
+
+
+class Fuzz(NamedTuple):
+    """An operation, and the names and the largest values of the sizes it is tried with."""
+
+    sizes: dict[str, int]
+    run: Callable[[Operations, Shape, int], Results]
+
+
+def fuzz(pair: Pair, case: Fuzz, runs: int, seed: int) -> str:
+    """The smallest shape found that fails, and how; empty when none does."""
+    random = np.random.default_rng(seed)
+    for run in range(runs):
+        shape = tuple(_size(random, most) for most in case.sizes.values())
+        if problem := _problem(pair, case, shape, run):
+            shape, problem = _smallest(pair, case, shape, run, problem)
+            named = ", ".join(f"{n}={s}" for n, s in zip(case.sizes, shape, strict=True))
+            return f"{named}, seed {run}: {problem}"
+    return ""
+
+
+def _size(random: np.random.Generator, most: int) -> int:
+    """Small sizes are as likely as large ones, and those around powers of two likelier."""
+    size = int(np.exp(random.uniform(0, np.log(most + 1))))
+    if random.random() < 0.3:
+        size = (1 << size.bit_length()) + int(random.integers(-1, 2))
+    return min(most, max(1, size))
+
+
+def _problem(pair: Pair, case: Fuzz, shape: Shape, seed: int) -> str:
+    expected = list(case.run(pair.reference, shape, seed))
+    try:
+        return difference(pair, case.run(pair.device, shape, seed), expected)
+    except GpuError as error:
+        return str(error)
+
+
+def _smallest(pair: Pair, case: Fuzz, shape: Shape, seed: int, problem: str) -> tuple[Shape, str]:
+    """Make one size after the other smaller as long as the failure stays."""
+    for place in range(len(shape)):
+        step = shape[place]
+        while step := step // 2:
+            while shape[place] > step:
+                smaller = (*shape[:place], shape[place] - step, *shape[place + 1 :])
+                found = _problem(pair, case, smaller, seed)
+                if not found:
+                    break
+                shape, problem = smaller, found
+    return shape, problem
+
+
+def _any(device: Operations, seed: int, *shape: int, dtype: DType = DType.F32) -> Tensor:
+    """Any bits: NaNs, infinities, denormals and both zeros among the floats."""
+    random = np.random.default_rng([seed, len(shape), *shape])
+    return device.upload(random.bytes(int(np.prod(shape)) * dtype.item_bytes), *shape, dtype=dtype)
+
+
+def _floats(device: Operations, seed: int, *shape: int) -> Tensor:
+    """Normal numbers; with an odd seed any bits instead."""
+    if seed % 2:
+        return _any(device, seed, *shape)
+    normal = np.random.default_rng([seed, *shape]).standard_normal(shape, np.float32)
+    return device.upload(normal.tobytes(), *shape, dtype=DType.F32)
+
+
+def _residues(device: Operations, seed: int, *shape: int) -> Tensor:
+    random = np.random.default_rng([seed, *shape])
+    return device.upload(random.integers(0, 241, shape, np.uint8).tobytes(), *shape)
+
+
+def _binary(function: Binary, device: Operations, shape: Shape, seed: int) -> Results:
+    yield device.combine(function, _any(device, seed, *shape), _any(device, seed + 1, *shape))
+
+
+def _casts(device: Operations, shape: Shape, seed: int) -> Results:
+    x = _any(device, seed, *shape)
+    for dtype in (DType.BF16, DType.F16, DType.I8, DType.I32):
+        narrow = device.cast(x, dtype)
+        yield narrow
+        yield device.cast(narrow, DType.F32)
+
+
+def _random(device: Operations, shape: Shape, seed: int) -> Results:
+    count, first = shape
+    for distribution in Distribution:
+        yield device.random(distribution, count, key=(seed, 1), stream=2, step=3, first=first)
+
+
+def _rows(device: Operations, shape: Shape, seed: int) -> Results:
+    x, weight = _floats(device, seed, *shape), _floats(device, seed, shape[1])
+    yield device.softmax(x)
+    yield device.rmsnorm(x, weight, epsilon=1e-5)
+    yield device.layernorm(x, weight, weight, epsilon=1e-5)
+    yield device.row_sums(x)
+
+
+def _best(device: Operations, shape: Shape, seed: int) -> Results:
+    rows, width, count = shape
+    yield from device.top_k(_any(device, seed, rows, width), min(width, count))
+
+
+def _rope(device: Operations, shape: Shape, seed: int) -> Results:
+    tokens, heads, half = shape
+    positions = _any(device, seed, tokens, dtype=DType.I32)
+    x, frequencies = _floats(device, seed, tokens, heads, 2 * half), _floats(device, seed, half)
+    for interleaved in (False, True):
+        yield device.rope(x, positions, frequencies, interleaved=interleaved)
+
+
+def _matmul(device: Operations, shape: Shape, seed: int) -> Results:
+    rows, inner, columns = shape
+    for turned, other in ((False, False), (True, False), (False, True), (True, True)):
+        left = _floats(device, seed, *((inner, rows) if turned else (rows, inner)))
+        right = _floats(device, seed, *((columns, inner) if other else (inner, columns)))
+        yield device.matmul(left, right, left_transposed=turned, right_transposed=other)
+
+
+def _matmul_i8(device: Operations, shape: Shape, seed: int) -> Results:
+    rows, inner, columns = shape
+    for turned in (False, True):
+        left = _any(device, seed, *((inner, rows) if turned else (rows, inner)), dtype=DType.I8)
+        right = _any(device, seed, *((columns, inner) if turned else (inner, columns)),
+                     dtype=DType.I8)  # fmt: skip
+        yield device.matmul(left, right, left_transposed=turned, right_transposed=turned)
+
+
+def _linear(kind: DType, device: Operations, shape: Shape, seed: int) -> Results:
+    rows, inner, columns = shape
+    weights = device.pack(_floats(device, seed, inner, columns), kind, group=32 * (1 + seed % 4))
+    yield device.linear(_floats(device, seed, rows, inner), weights)
+
+
+def _product(device: Operations, shape: Shape, seed: int) -> Results:
+    rows, inner, columns = shape
+    left, right = _residues(device, seed, rows, inner), _residues(device, seed, inner, columns)
+    scale, column, row = (_residues(device, seed, 1, n) for n in (inner, rows, columns))
+    out, scaled = device.empty(rows, columns), device.empty(rows, columns)
+    device.product(left, right, out, scale=scale, column=column, row=row)
+    yield out
+    device.product(left, right, scaled)
+    device.scale_rows(scaled, column)
+    yield scaled
+
+
+def _expand(device: Operations, shape: Shape, seed: int) -> Results:
+    count, first = shape
+    out = device.empty(1, count)
+    device.expand(out, bytes([seed % 256] * 32), seed, 1, first=first, nonzero=bool(seed % 2))
+    yield out
+
+
+_SHAPE = {"rows": 400, "inner": 1500, "columns": 400}
+
+CASES: dict[str, Fuzz] = {
+    **{f"{b.name.lower()}": Fuzz({"count": 200_000}, partial(_binary, b)) for b in Binary},
+    "casts": Fuzz({"count": 200_000}, _casts),
+    "random": Fuzz({"count": 200_000, "first": 1 << 40}, _random),
+    "rows": Fuzz({"rows": 50, "width": 70_000}, _rows),
+    "top_k": Fuzz({"rows": 20, "width": 50_000, "count": 300}, _best),
+    "rope": Fuzz({"tokens": 40, "heads": 12, "half": 200}, _rope),
+    "matmul": Fuzz(_SHAPE, _matmul),
+    "matmul i8": Fuzz(_SHAPE, _matmul_i8),
+    "linear": Fuzz(_SHAPE, partial(_linear, DType.F32)),
+    "linear bf16": Fuzz(_SHAPE, partial(_linear, DType.BF16)),
+    "linear i8": Fuzz(_SHAPE, partial(_linear, DType.I8)),
+    "product": Fuzz(_SHAPE, _product),
+    "expand": Fuzz({"count": 300_000, "first": 1 << 35}, _expand),
+}

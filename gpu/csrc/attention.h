@@ -1,0 +1,138 @@
+// The cache of keys and values and what a row of attention sees of it: one text for every
+// instruction set. Blocks of kKeyBlock keys lie on an absolute grid, from position 0 on.
+#ifndef TM_ATTENTION_H
+#define TM_ATTENTION_H
+
+#include <string.h>
+
+#include "checks.h"
+#include "host/parallel.h"
+#include "host/workspace.h"
+
+namespace {
+
+constexpr int64_t kKeyBlock = 64;    // keys whose scores share a largest one
+constexpr int64_t kSuperblock = 16;  // blocks that fold among themselves first
+constexpr int64_t kValueUnit = 16;   // a value takes a multiple of this many floats
+
+inline int64_t value_row(const tmk_cache &c) { return rounded_up(c.size, kValueUnit); }
+
+// One head of one sequence.
+struct CachedHead {
+  float *keys, *values;
+  int64_t key_block, value_block;  // floats of a block
+
+  CachedHead(const tmk_cache &c, int64_t sequence, int64_t head)
+      : key_block(c.size * kKeyBlock), value_block(value_row(c) * kKeyBlock) {
+    const int64_t first = (sequence * c.heads + head) * c.blocks;
+    keys = c.keys + first * key_block;
+    values = c.values + first * value_block;
+  }
+  float *keys_of(int64_t block) const { return keys + block * key_block; }
+  float *values_of(int64_t block) const { return values + block * value_block; }
+};
+
+inline int64_t sequence_of(const int32_t *sequences, int64_t token) {
+  return sequences ? sequences[token] : 0;
+}
+
+inline bool valid(const tmk_cache &c) {
+  return counts(c.sequences, c.heads) && counts(c.blocks, c.size) &&
+         counts(c.sequences * c.heads, c.blocks * c.size) && c.keys && c.values;
+}
+
+inline bool valid(const tmk_append &c) {
+  return valid(c.cache) && counts(c.tokens, c.cache.heads * c.cache.size) && c.keys && c.values &&
+         c.positions;
+}
+
+inline bool valid(const tmk_attention &c) {
+  const bool seen = c.causal ? c.positions != nullptr : c.lengths != nullptr;
+  return valid(c.cache) && counts(c.rows, c.heads) && counts(c.rows * c.heads, c.cache.size) &&
+         c.heads % c.cache.heads == 0 && c.queries && c.out && seen && c.window >= 0 &&
+         (c.window == 0 || c.positions);
+}
+
+// The keys that a row sees: first .. end-1, none where that is empty.
+struct Span {
+  int64_t first, end;
+  bool empty() const { return first >= end; }
+};
+
+inline Span seen_by(const tmk_attention &c, int64_t row) {
+  const int64_t sequence = sequence_of(c.sequences, row);
+  Span span{c.starts ? c.starts[sequence] : 0, c.cache.blocks * kKeyBlock};
+  if (c.lengths) span.end = least(span.end, c.lengths[sequence]);
+  if (c.causal) span.end = least(span.end, int64_t{c.positions[row]} + 1);
+  if (c.window && span.first <= c.positions[row] - c.window)
+    span.first = c.positions[row] - c.window + 1;
+  return span;
+}
+
+inline bool has_place(const tmk_cache &c, const int32_t *sequences, const int32_t *positions,
+                      int64_t token) {
+  const int64_t sequence = sequence_of(sequences, token);
+  const bool there = sequence >= 0 && sequence < c.sequences;
+  if (!positions) return there;
+  return there && positions[token] >= 0 && positions[token] < c.blocks * kKeyBlock;
+}
+
+inline bool in_range(const tmk_append &c) {
+  for (int64_t i = 0; i < c.tokens; i++)
+    if (!has_place(c.cache, c.sequences, c.positions, i)) return false;
+  return true;
+}
+
+inline bool in_range(const tmk_attention &c) {
+  const int64_t most = c.cache.blocks * kKeyBlock;
+  for (int64_t i = 0; i < c.rows; i++) {
+    if (!has_place(c.cache, c.sequences, c.positions, i)) return false;
+    const int64_t sequence = sequence_of(c.sequences, i);
+    if (c.starts && c.starts[sequence] < 0) return false;
+    if (c.lengths && (c.lengths[sequence] < 0 || c.lengths[sequence] > most)) return false;
+  }
+  return true;
+}
+
+// Tokens from `token` on that go to neighbouring places of one block.
+inline int64_t run_length(const tmk_append &c, int64_t token) {
+  const int64_t sequence = sequence_of(c.sequences, token), position = c.positions[token];
+  int64_t count = 1;
+  while (token + count < c.tokens && position % kKeyBlock + count < kKeyBlock &&
+         sequence_of(c.sequences, token + count) == sequence &&
+         c.positions[token + count] == position + count)
+    count++;
+  return count;
+}
+
+inline void append_run(const tmk_append &c, int64_t token, int64_t count, int64_t head) {
+  const CachedHead to(c.cache, sequence_of(c.sequences, token), head);
+  const int64_t size = c.cache.size, step = c.cache.heads * size;
+  const int64_t block = c.positions[token] / kKeyBlock, place = c.positions[token] % kKeyBlock;
+  const float *from = c.keys + token * step + head * size;
+  float *keys = to.keys_of(block) + place;
+  for (int64_t d = 0; d < size; d++)
+    for (int64_t j = 0; j < count; j++) keys[d * kKeyBlock + j] = from[j * step + d];
+  from = c.values + token * step + head * size;
+  float *values = to.values_of(block) + place * value_row(c.cache);
+  for (int64_t j = 0; j < count; j++)
+    memcpy(values + j * value_row(c.cache), from + j * step, size * sizeof *values);
+}
+
+// A head belongs to one thread, which takes the tokens in their order: of several that have the same
+// place the last one stays.
+inline int append_tokens(const tmk_append &c) {
+  if (!valid(c)) return TMK_BAD_ARGUMENT;
+  if (!in_range(c)) return TMK_BAD_PLACE;
+  parallel(c.pool, c.cache.heads, [&](int64_t head, int) {
+    for (int64_t token = 0, count; token < c.tokens; token += count) {
+      count = run_length(c, token);
+      append_run(c, token, count, head);
+    }
+  });
+  return TMK_OK;
+}
+
+}  // namespace
+
+#endif

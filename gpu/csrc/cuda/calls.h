@@ -1,0 +1,75 @@
+// What kernels are called with where tmkernels.h has no fitting structure; gpu/cuda/calls.py mirrors
+// these.
+#ifndef TM_CUDA_CALLS_H
+#define TM_CUDA_CALLS_H
+
+#include "../tmkernels.h"
+
+// A 32-bit word of the device that a kernel sets when it finds what it looks for; 0 before.
+typedef uint32_t *tmk_flag;
+
+// Bytes to compare, or to look over for what is no residue: rows of `width` bytes.
+struct tmk_bytes {
+  const uint8_t *left, *right;
+  tmk_flag found;
+  int64_t rows, width, left_stride, right_stride;
+};
+
+// Rows of `width` bytes that lie apart, copied to where they do not.
+struct tmk_copy {
+  const uint8_t *in;
+  uint8_t *out;
+  int64_t rows, width, stride;
+};
+
+// tmk_gather's indices, looked over for what is no row of the table.
+struct tmk_indices {
+  const int32_t *indices;
+  tmk_flag found;
+  int64_t count, rows;
+};
+
+// tmk_expansion with the ChaCha20 state of block 0 in place of the key.
+struct tmk_expanded {
+  uint32_t state[16];
+  uint8_t *out;
+  uint64_t first, count;
+  uint32_t values, lowest;
+};
+
+// An operand of an integer product as tiles read it: out[outer][inner], inner elements together,
+// `padded` of them to a row, zero from `inner` on. A step is the distance of neighbours.
+struct tmk_layout {
+  const void *in;
+  const uint8_t *scale;  // of residues: a factor per inner element, or null
+  int8_t *out;
+  int64_t outer, inner, padded, outer_step, inner_step;
+};
+
+// Products of operands that were laid out: left[rows][padded], right[columns][padded].
+struct tmk_tiles {
+  const int8_t *left, *right;
+  void *out;
+  const uint8_t *column, *row;  // of residues: the outer product to add, or null
+  int64_t rows, columns, padded, out_row;
+};
+
+// The same with a scale per row and group on either side: left_scales[rows][groups],
+// right_scales[groups][columns]. Sums of `group` products become floats.
+struct tmk_scaled_tiles {
+  const int8_t *left, *right;
+  const float *left_scales, *right_scales;
+  float *out;
+  int64_t rows, columns, inner, padded, group, groups, out_row;
+};
+
+// Floats made eight-bit integers with a scale per row and group: out[outer][padded], zero from
+// `inner` on; the scale of (row, group) lies at row * scale_row + group * scale_group.
+struct tmk_quantization {
+  const float *in;
+  int8_t *out;
+  float *scales;
+  int64_t outer, inner, padded, outer_step, inner_step, group, scale_row, scale_group;
+};
+
+#endif

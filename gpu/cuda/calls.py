@@ -1,0 +1,82 @@
+"""Mirrors of the structures in csrc/cuda/calls.h; the others are those of gpu.ops.calls."""
+
+import ctypes
+
+from gpu.ops.calls import Fields
+
+_POINTER = ctypes.c_void_p
+_SIZE = ctypes.c_int64
+_U64 = ctypes.c_uint64
+_U32 = ctypes.c_uint32
+
+
+def _all(kind: type, names: str) -> Fields:
+    return tuple((name, kind) for name in names.split())
+
+
+class Bytes(ctypes.Structure):
+    """Mirror of tmk_bytes."""
+
+    _fields_ = (
+        *_all(_POINTER, "left right found"),
+        *_all(_SIZE, "rows width left_stride right_stride"),
+    )
+
+
+class Copy(ctypes.Structure):
+    """Mirror of tmk_copy."""
+
+    _fields_ = (*_all(_POINTER, "source out"), *_all(_SIZE, "rows width stride"))
+
+
+class Indices(ctypes.Structure):
+    """Mirror of tmk_indices."""
+
+    _fields_ = (*_all(_POINTER, "indices found"), *_all(_SIZE, "count rows"))
+
+
+class Expanded(ctypes.Structure):
+    """Mirror of tmk_expanded."""
+
+    _fields_ = (
+        ("state", _U32 * 16),
+        ("out", _POINTER),
+        *_all(_U64, "first count"),
+        *_all(_U32, "values lowest"),
+    )
+
+
+class Layout(ctypes.Structure):
+    """Mirror of tmk_layout."""
+
+    _fields_ = (
+        *_all(_POINTER, "source scale out"),
+        *_all(_SIZE, "outer inner padded outer_step inner_step"),
+    )
+
+
+class Tiles(ctypes.Structure):
+    """Mirror of tmk_tiles."""
+
+    _fields_ = (
+        *_all(_POINTER, "left right out column row"),
+        *_all(_SIZE, "rows columns padded out_row"),
+    )
+
+
+class ScaledTiles(ctypes.Structure):
+    """Mirror of tmk_scaled_tiles."""
+
+    _fields_ = (
+        *_all(_POINTER, "left right left_scales right_scales out"),
+        *_all(_SIZE, "rows columns inner padded group groups out_row"),
+    )
+
+
+class Quantization(ctypes.Structure):
+    """Mirror of tmk_quantization."""
+
+    _fields_ = (
+        *_all(_POINTER, "source out scales"),
+        *_all(_SIZE, "outer inner padded outer_step inner_step group scale_row scale_group"),
+    )

@@ -1,0 +1,41 @@
+"""Operations as launches: for each operation of csrc/tmkernels.h, which kernels run on what.
+
+An operation that is added needs a function here (`operation(stage, call)`), its kernel in
+`csrc/cuda`, and nothing else: structures pass to kernels as they are.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from gpu.cuda.launches import elements, linear, products, residues, rows, tokens
+from gpu.cuda.launches.stage import Stage
+
+OPERATIONS: Mapping[str, Callable[[Stage, Any], None]] = {
+    "unary": elements.unary,
+    "binary": elements.binary,
+    "cast": elements.cast,
+    "random": elements.random,
+    "softmax": partial(rows.rows, "softmax"),
+    "rmsnorm": partial(rows.rows, "rmsnorm"),
+    "layernorm": partial(rows.rows, "layernorm"),
+    "row_sums": partial(rows.rows, "row_sums"),
+    "best": rows.best,
+    "rope": tokens.rope,
+    "gather": tokens.gather,
+    "gemm_f32": products.gemm_f32,
+    "gemm_i8": products.gemm_i8,
+    "chain241_product": products.chain241_product,
+    "pack": linear.pack,
+    "linear": linear.linear,
+    "chain241_expand": residues.expand,
+    "chain241_scale_rows": residues.scale_rows,
+}
+
+# What calls are asked instead of being run.
+QUESTIONS: Mapping[str, Callable[[Stage, Any], int]] = {
+    "packed_size": linear.packed_size,
+    "chain241_is_canonical": residues.is_canonical,
+}
+
+__all__ = ["OPERATIONS", "QUESTIONS", "Stage"]

@@ -1,0 +1,120 @@
+"""`tmnode wallet audit`: a market's books, recomputed from their entries."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from node.cli.failures import FAILED
+from node.cli.options import data_dir_option, json_option
+from node.cli.output import pairs, print_answer
+
+if TYPE_CHECKING:
+    from node.settlement.audit import AuditReport
+    from node.settlement.solvency import Solvency
+
+TRIES = 5
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found; `findings` are sentences, and none if all is well."""
+
+    entries: int
+    accounts: int
+    held_cpc: str
+    leaving_cpc: str | None = None
+    on_chain_cpc: str | None = None
+    findings: tuple[str, ...]
+
+
+@click.command()
+@data_dir_option
+@click.option("--l1", metavar="URL", help="Compare with the chain behind this URL, too.")
+@json_option
+@click.pass_context
+def audit(ctx: click.Context, data_dir: Path, l1: str | None, as_json: bool) -> None:
+    """Recompute a market's books from their entries, while it goes on if it runs.
+
+    Works on a copy of the database. Balances, numbers and indexes are derived once more, and with
+    --l1 the chain is asked whether the market's account has what the books owe. Exit code 1 if
+    anything is wrong.
+    """
+    import trio
+
+    with tempfile.TemporaryDirectory(prefix="tmnode-audit-") as folder:
+        copy, on_chain = _copied(data_dir, Path(folder), l1)
+        found = trio.run(_audit, copy, on_chain)
+    print_answer(found, _text(found), as_json=as_json)
+    ctx.exit(FAILED if found.findings else 0)
+
+
+def _copied(data_dir: Path, folder: Path, l1: str | None) -> tuple[Path, int | None]:
+    """A copy of the store, and the units that the chain had for the market at that moment.
+
+    Copied again when the chain's balance changed meanwhile: the two would not fit each other.
+    """
+    from node.cli.backup import copy_of
+
+    for number in range(TRIES):
+        before = _balance(data_dir, l1)
+        copy_of(data_dir, folder / str(number))
+        on_chain = _balance(data_dir, l1)
+        if on_chain == before:
+            break
+    return folder / str(number) / "store", on_chain
+
+
+def _balance(data_dir: Path, l1: str | None) -> int | None:
+    if l1 is None:
+        return None
+    import trio
+
+    from node.keys import show_keys
+    from node.l1.client import open_l1_client
+
+    async def ask(url: str) -> int:
+        async with open_l1_client(url) as client:
+            return await client.balance(show_keys(data_dir).address)
+
+    return trio.run(ask, l1)
+
+
+async def _audit(store_path: Path, on_chain: int | None) -> Audit:
+    from node.settlement.ledger import Ledger
+    from node.settlement.solvency import solvency
+    from storage.database import open_database
+    from storage.leveldb import open_leveldb
+
+    with open_leveldb(store_path, create=False) as store:
+        async with open_database(store) as db:
+            ledger = Ledger(db)
+            report = ledger.audit()
+            chain = None if on_chain is None else solvency(ledger, report, on_chain)
+    return _found(report, chain)
+
+
+def _found(report: "AuditReport", chain: "Solvency | None") -> Audit:
+    from node.amounts import format_cpc
+
+    return Audit(
+        entries=report.entries,
+        accounts=report.accounts,
+        held_cpc=format_cpc(report.held),
+        leaving_cpc=None if chain is None else format_cpc(chain.leaving),
+        on_chain_cpc=None if chain is None else format_cpc(chain.on_chain),
+        findings=report.findings + (() if chain is None else chain.findings),
+    )
+
+
+def _text(found: Audit) -> str:
+    about = {
+        "entries": found.entries,
+        "accounts": found.accounts,
+        "held for others": f"{found.held_cpc} CPC",
+        "on their way": found.leaving_cpc and f"{found.leaving_cpc} CPC",
+        "on the chain": found.on_chain_cpc and f"{found.on_chain_cpc} CPC",
+    }
+    findings = found.findings or ("nothing is wrong",)
+    return "\n".join([pairs(about), *(f"- {one}" for one in findings)])

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from gpu import selftest
+from gpu.cpu import CpuBackend
+from gpu.cuda import devices as cuda
+from gpu.cuda.images import ImageFolder
+from gpu.errors import DeviceUnavailable
+from node.sandbox import devices
+from node.sandbox.compute import load
+from node.sandbox.errors import SandboxNotStarted
+from node.sandbox.launch import Program, ResourceLimits, plan_launch
+
+
+def test_the_cpu_gets_no_device() -> None:
+    assert devices.program_for("cpu") == Program("node.sandbox.compute")
+
+
+def test_a_gpu_gets_its_files_and_its_kernels(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = []
+
+    def prepared(number: int) -> ImageFolder:
+        asked.append(number)
+        return ImageFolder(tmp_path / "sm_90")
+
+    monkeypatch.setattr(cuda, "prepared_images", prepared)
+    program = devices.program_for("cuda:3")
+    assert asked == [3]
+    assert program.arguments == {"gpu": "3", "images": str(tmp_path / "sm_90")}
+    assert str(tmp_path / "sm_90") in program.readable
+    assert all(Path(path).name.startswith("nvidia") for path in program.devices)
+    launch = plan_launch(program, ResourceLimits(1), tmp_path)
+    assert set(program.readable) < set(launch.readable)
+    assert launch.arguments == program.arguments
+
+
+def test_a_gpu_that_is_not_there_is_one_line_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(number: int) -> ImageFolder:
+        raise DeviceUnavailable(f"there is no GPU {number}: CUDA sees 1")
+
+    monkeypatch.setattr(cuda, "prepared_images", unavailable)
+    with pytest.raises(SandboxNotStarted, match="'cuda:3' cannot be used: there is no GPU 3") as it:
+        devices.program_for("cuda:3")
+    assert "tmnode doctor" in it.value.remedy
+
+
+def test_a_gpu_with_a_wrong_bit_is_refused_where_it_would_compute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cuda, "open_device", lambda *_: CpuBackend("baseline"))
+    load("0", str(tmp_path))
+    goldens = selftest.known_goldens() | {"top_k": "00"}
+    monkeypatch.setattr(selftest, "known_goldens", lambda: goldens)
+    with pytest.raises(DeviceUnavailable, match="fails its self-test at top_k"):
+        load("0", str(tmp_path))

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpu.check.outcome import Pair, difference
 from gpu.errors import GpuError
-from gpu.ops import Binary, Distribution, Operations
+from gpu.ops import Binary, Distribution, Mask, Operations
 from gpu.tensors import DType, Tensor
 
 Shape = tuple[int, ...]
@@ -78,6 +78,10 @@ def _floats(device: Operations, seed: int, *shape: int) -> Tensor:
     return device.upload(normal.tobytes(), *shape, dtype=DType.F32)
 
 
+def _numbers(device: Operations, numbers: np.ndarray) -> Tensor:
+    return device.upload(numbers.astype(np.int32).tobytes(), len(numbers), dtype=DType.I32)
+
+
 def _residues(device: Operations, seed: int, *shape: int) -> Tensor:
     random = np.random.default_rng([seed, *shape])
     return device.upload(random.integers(0, 241, shape, np.uint8).tobytes(), *shape)
@@ -122,6 +126,21 @@ def _rope(device: Operations, shape: Shape, seed: int) -> Results:
         yield device.rope(x, positions, frequencies, interleaved=interleaved)
 
 
+def _attention(device: Operations, shape: Shape, seed: int) -> Results:
+    tokens, heads, group, size, rows, window = shape
+    cache = device.key_values(2, heads, tokens, size)
+    both = np.repeat(np.arange(2, dtype=np.int32), tokens)
+    places = _numbers(device, np.tile(np.arange(tokens, dtype=np.int32), 2))
+    keys, values = (_floats(device, seed + i, 2 * tokens, heads, size) for i in (0, 2))
+    device.append(cache, keys, values, places, sequences=_numbers(device, both))
+    random = np.random.default_rng([seed, *shape])
+    queries = _floats(device, seed, rows, heads * group, size)
+    last, sequences = (_numbers(device, random.integers(0, n, rows)) for n in (tokens, 2))
+    lengths = _numbers(device, random.integers(0, tokens + 1, 2))
+    for mask in (Mask(), Mask(window=window), Mask(causal=False, lengths=lengths)):
+        yield device.attention(queries, cache, last, sequences=sequences, mask=mask)
+
+
 def _matmul(device: Operations, shape: Shape, seed: int) -> Results:
     rows, inner, columns = shape
     for turned, other in ((False, False), (True, False), (False, True), (True, True)):
@@ -145,6 +164,27 @@ def _linear(kind: DType, device: Operations, shape: Shape, seed: int) -> Results
     yield device.linear(_floats(device, seed, rows, inner), weights)
 
 
+def _convolutions(device: Operations, shape: Shape, seed: int) -> Results:
+    batch, height, width, inputs, outputs, groups = shape
+    random = np.random.default_rng([seed, *shape])
+    sizes, kernel = (
+        (height, width),
+        (min(int(random.integers(1, 4)), height), int(random.integers(1, 4))),
+    )
+    options = {
+        "stride": tuple(map(int, random.integers(1, 4, 2))),
+        "padding": (int(random.integers(0, 3)), kernel[1] - 1),
+        "groups": groups,
+    }
+    x = _floats(device, seed, batch, *sizes, inputs * groups)
+    weights = _floats(device, seed + 2, *kernel, inputs, outputs * groups)
+    result = device.conv2d(x, weights, **options)
+    yield result
+    gradient = _floats(device, seed + 4, *result.shape)
+    yield device.conv2d_input(gradient, weights, sizes, **options)
+    yield device.conv2d_weights(x, gradient, kernel, **options)
+
+
 def _product(device: Operations, shape: Shape, seed: int) -> Results:
     rows, inner, columns = shape
     left, right = _residues(device, seed, rows, inner), _residues(device, seed, inner, columns)
@@ -164,6 +204,8 @@ def _expand(device: Operations, shape: Shape, seed: int) -> Results:
     yield out
 
 
+_CACHE = {"tokens": 3000, "heads": 3, "group": 5, "size": 300, "rows": 200, "window": 500}
+_IMAGES = {"batch": 3, "height": 20, "width": 20, "inputs": 60, "outputs": 150, "groups": 3}
 _SHAPE = {"rows": 400, "inner": 1500, "columns": 400}
 
 CASES: dict[str, Fuzz] = {
@@ -173,6 +215,8 @@ CASES: dict[str, Fuzz] = {
     "rows": Fuzz({"rows": 50, "width": 70_000}, _rows),
     "top_k": Fuzz({"rows": 20, "width": 50_000, "count": 300}, _best),
     "rope": Fuzz({"tokens": 40, "heads": 12, "half": 200}, _rope),
+    "attention": Fuzz(_CACHE, _attention),
+    "convolutions": Fuzz(_IMAGES, _convolutions),
     "matmul": Fuzz(_SHAPE, _matmul),
     "matmul i8": Fuzz(_SHAPE, _matmul_i8),
     "linear": Fuzz(_SHAPE, partial(_linear, DType.F32)),

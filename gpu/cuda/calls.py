@@ -2,7 +2,7 @@
 
 import ctypes
 
-from gpu.ops.calls import Fields
+from gpu.ops.calls import Append, Attention, Cache, Convolution, Fields
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_int64
@@ -33,6 +33,43 @@ class Indices(ctypes.Structure):
     """Mirror of tmk_indices."""
 
     _fields_ = (*_all(_POINTER, "indices found"), *_all(_SIZE, "count rows"))
+
+
+class Places(ctypes.Structure):
+    """Mirror of tmk_places."""
+
+    _fields_ = (
+        *_all(_POINTER, "sequences positions starts lengths found"),
+        ("count", _SIZE),
+        ("cache", Cache),
+    )
+
+
+class Appending(ctypes.Structure):
+    """Mirror of tmk_appending."""
+
+    _fields_ = (("append", Append), ("replaced", _POINTER))
+
+
+class Attending(ctypes.Structure):
+    """Mirror of tmk_attending."""
+
+    _fields_ = (("attention", Attention), ("parts", _POINTER))
+
+
+class Convolving(ctypes.Structure):
+    """Mirror of tmk_convolving."""
+
+    _fields_ = (("convolution", Convolution), ("parts", _POINTER), ("run", _SIZE))
+
+
+class ChunkSums(ctypes.Structure):
+    """Mirror of tmk_chunk_sums."""
+
+    _fields_ = (
+        *_all(_POINTER, "parts out"),
+        *_all(_SIZE, "groups chunks rows columns out_row"),
+    )
 
 
 class Expanded(ctypes.Structure):

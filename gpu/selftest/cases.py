@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from gpu.ops import Binary, Distribution, Operations, Unary
+from gpu.ops import Binary, Distribution, Mask, Operations, Unary
 from gpu.tensors import DType, Tensor
 
 _WIDTHS = (1, 130, 4100, 33_000)
@@ -34,6 +34,10 @@ def _numbers(device: Operations, name: str, *shape: int) -> Tensor:
     data = hashlib.shake_256(name.encode()).digest(2 * int(np.prod(shape)))
     floats = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(8192)
     return device.upload(floats.tobytes(), *shape, dtype=DType.F32)
+
+
+def _i32(device: Operations, *numbers: int) -> Tensor:
+    return device.upload(np.array(numbers, "<i4").tobytes(), len(numbers), dtype=DType.I32)
 
 
 def _residues(device: Operations, name: str, *shape: int) -> Tensor:
@@ -90,9 +94,7 @@ def _top_k(device: Operations) -> Results:
 
 
 def _rope(device: Operations) -> Results:
-    positions = device.upload(
-        np.array([0, 1, 4095, 2**31 - 1], "<i4").tobytes(), 4, dtype=DType.I32
-    )
+    positions = _i32(device, 0, 1, 4095, 2**31 - 1)
     x, frequencies = _numbers(device, "x", 4, 3, 50), _numbers(device, "f", 25)
     yield device.rope(x, positions, frequencies)
     yield device.rope(x, positions, frequencies, interleaved=True)
@@ -100,10 +102,47 @@ def _rope(device: Operations) -> Results:
 
 def _embedding(device: Operations) -> Results:
     table = _numbers(device, "x", 50, 33)
-    indices = device.upload(np.array([0, 49, 7, 7], "<i4").tobytes(), 2, 2, dtype=DType.I32)
+    indices = _i32(device, 0, 49, 7, 7).reshape(2, 2)
     for dtype in (DType.F32, *_HALF):
         kept = table if dtype is DType.F32 else device.cast(table, dtype)
         yield device.embedding(kept, indices)
+
+
+def _attention(device: Operations) -> Results:
+    """Rows of two sequences, some of their tokens put in twice; few rows and many, short and long."""
+    for tokens, heads, cached, size in ((1100, 3, 1, 20), (70, 2, 2, 130)):
+        cache = device.key_values(2, cached, tokens, size)
+        order = [*range(tokens), *range(5)]
+        count = len(order)
+        keys, values = (_numbers(device, name, count, cached, size) for name in "kv")
+        for sequence in (0, 1):
+            sequences = _i32(device, *[sequence] * count)
+            device.append(cache, keys, values, _i32(device, *order), sequences=sequences)
+            keys, values = values, keys
+        mask = Mask(window=90, starts=_i32(device, 3, 0), lengths=_i32(device, tokens, tokens - 9))
+        for rows in (4, 70):
+            some = _numbers(device, "q", rows, heads, size)
+            last = _i32(device, *order[:2], *range(tokens - rows + 2, tokens))
+            sequences = _i32(device, *(i // 3 % 2 for i in range(rows)))
+            yield device.attention(some, cache, last)
+            yield device.attention(some, cache, last, sequences=sequences, mask=mask)
+
+
+def _convolutions(device: Operations) -> Results:
+    """Whole groups, wide and narrow ones; sums of one chunk and of several; numbers and any bits."""
+    for (batch, height, width), channels, filters, kernel, groups, options in (
+        ((2, 9, 31), 70, 20, 3, 1, {"padding": 1, "stride": (1, 2)}),
+        ((1, 14, 9), 40, 60, 2, 2, {"padding": (1, 3), "dilation": (3, 2)}),
+        ((3, 5, 6), 12, 24, 3, 12, {"padding": 2, "stride": 2}),
+    ):
+        for made in (_numbers, _bits):
+            x = made(device, "x", batch, height, width, channels)
+            weights = made(device, "w", kernel, kernel, channels // groups, filters)
+            result = device.conv2d(x, weights, groups=groups, **options)
+            yield result
+            gradient = made(device, "g", *result.shape)
+            yield device.conv2d_input(gradient, weights, (height, width), groups=groups, **options)
+            yield device.conv2d_weights(x, gradient, (kernel, kernel), groups=groups, **options)
 
 
 def _matmul(device: Operations) -> Results:
@@ -174,6 +213,8 @@ CASES: Mapping[str, Case] = {
     "top_k": _top_k,
     "rope": _rope,
     "embedding": _embedding,
+    "attention": _attention,
+    "convolutions": _convolutions,
     "matmul": _matmul,
     "matmul i8": _matmul_i8,
     "linear": partial(_linear, DType.F32),

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from gpu.cuda.launches import elements, linear, products, residues, rows, tokens
+from gpu.cuda.launches import (
+    attention,
+    convolution,
+    elements,
+    linear,
+    products,
+    residues,
+    rows,
+    tokens,
+)
 from gpu.cuda.launches.stage import Stage
 
 OPERATIONS: Mapping[str, Callable[[Stage, Any], None]] = {
@@ -23,6 +32,11 @@ OPERATIONS: Mapping[str, Callable[[Stage, Any], None]] = {
     "best": rows.best,
     "rope": tokens.rope,
     "gather": tokens.gather,
+    "append": attention.append,
+    "attention": attention.attention,
+    "conv2d": convolution.conv2d,
+    "conv2d_input": convolution.conv2d_input,
+    "conv2d_weights": convolution.conv2d_weights,
     "gemm_f32": products.gemm_f32,
     "gemm_i8": products.gemm_i8,
     "chain241_product": products.chain241_product,

@@ -4,6 +4,8 @@ from functools import lru_cache
 
 import msgspec
 
+from gpu.proofs.envelope import ProofSystem
+from gpu.proofs.statement import Bounds
 from gpu.workloads import WORKLOADS
 from gpu.workloads.base import Limits
 from node.config import ProtocolSection
@@ -16,7 +18,7 @@ SLOW_CORE_S_PER_TERA = 100
 LEASE_PER_TERA_S = 240
 """Seconds of lease for each 10^12 work units, beyond the base: half of it for one attempt."""
 LEASE_PER_MIB_S = 0.5
-"""The same for each MiB of trace, which each validator of the quorum fetches."""
+"""The same for each MiB that each validator of the quorum fetches."""
 
 
 class TaskSize(msgspec.Struct, frozen=True):
@@ -24,8 +26,14 @@ class TaskSize(msgspec.Struct, frozen=True):
 
     jobs: int
     work_units: int
+    """What a worker does for a job, its proof included."""
     check_units: int
-    trace_bytes: int
+    evidence_bytes: int
+    """What a validator fetches to check a job: its steps, or its outputs and the proof of them."""
+    output_bytes: int
+    proof_system: ProofSystem | None
+    """What proves the results; None if their steps are opened and checked."""
+    proof_bytes: int
 
 
 def limits_of(protocol: ProtocolSection) -> Limits:
@@ -35,6 +43,17 @@ def limits_of(protocol: ProtocolSection) -> Limits:
         max_iterations=min(protocol.max_iterations, MAX_STEPS),
         max_trace_bytes=protocol.max_trace_bytes,
         max_jobs=protocol.max_jobs,
+        max_proof_bytes=protocol.max_proof_bytes,
+        max_proof_units=protocol.max_proof_units,
+    )
+
+
+def bounds_of(protocol: ProtocolSection) -> Bounds:
+    """The most that verifying a proof may take on this network."""
+    return Bounds(
+        max_proof_bytes=protocol.max_proof_bytes,
+        max_output_bytes=protocol.max_matrix_size**2,
+        max_units=protocol.max_proof_units,
     )
 
 
@@ -48,16 +67,20 @@ def size_of(kind: str, parameters: bytes) -> TaskSize:
     """The size of a task of a known kind. Raises PayloadError for bytes that are no parameters."""
     workload = WORKLOADS[kind]
     decoded = workload.from_canonical(parameters)
+    proof_bytes, output_bytes = workload.proof_bytes(decoded), workload.output_bytes(decoded)
     return TaskSize(
         jobs=workload.plan(decoded),
-        work_units=workload.work_units(decoded),
+        work_units=workload.work_units(decoded) + workload.proof_units(decoded),
         check_units=workload.check_units(decoded),
-        trace_bytes=workload.trace_bytes(decoded),
+        evidence_bytes=output_bytes + proof_bytes if proof_bytes else workload.trace_bytes(decoded),
+        output_bytes=output_bytes,
+        proof_system=workload.proof_system(decoded),
+        proof_bytes=proof_bytes,
     )
 
 
 def lease_s(protocol: ProtocolSection, size: TaskSize) -> float:
     """How long a market leases a task, if its deadline is not sooner."""
     work_s = size.work_units / 1e12 * LEASE_PER_TERA_S
-    trace_s = size.trace_bytes / 2**20 * LEASE_PER_MIB_S
-    return protocol.lease_s + size.jobs * (work_s + trace_s)
+    evidence_s = size.evidence_bytes / 2**20 * LEASE_PER_MIB_S
+    return protocol.lease_s + size.jobs * (work_s + evidence_s)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from gpu.backend import Backend
+from gpu.proofs.envelope import ProofSystem
 
 Parameters = TypeVar("Parameters", bound=msgspec.Struct)
 
@@ -24,7 +25,11 @@ class Limits(msgspec.Struct, frozen=True):
     max_matrix_size: int = 65_536
     max_iterations: int = 65_536
     max_trace_bytes: int = 128 * 1024 * 1024
+    """Steps of one job that are opened to validators; beyond, its result is to be proven."""
     max_jobs: int = 64
+    max_proof_bytes: int = 16 * 1024 * 1024
+    max_proof_units: int = 100_000_000_000
+    """What verifying one proof may take."""
 
 
 class JobContext(msgspec.Struct, frozen=True):
@@ -46,13 +51,22 @@ class OutputFile(msgspec.Struct, frozen=True):
 
 
 class RunReport(msgspec.Struct, frozen=True):
-    """What a run leaves: its files, the digests of its steps, and the digest of the whole."""
+    """What a run leaves: its files, the digests of its steps, and the digest of the whole.
+
+    A result that is proven has a `proof` in place of a trace.
+    """
 
     outputs: tuple[OutputFile, ...]
     trace: tuple[bytes, ...]
     digest: bytes
     work_units: int
     seconds: float
+    proof: OutputFile | None = None
+
+    @property
+    def files(self) -> tuple[OutputFile, ...]:
+        """The outputs, and the proof if there is one."""
+        return self.outputs if self.proof is None else (*self.outputs, self.proof)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -86,13 +100,25 @@ class Workload(Protocol[Parameters]):
         """How many jobs the task is split into: alike in size, each with its own index."""
 
     def work_units(self, parameters: Parameters) -> int:
-        """What a run costs."""
+        """What a run costs, but for its proof."""
+
+    def proof_system(self, parameters: Parameters) -> ProofSystem | None:
+        """What proves the result, or None if `check` reads its steps instead."""
+
+    def proof_units(self, parameters: Parameters) -> int:
+        """What the proof costs whoever runs the job; 0 if there is none."""
+
+    def proof_bytes(self, parameters: Parameters) -> int:
+        """The size of the proof; 0 if there is none."""
 
     def check_units(self, parameters: Parameters) -> int:
-        """What a check costs."""
+        """What a check costs, or the verifying of the proof."""
 
     def trace_bytes(self, parameters: Parameters) -> int:
-        """How much a run writes as its trace."""
+        """How much a run writes as its trace; 0 if its result is proven."""
+
+    def output_bytes(self, parameters: Parameters) -> int:
+        """How much a run writes as its outputs."""
 
     def step_bytes(self, parameters: Parameters) -> int:
         """How much of the trace one step is: `check` reads it in pieces of this size."""

@@ -15,6 +15,7 @@ from node.market.views import (
     NodeStatus,
     PayoutView,
     Problem,
+    ProofView,
     Quote,
     ResultView,
     StatementPage,
@@ -39,6 +40,7 @@ class QuoteAnswer(msgspec.Struct, frozen=True):
     work_units: int
     check_units: int
     max_deadline_s: int
+    proof_units: int = 0
 
 
 class SubmitAnswer(msgspec.Struct, frozen=True):
@@ -66,6 +68,16 @@ class ArtifactAnswer(msgspec.Struct, frozen=True):
     url: str
 
 
+class ProofAnswer(msgspec.Struct, frozen=True):
+    """The proof of one job's result: in the receipt, or an artifact of its own with a `url`."""
+
+    job: int
+    system: str
+    size: int
+    sha256: str | None
+    url: str | None
+
+
 class ResultAnswer(msgspec.Struct, frozen=True):
     """The checked result of a completed task."""
 
@@ -79,6 +91,7 @@ class ResultAnswer(msgspec.Struct, frozen=True):
     validators: tuple[str, ...]
     orchestrator: str
     checks: tuple[CheckShare, ...]
+    proofs: tuple[ProofAnswer, ...] = ()
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
@@ -238,6 +251,7 @@ def quote_answer(quote: Quote) -> QuoteAnswer:
         work_units=quote.work_units,
         check_units=quote.check_units,
         max_deadline_s=quote.max_deadline_s,
+        proof_units=quote.proof_units,
     )
 
 
@@ -279,7 +293,14 @@ def _result_answer(result: ResultView) -> ResultAnswer:
         validators=result.validators,
         orchestrator=result.orchestrator,
         checks=result.checks,
+        proofs=tuple(map(_proof_answer, result.proofs)),
     )
+
+
+def _proof_answer(proof: ProofView) -> ProofAnswer:
+    artifact = proof.sha256 or None
+    url = f"/artifacts/{artifact}" if artifact else None
+    return ProofAnswer(proof.job, proof.system, proof.size, artifact, url)
 
 
 def list_answer(page: TaskPage) -> ListAnswer:

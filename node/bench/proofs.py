@@ -17,8 +17,9 @@ from gpu.proofs.chain241.integers import IntegerArithmetic
 from gpu.proofs.chain241.native import NativeArithmetic
 from gpu.proofs.chain241.prover import prove
 from gpu.proofs.chain241.specification import out_digest
-from gpu.proofs.chain241.system import Chain, iterates_of
+from gpu.proofs.chain241.system import Chain
 from gpu.proofs.chain241.verifier import verify
+from gpu.workloads.synthetic.proving import iterates_of
 from node.bench.report import Report, Row, report
 
 SIZES = ((1024, 8), (2048, 4), (4096, 2))
@@ -55,13 +56,13 @@ def _proven(chain: Chain, runs: int) -> Proven:
     backend, arithmetic = CpuBackend(), NativeArithmetic()
 
     def computed() -> memoryview:
-        return backend.download(iterates_of(chain, backend, MEMORY_BYTES).run())
+        return backend.download(iterates_of(*chain, backend, MEMORY_BYTES).run())
 
     last, chain_s = _best(computed, runs)
     out = out_digest(*chain, last)
     best_s, proof = float("inf"), b""
     for _ in range(runs + 1):
-        iterates = iterates_of(chain, backend, MEMORY_BYTES)
+        iterates = iterates_of(*chain, backend, MEMORY_BYTES)
         iterates.run()
         began = time.process_time()
         proof = prove(*chain, out, iterates, backend, arithmetic)

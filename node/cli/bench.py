@@ -123,3 +123,44 @@ def _show(result: "Report", as_json: bool) -> None:
     from node.bench.report import lines
 
     print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--matrix-size",
+    type=click.IntRange(1024, 16_384),
+    default=2048,
+    show_default=True,
+    help="Side of the matrices.",
+)
+@click.option(
+    "--iterations",
+    type=click.IntRange(1, 10_000),
+    default=8,
+    show_default=True,
+    help="Steps of each chain.",
+)
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Challenges.")
+@click.option("--beacon", help="32 bytes in hex that nobody knew before; random by default.")
+@json_option
+def challenge(
+    matrix_size: int, iterations: int, runs: int, beacon: str | None, as_json: bool
+) -> None:
+    """Rate this machine: work units a second of fresh chains, each verified by its proof."""
+    from node.bench.challenge import bench_challenge
+    from node.bench.report import lines
+
+    fresh = None if beacon is None else read_beacon(beacon)
+    result = bench_challenge(matrix_size, iterations, runs, fresh)
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+
+
+def read_beacon(text: str) -> bytes:
+    """32 bytes from hex, with or without 0x, as chains print hashes."""
+    try:
+        beacon = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError as error:
+        raise click.BadParameter("is not hexadecimal", param_hint="--beacon") from error
+    if len(beacon) != 32:
+        raise click.BadParameter(f"has {len(beacon)} bytes, not 32", param_hint="--beacon")
+    return beacon

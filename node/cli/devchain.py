@@ -48,6 +48,27 @@ class ListenValue(click.ParamType[HostPort]):
 @click.option(
     "--block-time", type=DURATION, default="5s", show_default=True, help="Time between blocks."
 )
-def devchain(directory: Path, listen: HostPort, block_time: float) -> None:
-    """Run an L1 with one proposer, for development and tests; its money is worth nothing."""
-    run_devchain(directory, listen, block_time)
+@click.option(
+    "--profile",
+    type=click.Choice(["upstream", "market"]),
+    default="upstream",
+    show_default=True,
+    help="Whose rules: the existing chain's, or also signatures and proofs of results checked.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=NUMBER]",
+    help="Misbehave, as often as the number says: stuck-receipts, late-events, forgets,"
+    " rolls-back, rewrites, lost-answers, cut-answers, late-answers.",
+)
+def devchain(
+    directory: Path, listen: HostPort, block_time: float, profile: str, faults: tuple[str, ...]
+) -> None:
+    """Run an L1 with one proposer, for development and tests; its money is worth nothing.
+
+    With --fault it fails its users in a way that real chains and their nodes do
+    (docs/operations.md says how): every so many blocks, answers or TRANSFERs.
+    """
+    run_devchain(directory, listen, block_time, profile, faults)

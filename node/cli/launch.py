@@ -3,18 +3,23 @@
 They are imported when they are called, so that no command pays for another's.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from node.config import Config, NetworkConfig
 from node.config.values import HostPort
+
+if TYPE_CHECKING:
+    from node.verification.receipt import Receipt
 
 
 class CheckedReceipt(NamedTuple):
     """What a receipt that holds is worth, and what it says."""
 
     anchored: bool
+    proven: bool
+    """All results were found proven, so that nobody's word is needed for them."""
     standing: str
     facts: Mapping[str, object]
 
@@ -40,19 +45,26 @@ def run_demo() -> None:
     _run(run_demo)
 
 
-def run_devchain(directory: Path, listen: HostPort, block_time_s: float) -> None:
-    """Run a development chain until it is told to stop."""
+def run_devchain(
+    directory: Path, listen: HostPort, block_time_s: float, profile: str, faults: Sequence[str]
+) -> None:
+    """Run a development chain until it is told to stop; `faults` as `Faults.parse` reads them."""
     from node.devnet.chain import run_devchain
+    from node.l1.devchain.faults import Faults
 
-    _run(run_devchain, directory, listen.host, listen.port, block_time_s)
+    _run(run_devchain, directory, listen, block_time_s, profile, Faults.parse(faults))
 
 
-def verify_receipt(data: bytes, network: NetworkConfig) -> CheckedReceipt:
-    """Verify a receipt; raises ReceiptInvalid, a NodeError, if it does not hold."""
+def verify_receipt(
+    data: bytes, network: NetworkConfig, artifacts: Sequence[Path]
+) -> CheckedReceipt:
+    """Verify a receipt, and its proofs if there are `artifacts`, files or folders of them, to do it
+    with; raises ReceiptInvalid, a NodeError, if it does not hold."""
     from node.verification.receipt import result_hash_of
     from node.verification.receipt_check import Standing, verify_receipt
 
     receipt, standing = verify_receipt(data, network)
+    proofs, proven = _proofs(receipt, network, artifacts)
     workers = dict.fromkeys(result.worker_address for result in receipt.results)
     blocks = dict.fromkeys(str(anchor.header.height) for anchor in receipt.anchors)
     outputs = [output for job in receipt.jobs for output in job.manifest.outputs]
@@ -66,11 +78,28 @@ def verify_receipt(data: bytes, network: NetworkConfig) -> CheckedReceipt:
         "result_hash": result_hash_of(receipt.results).hex(),
         "outputs": [f"{output.name} {output.sha256.hex()}" for output in outputs],
         "verdicts": f"{fewest} of {receipt.draws[0].needed} needed",
+        "proofs": proofs,
         "snapshots": [
             f"{one.number} of {len(one.candidates)} validators" for one in receipt.snapshots
         ],
     }
-    return CheckedReceipt(standing is Standing.ANCHORED, standing.value, facts)
+    return CheckedReceipt(standing is Standing.ANCHORED, proven, standing.value, facts)
+
+
+def _proofs(
+    receipt: "Receipt", network: NetworkConfig, artifacts: Sequence[Path]
+) -> tuple[str, bool]:
+    from node.cli.files import finder
+    from node.verification.receipt_proofs import proofs_in, verify_proofs
+    from node.workloads import bounds_of
+
+    count = proofs_in(receipt)
+    if not count:
+        return "none: validators attest the result", False
+    if not artifacts:
+        return f"{count} not verified: give the artifacts of the task with --artifact", False
+    verify_proofs(receipt, finder(artifacts), bounds_of(network.protocol))
+    return f"{count} verified: the result is proven", True
 
 
 def _run(main: Callable[..., Awaitable[None]], *arguments: object) -> None:

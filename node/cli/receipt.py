@@ -20,17 +20,35 @@ def receipt() -> None:
 @receipt.command()
 @click.argument("file", type=PATH)
 @click.option("--network", type=PATH, help="Network file with the pinned proposer keys.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    type=PATH,
+    multiple=True,
+    help="A file of the result, or a folder of them: then proofs are verified. Repeatable.",
+)
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, file: Path, network: Path | None, as_json: bool) -> None:
+def verify(
+    ctx: click.Context,
+    file: Path,
+    network: Path | None,
+    artifacts: tuple[Path, ...],
+    as_json: bool,
+) -> None:
     """Verify the receipt in FILE, with nothing but the network file's pinned keys.
+
+    A receipt shows that validators attest the result. If the result is also proven, its outputs and
+    its proof (where the receipt has only its digest) show it without anybody's word: with
+    --artifact, every proof is verified, or the receipt is invalid.
 
     \b
     Exit code 0: valid, and anchored in a block of a pinned proposer.
     Exit code 1: invalid; the error says what does not hold.
     Exit code 2: consistent, not anchored: no pinned proposer signed the block.
     """
-    checked = verify_receipt(file.read_bytes(), load_network(network))
+    checked = verify_receipt(file.read_bytes(), load_network(network), artifacts)
     about = {"standing": checked.standing, **checked.facts}
-    print_answer({"anchored": checked.anchored, **about}, pairs(about), as_json=as_json)
+    answer = {"anchored": checked.anchored, "proven": checked.proven, **about}
+    print_answer(answer, pairs(about), as_json=as_json)
     ctx.exit(0 if checked.anchored else NOT_ANCHORED)

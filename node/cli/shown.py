@@ -44,7 +44,13 @@ def _result(result: answers.ResultAnswer) -> dict[str, object]:
             f"output {file.name}": f"{file.size} bytes, sha256 {file.sha256}"
             for file in result.artifacts
         },
+        **{f"proof {one.job}": _proof(one) for one in result.proofs},
     }
+
+
+def _proof(proof: answers.ProofAnswer) -> str:
+    place = "in the receipt" if proof.sha256 is None else f"sha256 {proof.sha256}"
+    return f"{proof.system}, {proof.size} bytes, {place}"
 
 
 def tasks_text(page: answers.ListAnswer) -> str:

@@ -16,6 +16,7 @@ class TaskGroup(LazyGroup):
         "show": Entry("node.cli.tasks:show", "Show a task and its result."),
         "list": Entry("node.cli.tasks:list_tasks", "List tasks, newest first."),
         "wait": Entry("node.cli.tasks:wait", "Wait for a task's result."),
+        "fetch": Entry("node.cli.fetching:fetch", "Save a task's outputs and proofs."),
         "cancel": Entry("node.cli.tasks:cancel", "Cancel a task that is not finished."),
         "receipt": Entry("node.cli.tasks:receipt", "Get the receipt of an anchored task."),
     }

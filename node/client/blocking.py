@@ -104,6 +104,10 @@ class Client:
         """The receipt, byte for byte."""
         return self.ask(calls.receipt(task_id))
 
+    def artifact(self, sha256: str) -> bytes:
+        """An output's bytes, or a proof's, as the node has them."""
+        return self.ask(calls.artifact(sha256))
+
     def account(self, address: str | None = None) -> answers.AccountAnswer:
         """Show an account, by default the caller's own."""
         return self.ask(calls.account(address))

@@ -107,6 +107,11 @@ def receipt(task_id: str) -> Call[bytes]:
     return Call(verb="GET", path=f"{_task_path(task_id)}/receipt", answer=bytes)
 
 
+def artifact(sha256: str) -> Call[bytes]:
+    """An output's bytes, or a proof's, whole: whoever asks checks the digest."""
+    return Call(verb="GET", path=f"/artifacts/{escape(sha256, safe='')}", answer=bytes)
+
+
 def account(address: str | None = None) -> Call[answers.AccountAnswer]:
     """Show an account, by default the caller's own."""
     query = {"address": address} if address is not None else {}

@@ -100,6 +100,10 @@ class AsyncClient:
         """The receipt, byte for byte."""
         return await self.ask(calls.receipt(task_id))
 
+    async def artifact(self, sha256: str) -> bytes:
+        """An output's bytes, or a proof's, as the node has them."""
+        return await self.ask(calls.artifact(sha256))
+
     async def account(self, address: str | None = None) -> answers.AccountAnswer:
         """Show an account, by default the caller's own."""
         return await self.ask(calls.account(address))

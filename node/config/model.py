@@ -72,6 +72,8 @@ class ProtocolSection(msgspec.Struct, frozen=True, kw_only=True):
     result_batch_s: _Seconds = 0.5
     max_result_batch: Annotated[int, Meta(ge=1, le=500)] = 500
     max_jobs: Annotated[int, Meta(ge=1, le=64)] = 64
+    max_proof_bytes: Annotated[int, Meta(ge=1, le=1 << 30)] = 1 << 24
+    max_proof_units: Annotated[int, Meta(ge=1, le=1 << 50)] = 100_000_000_000
     bar_s: _Deadline = 3_600
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import msgspec
 
 from node.amounts import UNITS_PER_CPC
+from node.config.values import HostPort
 from node.keys import load_or_make_keys
 from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.faults import Faults
+from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.lifetime import open_stop_signal
 from node.logs import configure_logging
 
@@ -25,7 +28,16 @@ def write_genesis(directory: Path, alloc: Mapping[str, int]) -> None:
         path.write_bytes(msgspec.json.format(msgspec.json.encode(genesis)))
 
 
-async def run_devchain(directory: Path, host: str, port: int, block_time_s: float) -> None:
+def profile_named(name: str) -> Profile:
+    """The rules of a chain: `upstream`, or `market`, which verifies what results claim."""
+    from node.verification.onchain import MarketProfile
+
+    return MarketProfile(CHAIN_ID) if name == MarketProfile.name else UPSTREAM
+
+
+async def run_devchain(
+    directory: Path, listen: HostPort, block_time_s: float, profile: str, faults: Faults
+) -> None:
     """Serve the chain until SIGINT or SIGTERM; prints `ready …` once it answers."""
     from node.l1.devchain.run import open_devchain
 
@@ -36,10 +48,12 @@ async def run_devchain(directory: Path, host: str, port: int, block_time_s: floa
         proposer=proposer,
         genesis=msgspec.json.decode((directory / "genesis.json").read_bytes(), type=Genesis),
         data_dir=directory,
-        host=host,
-        port=port,
+        host=listen.host,
+        port=listen.port,
         chain_id=CHAIN_ID,
         block_time_s=block_time_s,
+        faults=faults,
+        profile=profile_named(profile),
     )
     async with open_stop_signal() as stop, open_devchain(config) as served:
         print(f"ready l1 {served.url}", flush=True)

@@ -104,6 +104,7 @@ class Follower:
                     break
                 self._check(block, position)
                 position = self._deliver(block)
+                self._patience.progressed()
                 if position.height % FLUSH_EVERY == 0:
                     await self._db.flushed()
         finally:

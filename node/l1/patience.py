@@ -20,6 +20,10 @@ class Patience:
         self._failures += 1
         return min(MAX_PAUSE_S, self._poll_s * (1 << min(self._failures, 20)))
 
+    def progressed(self) -> None:
+        """Something came of an attempt, even if it fails in the end: the L1 is there."""
+        self._failures = 0
+
     @property
     def failing(self) -> bool:
         """Whether the last attempt failed."""

@@ -184,6 +184,7 @@ class Sender:
             refusal = _refusal(await self._client.send(record.transaction))
             if refusal:
                 return f"transaction {record.tx_hash} ({record.cause}): {refusal}"
+            self._patience.progressed()
             missing += 1
         return ""
 

@@ -93,6 +93,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     amount: int = 0
     payload: dict[str, object] = {}
     gas_price: int = MIN_GAS_PRICE
+    gas: int | None = None
+    """If it is not that of its type: on a chain that verifies what it holds."""
 
     def signed(self, key: AccountKey, nonce: int) -> Transaction:
         """The signed transaction, with exactly the fee that is charged.
@@ -100,7 +102,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             BadTransaction: the chain would reject or silently drop it, or not store it as sent.
         """
-        gas = GAS[self.tx_type]
+        gas = GAS[self.tx_type] if self.gas is None else self.gas
         tx = Transaction(
             tx_type=self.tx_type,
             from_address=key.address,

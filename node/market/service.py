@@ -104,10 +104,11 @@ class MarketService:
         economics = self._network.economics
         jobs = workload.plan(parameters)
         work_units = jobs * workload.work_units(parameters)
+        proof_units = jobs * workload.proof_units(parameters)
         return Quote(
             challenge_type=challenge_type,
             price=price(
-                work_units,
+                work_units + proof_units,
                 base=economics.base_price,
                 per_tera=economics.price_per_tera_unit,
                 least=economics.min_reward,
@@ -116,6 +117,7 @@ class MarketService:
             work_units=work_units,
             check_units=jobs * workload.check_units(parameters),
             max_deadline_s=self._network.protocol.max_deadline_s,
+            proof_units=proof_units,
         )
 
     async def submit(
@@ -241,7 +243,7 @@ class MarketService:
             created_ms=now_ms,
             deadline_ms=self._deadline_ms(task.deadline_s, now_ms),
             jobs=quote.jobs,
-            work_units=quote.work_units,
+            work_units=quote.work_units + quote.proof_units,
         )
         batch = Batch()
         try:

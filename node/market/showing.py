@@ -15,6 +15,7 @@ from node.market.views import (
     PayoutView,
     PostingView,
     Problem,
+    ProofView,
     ResultView,
     TaskView,
     WorkerShare,
@@ -22,6 +23,8 @@ from node.market.views import (
 from node.settlement import accounts
 from node.settlement.ledger import Ledger
 from node.settlement.public_audit import Shown
+from node.verification.evidence import work_of
+from node.verification.proofs import artifact_of
 from node.verification.receipt import result_hash_of
 from node.verification.statements import addresses_of
 
@@ -87,6 +90,7 @@ def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
         validators=_validators(outcome),
         orchestrator=outcome.orchestrator,
         checks=tuple(CheckShare(one.address, one.count) for one in outcome.checks),
+        proofs=_proof_views(outcome),
     )
 
 
@@ -98,6 +102,18 @@ def _output_views(outcome: OutcomeRecord) -> tuple[OutputView, ...]:
         for index, job in enumerate(outcome.jobs)
         for one in job.judgement.manifest.outputs
     )
+
+
+def _proof_views(outcome: OutcomeRecord) -> tuple[ProofView, ...]:
+    views = []
+    for index, job in enumerate(outcome.jobs):
+        draw = job.judgement.draw
+        work = work_of(draw.kind, draw.parameters)
+        if work.proof_system is not None:
+            artifact = artifact_of(draw, job.result)
+            digest = artifact.sha256.hex() if artifact else ""
+            views.append(ProofView(index, work.proof_system.name.lower(), work.proof_bytes, digest))
+    return tuple(views)
 
 
 def _validators(outcome: OutcomeRecord) -> tuple[str, ...]:

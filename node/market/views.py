@@ -25,6 +25,8 @@ class Quote(msgspec.Struct, frozen=True):
     """Multiply-adds that each validator spends on checking it."""
     max_deadline_s: int
     """Seconds from now: the latest deadline that is taken."""
+    proof_units: int = 0
+    """What proving the results takes beside the work, in multiply-adds; 0 if they are opened."""
 
 
 class NewTask(msgspec.Struct, frozen=True):
@@ -60,6 +62,16 @@ class OutputView(msgspec.Struct, frozen=True):
     size: int
 
 
+class ProofView(msgspec.Struct, frozen=True):
+    """The proof of one job's result."""
+
+    job: int
+    system: str
+    size: int
+    sha256: str
+    """Hex; empty if the receipt itself has the proof, else it is to be fetched by this digest."""
+
+
 class ResultView(msgspec.Struct, frozen=True):
     """The checked result of a completed task."""
 
@@ -78,6 +90,8 @@ class ResultView(msgspec.Struct, frozen=True):
     """Address of the validator that saw the task through."""
     checks: tuple[CheckShare, ...]
     """What the validators are paid by."""
+    proofs: tuple[ProofView, ...] = ()
+    """Of every job, if the results are proven."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -14,10 +14,12 @@ from node.roles.outcomes import AttemptFailed, Blame, Verified, WorkerBusy
 from node.roles.outputs import OutputMissing, OutputShelf, check_inline
 from node.roles.panel import Panel, Promises, Revealed
 from node.verification.claims import StatementInvalid
+from node.verification.proofs import artifact_of
 from node.verification.quorum import decide
 from node.verification.statements import Judgement, Manifest
 from node.wire.jobs import (
     OUTPUT_OF_JOB,
+    PROOF_OF_JOB,
     Challenge,
     JobAnswer,
     JobCommitted,
@@ -164,6 +166,7 @@ class Attempt:
         came with the opening, or nothing here and all on the shelf."""
         manifest = judgement.manifest
         try:
+            await self._fetch_proof(judgement)
             if opening is not None and opening.outputs:
                 check_inline(manifest, opening.outputs)
                 return opening.outputs
@@ -172,6 +175,12 @@ class Attempt:
             reason = f"the worker withholds its output: {error}"
             raise AttemptFailed(reason, "failed", judgement) from error
         return ()
+
+    async def _fetch_proof(self, judgement: Judgement) -> None:
+        proof = artifact_of(judgement.draw, judgement.result)
+        if proof is not None:
+            argument = msgspec.msgpack.encode((judgement.draw.task_id, judgement.result.nonce))
+            await self._means.shelf.fetch_proof(self._worker, PROOF_OF_JOB, proof, argument)
 
     async def _fetch_outputs(self, manifest: Manifest) -> None:
         draw, nonce, _ = self._promises

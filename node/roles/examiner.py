@@ -9,10 +9,9 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
-import trio
 
 from gpu.backend import Backend
 from gpu.errors import GpuError
@@ -21,22 +20,17 @@ from gpu.workloads.base import Finding as Checked
 from gpu.workloads.base import JobContext
 from node.config import ProtocolSection
 from node.offload import Offload
+from node.roles.evidence import WorkerSource
+from node.roles.proofcheck import ProofCheck
 from node.verification.statements import Finding
 from node.wire.checks import RequestVerdict
-from node.wire.jobs import TRACE, Challenge, Opening
+from node.wire.jobs import TRACE
 from node.workloads import size_of
-from p2p.errors import P2PError, PeerUnreachable
 from p2p.network import Network
 from storage.merkle import merkle_root
 
 log = logging.getLogger(__name__)
 
-OPEN_TIMEOUT_S = 5.0
-"""For the worker to open to a validator that asks it."""
-REACH_PAUSE_S = 0.25
-"""Between two tries at a worker that is not connected."""
-FETCH_TIMEOUT_S = 120.0
-"""For all steps of an attempt."""
 SMALL_UNITS = 2_000_000
 """A check of so many multiply-adds takes less than a thread costs."""
 
@@ -56,16 +50,21 @@ class Examiner:
         scratch: Path,
         offload: Offload,
     ) -> None:
-        self._network = network
+        self._source = WorkerSource(network, offload)
         self._chain_id = chain_id
         self._protocol = protocol
         self._backend = backend
         self._scratch = scratch
         self._offload = offload
+        self._proofs = ProofCheck(
+            self._source, chain_id=chain_id, protocol=protocol, scratch=scratch, offload=offload
+        )
 
     async def find(self, asked: RequestVerdict, seed: bytes, worker: str) -> Finding:
         """What this validator signs; its own trouble is nobody's fault."""
         try:
+            if size_of(asked.draw.kind, asked.draw.parameters).proof_system is not None:
+                return await self._proofs.find(asked, worker)
             return await self._find(asked, seed, worker)
         except (OSError, MemoryError, GpuError) as error:
             log.warning("task %s cannot be checked here: %r", asked.result.task_id, error)
@@ -75,31 +74,13 @@ class Examiner:
         """First with what the orchestrator passed on, then with what the worker itself opens."""
         checked = await self._examine(asked, seed, worker, asked.trace, asked.steps)
         if checked is None or not checked.opened:
-            opening = await self._ask_worker(asked, worker)
+            opening = await self._source.open(asked, worker)
             if opening is None:
                 return "withheld"
             checked = await self._examine(asked, seed, worker, opening.trace, opening.steps)
         if checked is None or not checked.opened:
             return "withheld"
         return "valid" if checked.valid else "invalid"
-
-    async def _ask_worker(self, asked: RequestVerdict, worker: str) -> Opening | None:
-        """What the worker opens to us in time; one that is away may come back until then."""
-        challenge = Challenge(asked.draw, asked.result.nonce, asked.commitments, asked.secrets)
-        with trio.move_on_after(OPEN_TIMEOUT_S):
-            while True:
-                try:
-                    answer = await self._network.request(
-                        worker, challenge, timeout_s=OPEN_TIMEOUT_S
-                    )
-                except PeerUnreachable:
-                    await trio.sleep(REACH_PAUSE_S)
-                except P2PError as error:
-                    log.info("task %s: its worker does not open: %s", asked.result.task_id, error)
-                    return None
-                else:
-                    return answer if isinstance(answer, Opening) else None
-        return None
 
     async def _examine(
         self, asked: RequestVerdict, seed: bytes, worker: str, trace: Trace, steps: bytes
@@ -111,7 +92,9 @@ class Examiner:
         if steps:
             return await self._check(asked, seed, trace, [steps])
         with tempfile.TemporaryFile(dir=self._scratch) as spool:
-            if not await self._fetch_steps(asked, worker, spool):
+            argument = msgspec.msgpack.encode((asked.draw.task_id, asked.result.nonce))
+            most = self._protocol.max_trace_bytes
+            if await self._source.fetch(worker, TRACE, argument, spool, most) is None:
                 return None
             spool.seek(0)
             return await self._check(asked, seed, trace, iter(lambda: spool.read(1 << 20), b""))
@@ -120,27 +103,6 @@ class Examiner:
         if len(trace) <= 64:
             return merkle_root(trace)
         return await self._offload(lambda: merkle_root(trace))
-
-    async def _fetch_steps(self, asked: RequestVerdict, worker: str, spool: BinaryIO) -> bool:
-        """Spool the steps to disk as they come, so that the stream never stalls."""
-
-        async def sink(chunk: bytes) -> None:
-            await self._offload(lambda: spool.write(chunk))
-
-        argument = msgspec.msgpack.encode((asked.draw.task_id, asked.result.nonce))
-        try:
-            await self._network.fetch(
-                worker,
-                TRACE,
-                argument,
-                sink,
-                max_bytes=self._protocol.max_trace_bytes,
-                timeout_s=FETCH_TIMEOUT_S,
-            )
-        except P2PError as error:
-            log.info("task %s: its steps cannot be fetched: %s", asked.result.task_id, error)
-            return False
-        return True
 
     async def _check(
         self, asked: RequestVerdict, seed: bytes, trace: Trace, chunks: Iterable[bytes]

@@ -15,6 +15,7 @@ from node.market.results import Judged
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.claims import strict_hex
+from node.verification.proofs import artifact_of
 from node.wire.leases import BatchAnchored, ReportFailure, ReportProgress, ReportResult
 from node.wire.presence import Ack
 from p2p.errors import RequestRefused
@@ -78,6 +79,10 @@ class MarketRole:
         return Ack()
 
     async def _take_outputs(self, sender: str, message: ReportResult) -> None:
+        for one in message.jobs:
+            proof = artifact_of(one.draw, one.result)
+            if proof is not None:
+                await self._shelf.fetch_proof(sender, OUTPUT, proof, proof.sha256)
         manifests = [one.manifest for one in message.jobs]
         if message.inline and len(message.inline) != len(manifests):
             raise OutputMissing("the outputs are not those of every job")
@@ -95,7 +100,7 @@ class MarketRole:
                 self._results.complete(judged)
         except Conflict:
             for one in message.jobs:
-                await self._shelf.drop(one.manifest)
+                await self._shelf.drop(one)
             raise
 
     async def _on_failure(self, sender: str, message: ReportFailure) -> Ack:

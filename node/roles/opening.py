@@ -5,7 +5,8 @@ epoch: which of them ask, and for which secrets, is not its business, as long as
 keep promises. So an orchestrator cannot make it look as if it withheld something.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -17,17 +18,21 @@ from node.offload import Offload
 from node.roles.admission import DrawGate
 from node.roles.jobstore import Committed, JobRecord, JobStore, job_key
 from node.roles.outputs import file_chunks
+from node.sandbox.errors import OutputRejected
 from node.sandbox.outputs import open_output
 from node.verification.challenge import joint_seed
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw, is_redraw, seat_of
-from node.wire.jobs import OUTPUT_OF_JOB, SUPERSEDED, TRACE, Challenge, Opening
+from node.verification.evidence import work_of
+from node.verification.proofs import artifact_of
+from node.wire.jobs import OUTPUT_OF_JOB, PROOF_OF_JOB, SUPERSEDED, TRACE, Challenge, Opening
 from p2p.errors import RequestRefused
 from p2p.identity import public_key_of
 from p2p.network import BulkSource, Network
 
 INLINE_BYTES = 256 * 1024
 TRACE_FILE = "trace.bin"
+PROOF_FILE = "proof"
 CHUNK_BYTES = 1 << 20
 
 A = TypeVar("A")
@@ -46,6 +51,7 @@ class Opener:
         network.serve(Challenge, self._on_challenge)
         network.serve_bulk(TRACE, self._on_trace)
         network.serve_bulk(OUTPUT_OF_JOB, self._on_output)
+        network.serve_bulk(PROOF_OF_JOB, self._on_proof)
 
     async def _on_challenge(self, sender: str, message: Challenge) -> Opening:
         """Open only after the result is fixed, and for secrets that were promised."""
@@ -56,10 +62,9 @@ class Opener:
         self._require_secrets(committed, message)
         if message.draw != record.draw:
             await self._store.put(key, msgspec.structs.replace(record, draw=message.draw))
-        folder = self._store.folder(key)
-        names = tuple(output.name for output in committed.manifest.outputs)
-        steps, outputs = await self._offload(lambda: _small_files(folder, names))
-        return Opening(trace=committed.trace, steps=steps, outputs=outputs)
+        folder, draw = self._store.folder(key), message.draw
+        with _files():
+            return await self._offload(lambda: _opening(folder, draw, committed))
 
     def _require_draw(self, record: JobRecord, draw: Draw) -> None:
         """It is the one the attempt was leased by, or a later one of the epoch."""
@@ -95,7 +100,8 @@ class Opener:
         record, _ = self._committed(key)
         self._require_seat(record.draw, sender)
         open_trace = partial(open_output, self._store.folder(key), TRACE_FILE)
-        size, digest = await self._offload(lambda: _size_and_digest(open_trace))
+        with _files():
+            size, digest = await self._offload(lambda: _size_and_digest(open_trace))
         return BulkSource(size=size, sha256=digest, chunks=file_chunks(open_trace, self._offload))
 
     async def _on_output(self, sender: str, argument: bytes) -> BulkSource:
@@ -111,6 +117,18 @@ class Opener:
         chunks = file_chunks(open_file, self._offload)
         return BulkSource(size=output.size, sha256=output.sha256, chunks=chunks)
 
+    async def _on_proof(self, sender: str, argument: bytes) -> BulkSource:
+        task_id, nonce = _decoded(argument, tuple[str, int])
+        key = job_key(task_id, nonce)
+        record, committed = self._committed(key)
+        self._require_seat(record.draw, sender)
+        proof = artifact_of(record.draw, committed.result)
+        if proof is None:
+            raise RequestRefused("missing", "the result has no proof but its own")
+        open_file = partial(open_output, self._store.folder(key), PROOF_FILE)
+        chunks = file_chunks(open_file, self._offload)
+        return BulkSource(size=proof.size, sha256=proof.sha256, chunks=chunks)
+
     def _committed(self, key: str) -> tuple[JobRecord, Committed]:
         record = self._store.get(key)
         if record is None or record.committed is None:
@@ -124,12 +142,27 @@ class Opener:
             raise RequestRefused(error.code, error.message) from error
 
 
-def _small_files(folder: Path, names: Sequence[str]) -> tuple[bytes, tuple[bytes, ...]]:
-    """The trace, and all outputs, as far as each fits a message; else nothing of it."""
-    steps = _read_small(folder, TRACE_FILE)
+@contextmanager
+def _files() -> Iterator[None]:
+    """What is not there cannot be shown: a proven result has no trace, and files can be lost."""
+    try:
+        yield
+    except OutputRejected as error:
+        raise RequestRefused("missing", str(error)) from error
+
+
+def _opening(folder: Path, draw: Draw, committed: Committed) -> Opening:
+    """All that was committed to, as far as it fits a message; the rest is fetched."""
+    work, proof = work_of(draw.kind, draw.parameters), artifact_of(draw, committed.result)
+    names = [output.name for output in committed.manifest.outputs]
     outputs = [_read_small(folder, name) for name in names]
     fits = all(outputs) and sum(map(len, outputs)) <= INLINE_BYTES
-    return steps, tuple(outputs) if fits else ()
+    return Opening(
+        trace=committed.trace,
+        steps=_read_small(folder, TRACE_FILE) if work.proof_system is None else b"",
+        outputs=tuple(outputs) if fits else (),
+        proof=b"" if proof is None else _read_small(folder, PROOF_FILE),
+    )
 
 
 def _read_small(folder: Path, name: str) -> bytes:

@@ -1,7 +1,8 @@
 """The way of outputs: worker → orchestrator → market, each hop checking the digests.
 
-Small outputs travel inside messages. Others are fetched in bulk into the orchestrator's artifact
-store before it reports, so that the market never depends on a worker that was already paid.
+Small outputs travel inside messages. Others, and proofs that their results have by digest, are
+fetched in bulk into the orchestrator's artifact store before it reports, so that the market never
+depends on a worker that was already paid.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -10,7 +11,9 @@ from functools import partial
 from typing import BinaryIO
 
 from node.offload import Offload
-from node.verification.statements import Manifest, OutputRef
+from node.verification.evidence import ProofRef
+from node.verification.proofs import artifact_of
+from node.verification.statements import Judgement, Manifest, OutputRef
 from p2p.errors import P2PError, RequestRefused
 from p2p.network import BulkSource, Network
 from storage.artifacts import ArtifactHasher, ArtifactRef, ArtifactStore
@@ -52,14 +55,23 @@ class OutputShelf:
         """Fetch all outputs as bulk transfers `name`, one argument each; raises OutputMissing."""
         for output, argument in zip(manifest.outputs, arguments, strict=True):
             if not self._artifacts.has(output.sha256.hex()):
-                await self._fetch_one(peer_id, name, output, argument)
+                await self._fetch_one(peer_id, name, argument, output.name, output)
 
-    async def drop(self, manifest: Manifest) -> None:
-        """Delete outputs that nobody will fetch any more."""
-        for output in manifest.outputs:
-            await self._offload(partial(self._artifacts.delete, output.sha256.hex()))
+    async def fetch_proof(self, peer_id: str, name: str, proof: ProofRef, argument: bytes) -> None:
+        """Fetch a proof that its result has by digest; raises OutputMissing."""
+        if not self._artifacts.has(proof.sha256.hex()):
+            await self._fetch_one(peer_id, name, argument, "the proof", proof)
 
-    async def _fetch_one(self, peer_id: str, name: str, output: OutputRef, argument: bytes) -> None:
+    async def drop(self, one: Judgement) -> None:
+        """Delete the outputs of an attempt, and its proof, which nobody will fetch any more."""
+        proof = artifact_of(one.draw, one.result)
+        digests = [output.sha256 for output in one.manifest.outputs]
+        for digest in (*digests, *([proof.sha256] if proof else [])):
+            await self._offload(partial(self._artifacts.delete, digest.hex()))
+
+    async def _fetch_one(
+        self, peer_id: str, name: str, argument: bytes, what: str, piece: OutputRef | ProofRef
+    ) -> None:
         with _disk(), self._artifacts.open_sink() as file:
 
             async def sink(chunk: bytes) -> None:
@@ -71,13 +83,13 @@ class OutputShelf:
                     name,
                     argument,
                     sink,
-                    max_bytes=output.size,
+                    max_bytes=piece.size,
                     timeout_s=FETCH_TIMEOUT_S,
                 )
             except P2PError as error:
                 raise OutputMissing(str(error)) from error
-            if file.ref() != reference(output):
-                raise OutputMissing(f"{output.name} has other bytes than its manifest says")
+            if not _is(file.ref(), piece):
+                raise OutputMissing(f"{what} has other bytes than its result says")
             await self._offload(file.commit)
 
     async def _on_fetch(self, _sender: str, argument: bytes) -> BulkSource:
@@ -107,6 +119,12 @@ def check_inline(manifest: Manifest, inline: Sequence[bytes]) -> None:
         hasher.update(data)
         if hasher.ref() != reference(output):
             raise OutputMissing(f"{output.name} has other bytes than its manifest says")
+
+
+def _is(ref: ArtifactRef, piece: OutputRef | ProofRef) -> bool:
+    if isinstance(piece, OutputRef):
+        return ref == reference(piece)
+    return (ref.sha256, ref.size) == (piece.sha256, piece.size)
 
 
 def reference(output: OutputRef) -> ArtifactRef:

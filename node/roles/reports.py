@@ -28,6 +28,8 @@ MAX_REASON = 500
 """Characters of a reason that is sent to a peer."""
 MAX_EARLIER = 32
 """Attempts that led to nothing in one report, the last ones of each job before others."""
+EARLIER_BYTES = 1 << 20
+"""Of their proofs in one report."""
 INLINE_BYTES = 512 * 1024
 """Outputs that travel in a report, all of a task together."""
 FINAL_REFUSALS = frozenset({Conflict.code, NotFound.code, StatementInvalid.code})
@@ -76,8 +78,7 @@ class Reporter:
             return
         done = [one.verified for one in jobs if one.verified is not None]
         for one in done:
-            if not _fits(done) or not one.outputs:
-                await self._shelf.drop(one.judgement.manifest)
+            await self._shelf.drop(one.judgement)
 
     async def _report(self, draw: Draw, jobs: Sequence[JobProgress]) -> ReportResult:
         done = [one.verified for one in jobs if one.verified is not None]
@@ -121,4 +122,13 @@ def _fits(done: Sequence[Verified]) -> bool:
 
 
 def _earlier(jobs: Sequence[JobProgress]) -> tuple[Judgement, ...]:
-    return tuple(found for one in jobs for found in one.earlier)[-MAX_EARLIER:]
+    """The last attempts of all jobs, as many as a report takes: proofs make them large."""
+    found = [one for job in jobs for one in job.earlier][-MAX_EARLIER:]
+    kept: list[Judgement] = []
+    left = EARLIER_BYTES
+    for one in reversed(found):
+        left -= len(one.result.proof)
+        if left < 0:
+            break
+        kept.insert(0, one)
+    return tuple(kept)

@@ -3,11 +3,11 @@
 from hashlib import sha256
 from pathlib import Path
 
-from gpu.proofs.envelope import ProofSystem
 from gpu.workloads.base import OutputFile, RunReport
 from node.sandbox.outputs import open_output
 from node.verification.author import Author
 from node.verification.draws import Draw
+from node.verification.evidence import ATTESTED, Evidence, evidence_of, work_of
 from node.verification.statements import (
     ComputeResult,
     Manifest,
@@ -43,7 +43,18 @@ def manifest_of(draw: Draw, folder: Path, report: RunReport) -> Manifest:
     )
 
 
-def signed_result(draw: Draw, nonce: int, manifest: Manifest, author: Author) -> ComputeResult:
+def evidence_in(draw: Draw, folder: Path, report: RunReport) -> Evidence:
+    """What a result's proof field is to have; blocks on the disk, raises OutputRejected."""
+    work = work_of(draw.kind, draw.parameters)
+    if report.proof is None:
+        return evidence_of(work, b"")
+    with open_output(folder, report.proof.file_name) as file:
+        return evidence_of(work, file.read(work.proof_bytes))
+
+
+def signed_result(
+    draw: Draw, nonce: int, manifest: Manifest, author: Author, evidence: Evidence = ATTESTED
+) -> ComputeResult:
     """The six fields, bound to task, attempt and the author's own address, and signed."""
     result = ComputeResult(
         task_id=draw.task_id,
@@ -53,4 +64,4 @@ def signed_result(draw: Draw, nonce: int, manifest: Manifest, author: Author) ->
         nonce=nonce,
     )
     statement = result_statement(result, manifest, author.chain_id)
-    return seal_result(result, statement, ProofSystem.ATTESTED, b"", author)
+    return seal_result(result, statement, evidence, author)

@@ -21,7 +21,7 @@ from node.roles.jobstore import Committed, JobRecord, JobStore, job_key
 from node.roles.opening import Opener
 from node.roles.orphans import watch_orchestrators
 from node.roles.pace import Pace
-from node.roles.results import manifest_of, signed_result
+from node.roles.results import evidence_in, manifest_of, signed_result
 from node.sandbox.errors import SandboxError
 from node.verification.author import Author
 from node.verification.claims import StatementInvalid
@@ -186,7 +186,8 @@ class Worker:
         report = await place.run(draw.kind, job, draw.parameters, folder, progress)
         self._pace.measured(units, trio.current_time() - began)
         manifest = await self._offload(lambda: manifest_of(draw, folder, report))
-        result = signed_result(draw, record.nonce, manifest, self._author)
+        evidence = await self._offload(lambda: evidence_in(draw, folder, report))
+        result = signed_result(draw, record.nonce, manifest, self._author, evidence)
         if self._store.get(key) is None:
             return None
         committed = Committed(result, manifest, report.trace)

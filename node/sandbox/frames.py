@@ -130,8 +130,9 @@ def _decode(decoder: msgspec.msgpack.Decoder[M], body: bytes) -> M:
 def _check_numbers(report: RunReport) -> None:
     if not (math.isfinite(report.seconds) and report.seconds >= 0 and report.work_units >= 0):
         raise MalformedFrame(f"{report.work_units} work units in {report.seconds} s")
-    digests = (report.digest, *report.trace, *(output.sha256 for output in report.outputs))
+    files = report.files
+    digests = (report.digest, *report.trace, *(file.sha256 for file in files))
     if any(len(digest) != 32 for digest in digests):
         raise MalformedFrame("a digest that is not 32 bytes long")
-    if any(output.size < 0 for output in report.outputs):
+    if any(file.size < 0 for file in files):
         raise MalformedFrame("a file of negative size")

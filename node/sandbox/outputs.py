@@ -36,7 +36,7 @@ def open_output(scratch: Path, file_name: str) -> BinaryIO:
 
 def check_outputs(report: RunReport, scratch: Path) -> None:
     """Check that every reported file is there with the reported size; raises OutputRejected."""
-    for output in report.outputs:
+    for output in report.files:
         with open_output(scratch, output.file_name) as file:
             size = os.fstat(file.fileno()).st_size
         if size != output.size:

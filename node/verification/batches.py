@@ -12,6 +12,7 @@ from uuid import UUID
 from gpu.proofs.envelope import MAX_INLINE_BYTES, ProofEnvelope, ProofSystem
 from node.verification.author import Author
 from node.verification.claims import StatementInvalid, strict_hex
+from node.verification.evidence import Evidence
 from node.verification.statements import ComputeResult, open_result, result_bytes, seal_result
 from p2p.encoding import tagged, text, u64
 from storage.merkle import merkle_root
@@ -41,7 +42,8 @@ def seal_batch(results: Sequence[ComputeResult], author: Author) -> ComputeResul
     if len(payload) > MAX_INLINE_BYTES:
         raise ValueError(f"{len(workers)} workers do not fit one batch")
     statement = batch_statement(batch, author.chain_id)
-    return seal_result(batch, statement, ProofSystem.BATCH, payload, author)
+    evidence = Evidence(ProofSystem.BATCH, payload=payload)
+    return seal_result(batch, statement, evidence, author)
 
 
 def check_batch(batch: ComputeResult, chain_id: str) -> ProofEnvelope:

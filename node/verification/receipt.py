@@ -19,7 +19,8 @@ from node.verification.statements import ComputeResult, Manifest, Verdict
 from storage.merkle import merkle_root
 
 FORMAT = "tmnode-receipt-2"
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 23
+"""Of 64 jobs, each with the largest proof that a result has with it."""
 
 
 class Place(msgspec.Struct, frozen=True):

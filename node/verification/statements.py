@@ -12,19 +12,19 @@ from typing import Literal
 
 import msgspec
 
-from gpu.proofs.envelope import (
-    EnvelopeInvalid,
-    ProofEnvelope,
-    ProofSystem,
-    decode,
-    encode,
-)
+from gpu.proofs.envelope import EnvelopeInvalid, ProofEnvelope, decode, encode
 from node.keys import BindingInvalid, KeyBinding, verify_binding
 from node.verification.author import Author
 from node.verification.claims import DIGEST_BYTES, Count, StatementInvalid, strict_hex
 from node.verification.draws import Draw, seat_of
+from node.verification.evidence import Evidence, check_envelope, work_of
+from node.workloads import TaskSize
 from p2p.encoding import tagged, text, u64
 from p2p.identity import Identity, verify
+from storage.merkle import merkle_root
+
+NO_STEPS = merkle_root(())
+"""The trace root of a result that is proven: nothing is to be opened."""
 
 Finding = Literal["valid", "invalid", "withheld", "inconclusive"]
 
@@ -134,22 +134,20 @@ def result_bytes(result: ComputeResult, chain_id: str) -> bytes:
 
 
 def seal_result(
-    result: ComputeResult,
-    statement: bytes,
-    system: ProofSystem,
-    payload: bytes,
-    author: Author,
+    result: ComputeResult, statement: bytes, evidence: Evidence, author: Author
 ) -> ComputeResult:
     """Add the proof envelope and the Ed25519 signature of its author."""
     binding = author.binding
     envelope = ProofEnvelope(
-        system=system,
+        system=evidence.system,
         statement=statement,
         worker_key=binding.ed25519_public,
         key_signature=binding.ed25519_signature,
         account_signature=binding.account_signature,
         account_key=binding.account_public,
-        payload=payload,
+        params_id=evidence.params_id,
+        kind=evidence.kind,
+        payload=evidence.payload,
     )
     proven = msgspec.structs.replace(result, proof=encode(envelope).hex())
     signature = author.identity.sign(result_bytes(proven, author.chain_id))
@@ -174,21 +172,38 @@ def open_result(result: ComputeResult, chain_id: str) -> ProofEnvelope:
 def check_result(result: ComputeResult, manifest: Manifest, draw: Draw, chain_id: str) -> bytes:
     """Check a worker's result against its manifest and draw; returns the worker's key.
 
-    Raises StatementInvalid naming the field.
+    Of a proof only the form is checked. Raises StatementInvalid naming the field.
     """
-    envelope = open_result(result, chain_id)
-    if envelope.system is not ProofSystem.ATTESTED or envelope.payload:
-        raise StatementInvalid("a worker's proof has no payload of its own", field="proof")
     if result.task_id != draw.task_id:
         raise StatementInvalid("the result is for another task", field="task_id")
+    return check_claim(result, manifest, draw.kind, draw.parameters, chain_id)
+
+
+def check_claim(
+    result: ComputeResult, manifest: Manifest, kind: str, parameters: bytes, chain_id: str
+) -> bytes:
+    """The same where no draw is at hand: this worker signed that result of this work."""
+    envelope = open_result(result, chain_id)
     _check_manifest(manifest)
-    if (manifest.kind, manifest.parameters) != (draw.kind, sha256(draw.parameters).digest()):
+    if (manifest.kind, manifest.parameters) != (kind, sha256(parameters).digest()):
         raise StatementInvalid("the manifest is for other parameters", field="manifest.parameters")
     if result.result_hash != manifest_digest(manifest, chain_id).hex():
         raise StatementInvalid("the manifest has another digest", field="result_hash")
     if envelope.statement != result_statement(result, manifest, chain_id):
         raise StatementInvalid("the proof is about another statement", field="proof")
+    work = work_of(kind, parameters)
+    check_envelope(envelope, work)
+    if work.proof_system is not None:
+        _check_proven(manifest, work)
     return envelope.worker_key
+
+
+def _check_proven(manifest: Manifest, work: TaskSize) -> None:
+    """A proof is about one output of a known size, and stands in for all steps."""
+    if [output.size for output in manifest.outputs] != [work.output_bytes]:
+        raise StatementInvalid("are not the one that is proven", field="manifest.outputs")
+    if manifest.trace_root != NO_STEPS:
+        raise StatementInvalid("a proven result commits to no steps", field="manifest.trace_root")
 
 
 def _check_manifest(manifest: Manifest) -> None:

@@ -14,6 +14,8 @@ TRACE = "trace"
 """Bulk transfer of a job's committed steps, concatenated; argument: (task id, nonce)."""
 OUTPUT_OF_JOB = "job-output"
 """Bulk transfer of one output of a job; argument: (task id, nonce, index)."""
+PROOF_OF_JOB = "job-proof"
+"""Bulk transfer of a proof that its result has by digest; argument: (task id, nonce)."""
 SUPERSEDED = "superseded"
 """Refusal of a message about an attempt that nobody waits for any more."""
 
@@ -104,7 +106,8 @@ class Opening(Message, frozen=True):
     """Worker to validator: the digests of all steps; steps and outputs too if they are small.
 
     `steps` is empty when they are to be fetched as the bulk transfer `TRACE`, `outputs` when they
-    are to be fetched as `OUTPUT_OF_JOB`.
+    are to be fetched as `OUTPUT_OF_JOB`. Of a result that is proven only the output is shown, and
+    `proof` if the result has it by digest and it is not to be fetched as `PROOF_OF_JOB`.
     """
 
     TYPE_ID: ClassVar[int] = 25
@@ -114,6 +117,7 @@ class Opening(Message, frozen=True):
     trace: tuple[bytes, ...]
     steps: bytes = b""
     outputs: tuple[bytes, ...] = ()
+    proof: bytes = b""
 
 
 @register

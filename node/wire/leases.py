@@ -49,7 +49,7 @@ class ReportResult(Message, frozen=True):
 
     TYPE_ID: ClassVar[int] = 12
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 6 << 20
+    MAX_BYTES: ClassVar[int] = 15 << 19
 
     task_id: str
     epoch: Count

@@ -70,7 +70,8 @@ class Market(NamedTuple):
 def shrunk(folder: Path) -> Layout:
     """One process with every role, whose network takes small work only."""
     layout = write_layout(folder, validators=0, workers=0, api_port=0)
-    small = "quorum_size = 1\nquorum_needed = 1\nmax_matrix_size = 64\nmax_trace_bytes = 65536"
+    small = "quorum_size = 1\nquorum_needed = 1\nmax_matrix_size = 64\n"
+    small += "max_trace_bytes = 65536\nmax_proof_bytes = 16384"
     replace(layout.network_file, "[protocol]", f"[protocol]\n{small}")
     replace(layout.market.config, 'roles = ["market"]', 'roles = ["market","validator","worker"]')
     return layout

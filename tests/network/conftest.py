@@ -31,6 +31,7 @@ from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.node import DevChain
+from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.devchain.run import open_chain
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
@@ -51,7 +52,7 @@ from p2p.errors import RequestTimeout
 from p2p.identity import Identity, public_key_of
 from p2p.memory import MemoryHub, virtual_clock_ms
 from p2p.messages import Message
-from p2p.network import Network
+from p2p.network import BulkHandler, BulkSource, Network
 from storage.artifacts import ArtifactStore
 from storage.database import Database, open_database
 from storage.memory import MemoryStore
@@ -73,6 +74,8 @@ def keys_of(number: int) -> NodeKeys:
 Handler = Callable[[str, Any], Awaitable[Message]]
 Answer = Callable[[str, Any, Handler], Awaitable[Message]]
 """What a test puts before a handler: `answer(sender, request, handler)`."""
+Source = Callable[[str, bytes, BulkHandler], Awaitable[BulkSource]]
+"""What a test puts before a bulk handler: `source(sender, argument, handler)`."""
 Send = Callable[[str, Any], Awaitable[Message | None]]
 """What a test puts before a request: another message to send instead, or None to lose it."""
 
@@ -84,7 +87,8 @@ async def silence(*_: object) -> Message:
 
 
 class Wire:
-    """A member's network. `answers` and `sends` map types of requests to a test's own doing."""
+    """A member's network. `answers` and `sends` map types of requests to a test's own doing, and
+    `sources` names of bulk transfers."""
 
     def __init__(self, network: Network, member: "Member") -> None:
         self._network = network
@@ -102,6 +106,15 @@ class Wire:
             return await answer(sender, message, handler)
 
         self._network.serve(request_type, handle)
+
+    def serve_bulk(self, name: str, handler: BulkHandler) -> None:
+        async def handle(sender: str, argument: bytes) -> BulkSource:
+            source = self._member.sources.get(name)
+            if source is None:
+                return await handler(sender, argument)
+            return await source(sender, argument, handler)
+
+        self._network.serve_bulk(name, handle)
 
     async def request(self, peer_id: str, message: Message, *, timeout_s: float) -> Message:
         send = self._member.sends.get(type(message))
@@ -181,6 +194,7 @@ class Member:
     network: Wire | None = None
     answers: dict[type[Message], Answer] = field(default_factory=dict)
     sends: dict[type[Message], Send] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
     heard: Counter[type[Message]] = field(default_factory=Counter)
     """Requests that came in, by type."""
 
@@ -250,7 +264,8 @@ class World:
 
     def forget(self) -> None:
         """Lose the transactions that wait for a block."""
-        self.chain.mempool = Mempool(self.chain.config.rules, 3600.0)
+        config = self.chain.config
+        self.chain.mempool = Mempool(config.rules, config.tx_ttl_s, config.profile)
 
     async def _run(self, member: Member, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -425,6 +440,7 @@ async def open_world(
     workers: int = 2,
     alloc: int = 10**9,
     pinned: bool = True,
+    profile: Profile = UPSTREAM,
     **protocol: Any,
 ) -> AsyncIterator[World]:
     """A running world; further arguments change the network's protocol section."""
@@ -438,6 +454,7 @@ async def open_world(
         genesis=Genesis(alloc=funded, genesis_time=virtual_clock_ms() // 1000),
         data_dir=folder / "l1",
         block_time_s=1.0,
+        profile=profile,
     )
     async with (
         open_database(MemoryStore()) as db,

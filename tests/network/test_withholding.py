@@ -5,7 +5,7 @@ import pytest
 import trio
 
 from node.market.earlier import EarlierBook
-from node.roles.examiner import OPEN_TIMEOUT_S
+from node.roles.evidence import OPEN_TIMEOUT_S
 from node.wire.checks import RequestVerdict
 from node.wire.jobs import Challenge, LeaseJob, Opening
 from p2p.errors import RequestRefused

@@ -50,6 +50,43 @@ def test_the_synthetic_example(net, api) -> None:
     assert max(data) <= 240
 
 
+def test_a_chain_too_large_to_be_opened(net, api, tmp_path) -> None:
+    """One step more than 128 MiB: proven, bought over HTTP, and verified offline to the last byte.
+
+    1 MiB of output and 130 kB of proof go from the worker to the validators and to the market.
+    """
+    began = time.monotonic()
+    payload = {"seed": "proven", "matrix_size": 1024, "iterations": 129}
+    task_id = net.client.submit("synthetic", payload, "10.0").task_id
+    net.completed(task_id)
+    sys.stdout.write(f"completed after {time.monotonic() - began:.1f} s\n")
+    assert tmnode("task", "wait", task_id, "--until", "anchored", "--api", api).returncode == 0
+    result = requests.get(f"{api}/tasks/{task_id}", timeout=10).json()["result"]
+    [proof] = result["proofs"]
+    assert (proof["system"], proof["size"]) == ("chain241", 129 * 1008)
+
+    folder, file = tmp_path / "artifacts", tmp_path / "receipt.json"
+    assert tmnode("task", "fetch", task_id, "--out", folder, "--api", api).returncode == 0
+    for name, part in (("matrix", result["output"]["matrix"]), ("proof-0", proof)):
+        data = requests.get(f"{api}{part['url']}", timeout=10).content
+        assert (len(data), sha256(data).hexdigest()) == (part["size"], part["sha256"])
+        assert (folder / name).read_bytes() == data
+    assert tmnode("task", "receipt", task_id, "--out", file, "--api", api).returncode == 0
+    command = ("receipt", "verify", file, "--network", net.layout.network_file, "--artifact")
+    verified = tmnode(*command, folder)
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert "1 verified: the result is proven" in verified.stdout
+    for name in ("matrix", "proof-0"):
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data)
+        refused = tmnode(*command, folder)
+        assert refused.returncode == 1
+        assert "are needed" in refused.stderr
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data)
+
+
 def test_the_inference_example_costs_nothing(net, api) -> None:
     before = net.client.account()
     response = requests.post(

@@ -48,8 +48,8 @@ def ignore(done: float) -> None:
     """A listener that does not care."""
 
 
-def synthetic(matrix_size: int, iterations: int) -> bytes:
-    payload = {"seed": "s", "matrix_size": matrix_size, "iterations": iterations}
+def synthetic(matrix_size: int, iterations: int, **more: object) -> bytes:
+    payload = {"seed": "s", "matrix_size": matrix_size, "iterations": iterations, **more}
     return SYNTHETIC.canonical(SYNTHETIC.parse(payload, Limits()))
 
 
@@ -110,8 +110,8 @@ async def child(scratch):
 
 
 async def test_synthetic_jobs_give_what_they_give_without_a_sandbox(child, scratch, tmp_path):
-    parameters = synthetic(64, 3)
-    for attempt in (1, 2):
+    for attempt, proof in ((1, False), (2, True), (3, False)):
+        parameters = synthetic(64, 3, proof=proof)
         job = JobContext("chain", "task", "worker", 1 << 16 | attempt)
         folder, expected_folder = scratch / str(attempt), tmp_path / str(attempt)
         folder.mkdir()
@@ -120,7 +120,8 @@ async def test_synthetic_jobs_give_what_they_give_without_a_sandbox(child, scrat
         expected = SYNTHETIC.run(
             job, SYNTHETIC.from_canonical(parameters), CpuBackend(), expected_folder, ignore
         )
-        assert (report.outputs, report.trace) == (expected.outputs, expected.trace)
+        assert (report.files, report.trace) == (expected.files, expected.trace)
+        assert (report.proof is not None) is proof
         assert (report.digest, report.work_units) == (expected.digest, expected.work_units)
         for path in expected_folder.iterdir():
             with open_output(folder, path.name) as file:
@@ -143,6 +144,26 @@ async def test_a_large_job_is_stopped_within_a_second_and_the_child_stays_warm(c
     assert trio.current_time() - cancelled_at[0] < 1
     assert seen == sorted(seen)
     assert seen[-1] < 1
+    await child.run("synthetic", JOB, synthetic(16, 1), scratch, ignore)
+    assert child.process_id == before
+
+
+async def test_a_prover_is_stopped_within_a_second(child, scratch):
+    """Of so small a chain the proof is almost all of the work."""
+    before, cancelled_at = child.process_id, []
+
+    def cancel_in_the_proof(done: float) -> None:
+        if done > 0.2 and not cancelled_at:
+            cancelled_at.append(trio.current_time())
+            scope.cancel()
+
+    with trio.CancelScope() as scope:
+        parameters = synthetic(64, 2000, proof=True)
+        await child.run("synthetic", JOB, parameters, scratch, cancel_in_the_proof)
+    assert scope.cancelled_caught
+    assert trio.current_time() - cancelled_at[0] < 1
+    assert (scratch / "matrix").exists()  # the chain was done
+    assert not (scratch / "proof").exists()
     await child.run("synthetic", JOB, synthetic(16, 1), scratch, ignore)
     assert child.process_id == before
 

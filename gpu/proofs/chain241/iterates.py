@@ -1,33 +1,36 @@
 """The iterates of a chain for its prover, who needs them last to first, within a memory bound.
 
-Every c-th state is kept on the way forward; on the way back the states between two kept ones are
-computed once more. With c = 1 all are kept and none is computed twice.
+As many states are kept as there is room for, the others are computed again from the last one kept
+before them. Which to keep so that the fewest steps are taken is known: with s places and no step
+taken more than r times, C(s + r, s) states can be given in reverse (Griewank and Walther,
+Algorithm 799, 2000). With room for all states none is computed twice.
 """
 
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from math import comb
+from typing import Final, Generic, TypeVar
 
 from gpu.errors import GpuError
 
 State = TypeVar("State")
 
-_MOVING = 2  # states that a step reads and writes, besides those kept
+_MOVING: Final = 2  # states that a step reads and writes, besides those kept
+LEAST_STATES: Final = _MOVING + 1
 
 
 class MemoryTooSmall(GpuError):
-    """The bound is too low for any spacing of kept states."""
+    """Not even one state could be kept."""
 
-    def __init__(self, states: int, needed: int) -> None:
-        super().__init__(f"room for {states} states, {needed} are needed")
+    def __init__(self, states: int) -> None:
+        super().__init__(f"room for {states} states, {LEAST_STATES} are needed")
         self.states = states
-        self.needed = needed
 
 
 class Iterates(Generic[State]):
     """States 0 .. steps of a chain, read from the last to the first.
 
-    `advance(state, t)` gives state t + 1 and must leave `state` as it is. Raises MemoryTooSmall
-    unless `states` of them may be held at a time.
+    `advance(state, t)` gives state t + 1 and must leave `state` as it is. At most `states` are held
+    at a time, the one given last included. Raises MemoryTooSmall.
     """
 
     def __init__(
@@ -37,47 +40,59 @@ class Iterates(Generic[State]):
         start: Callable[[], State],
         advance: Callable[[State, int], State],
     ) -> None:
-        self.spacing = spacing(steps, states)
         self._steps = steps
+        self._places = _places(states)
         self._start = start
         self._advance = advance
-        self._kept: dict[int, State] = {}
-        self._between: dict[int, State] = {}
+        self._kept: list[tuple[int, State]] = []
 
     def run(self) -> State:
-        """Go forward; returns the last state."""
-        state = self._start()
-        for step in range(self._steps):
-            if step % self.spacing == 0:
-                self._kept[step] = state
-            state = self._advance(state, step)
-        return state
+        """The last state; called once, before any other is asked for."""
+        self._kept.append((0, self._start()))
+        return self(self._steps)
 
     def __call__(self, step: int) -> State:
         """State `step`, of which nothing later will be asked again."""
-        first = step - step % self.spacing
-        if step == first:
-            return self._kept.pop(first)
-        if step not in self._between:
-            self._between = self._computed_again(first, step)
-        return self._between.pop(step)
-
-    def _computed_again(self, first: int, last: int) -> dict[int, State]:
-        state, states = self._kept[first], {}
-        for step in range(first, last):
-            state = self._advance(state, step)
-            states[step + 1] = state
-        return states
-
-
-def spacing(steps: int, states: int) -> int:
-    """The smallest c for which `states` states are enough. Raises MemoryTooSmall."""
-    needs = [_states_needed(steps, c) for c in range(1, steps + 1)]
-    for c, needed in enumerate(needs, start=1):
-        if needed <= states:
-            return c
-    raise MemoryTooSmall(states, min(needs))
+        while True:
+            index, state = self._kept[-1]
+            if index == step:
+                del self._kept[-1]
+                return state
+            free = self._places - len(self._kept)
+            target = index + _stride(step - index + 1, free + 1)
+            for number in range(index, target):
+                state = self._advance(state, number)
+            if target == step:
+                return state
+            self._kept.append((target, state))
 
 
-def _states_needed(steps: int, c: int) -> int:
-    return -(-steps // c) + (c - 1) + _MOVING
+def advances(steps: int, states: int) -> int:
+    """How often `Iterates` advances a state, the first way to the end included.
+
+    Raises MemoryTooSmall.
+    """
+    given, places = steps + 1, _places(states)
+    times = _times(given, places)
+    return times * given - comb(places + times, places + 1)
+
+
+def _stride(given: int, places: int) -> int:
+    """How far to go before the next state is kept, with `given` states to give in reverse and
+    `places` for those kept, the first of which holds the state that is gone on from."""
+    times = _times(given, places)
+    return min(comb(places + times - 1, places), given - comb(places + times - 2, places - 1))
+
+
+def _times(given: int, places: int) -> int:
+    """The smallest r with C(places + r, places) >= given."""
+    times = 0
+    while comb(places + times, places) < given:
+        times += 1
+    return times
+
+
+def _places(states: int) -> int:
+    if states < LEAST_STATES:
+        raise MemoryTooSmall(states)
+    return states - _MOVING

@@ -1,33 +1,18 @@
 """The proof system `chain241`: a statement on a synthetic task, proven and verified."""
 
-from functools import partial
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from gpu.backend import Array, Backend
-from gpu.errors import GpuError, KernelsUnavailable, PayloadError
+from gpu.errors import GpuError, PayloadError
 from gpu.proofs.chain241.arithmetic import Arithmetic
-from gpu.proofs.chain241.integers import IntegerArithmetic
-from gpu.proofs.chain241.iterates import Iterates
-from gpu.proofs.chain241.native import NativeArithmetic
-from gpu.proofs.chain241.specification import (
-    TAG,
-    proof_bytes,
-    step_bytes,
-    variables,
-)
+from gpu.proofs.chain241.choice import best_arithmetic
+from gpu.proofs.chain241.cost import verifying
+from gpu.proofs.chain241.specification import TAG
 from gpu.proofs.chain241.verifier import Rejected, verify
 from gpu.proofs.statement import Cost, Statement
 from gpu.workloads.base import Finding, JobContext
 from gpu.workloads.synthetic import parameters as synthetic
-from gpu.workloads.synthetic.chain import Tick, advance, first_iterate, no_tick, step_inputs
 from gpu.workloads.synthetic.key import chain_key
-
-# So chosen that a unit takes about the same time, 0.1 to 0.25 ns, for every n and T.
-_MATRIX_UNITS: Final = 48
-_ROW_UNITS: Final = 2048
-_PROOF_BYTE_UNITS: Final = 2048
-_STEP_UNITS: Final = 1 << 19
 
 
 class Chain(NamedTuple):
@@ -61,18 +46,9 @@ class Chain241:
         return self._arithmetic
 
     def cost(self, statement: Statement) -> Cost:
-        """48 n^2 for X_0 and X_T; a step 2^19, 2048 a row of a table, and 2048 a byte of proof.
-
-        Raises StatementUnsupported.
-        """
+        """See `cost.verifying`. Raises StatementUnsupported."""
         chain = chain_of(statement)
-        tables = _ROW_UNITS << variables(chain.size)
-        step_units = _STEP_UNITS + tables + _PROOF_BYTE_UNITS * step_bytes(chain.size)
-        return Cost(
-            proof_bytes=proof_bytes(chain.size, chain.iterations),
-            output_bytes=chain.size**2,
-            units=_MATRIX_UNITS * chain.size**2 + step_units * chain.iterations,
-        )
+        return verifying(chain.size, chain.iterations)
 
     def verify(self, statement: Statement, proof: bytes, output: bytes | memoryview) -> Finding:
         """Whether `output` is X_T of the statement's chain, and the statement's digest its own."""
@@ -97,30 +73,3 @@ def chain_of(statement: Statement) -> Chain:
     except (PayloadError, OverflowError, UnicodeEncodeError) as error:
         raise StatementUnsupported(str(error)) from error
     return Chain(key, parameters.matrix_size, parameters.iterations)
-
-
-def iterates_of(
-    chain: Chain, backend: Backend[Array], memory_bytes: int, tick: Tick = no_tick
-) -> Iterates[Array]:
-    """The chain's iterates for `prove`, in at most `memory_bytes` of the backend's memory.
-
-    `run()` computes the chain and returns X_T. Raises MemoryTooSmall.
-    """
-    key, size, steps = chain
-
-    def following(current: Array, step: int) -> Array:
-        result = backend.empty(size, size)
-        inputs = step_inputs(backend, key, size, step)
-        advance(backend, current, result, inputs, size, lambda part: tick((step + part) / steps))
-        return result
-
-    start = partial(first_iterate, backend, key, size)
-    return Iterates(steps, memory_bytes // size**2, start, following)
-
-
-def best_arithmetic() -> Arithmetic:
-    """The native arithmetic where it is built, else NumPy's integers."""
-    try:
-        return NativeArithmetic()
-    except KernelsUnavailable:
-        return IntegerArithmetic()

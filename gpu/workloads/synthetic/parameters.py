@@ -1,9 +1,9 @@
 """The payload of a synthetic task: `{"seed": text or int, "matrix_size": n, "iterations": T}`.
 
-An optional `chains` asks for that many independent chains, each a job of its own.
+An optional `chains` asks for that many independent chains, each a job of its own; `proof: true`
+asks for a proof of the result, which a network also demands of what is too large to be opened.
 """
 
-import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from gpu.errors import PayloadError
+from gpu.proofs.chain241.cost import most_iterations
 from gpu.workloads.base import Limits
 from gpu.workloads.synthetic.encoding import decoded, encoded
 
@@ -21,8 +22,10 @@ MAX_CHAINS: Final = 64
 
 _ONE_TAG: Final = b"tmnode/synthetic/v1/parameters"
 _MANY_TAG: Final = b"tmnode/synthetic/v2/parameters"
+_PROVEN_TAG: Final = b"tmnode/synthetic/v3/parameters"
 _FIELDS: Final = ("seed", "matrix_size", "iterations")
 _CHAINS: Final = "chains"
+_PROOF: Final = "proof"
 
 
 class SyntheticParameters(msgspec.Struct, frozen=True):
@@ -33,6 +36,8 @@ class SyntheticParameters(msgspec.Struct, frozen=True):
     iterations: int
     chains: int = 1
     """All from the same seed: the nonces of their jobs make them differ."""
+    proven: bool = False
+    """Each result comes with a proof; else its iterates are opened and checked."""
 
 
 def parse(payload: Mapping[str, object], limits: Limits) -> SyntheticParameters:
@@ -43,8 +48,11 @@ def parse(payload: Mapping[str, object], limits: Limits) -> SyntheticParameters:
         matrix_size=_count("matrix_size", payload["matrix_size"], _largest_size(limits)),
         iterations=_count("iterations", payload["iterations"], _most_iterations(limits)),
         chains=_count(_CHAINS, payload.get(_CHAINS, 1), _most_chains(limits)),
+        proven=_flag(_PROOF, payload.get(_PROOF, False)),
     )
-    _check_trace(parameters, limits)
+    if trace_bytes(parameters) > limits.max_trace_bytes:
+        parameters = msgspec.structs.replace(parameters, proven=True)
+    _check_evidence(parameters, limits)
     return parameters
 
 
@@ -53,7 +61,7 @@ def check_limits(parameters: SyntheticParameters, limits: Limits) -> None:
     _count("matrix_size", parameters.matrix_size, _largest_size(limits))
     _count("iterations", parameters.iterations, _most_iterations(limits))
     _count(_CHAINS, parameters.chains, _most_chains(limits))
-    _check_trace(parameters, limits)
+    _check_evidence(parameters, limits)
 
 
 def _largest_size(limits: Limits) -> int:
@@ -69,9 +77,11 @@ def _most_chains(limits: Limits) -> int:
 
 
 def canonical(parameters: SyntheticParameters) -> bytes:
-    """The one encoding of these parameters; that of a single chain does not name their number."""
+    """The one encoding of these parameters; that of one chain does not name their number."""
     seed = parameters.seed.encode("utf-8")
     sizes = (parameters.matrix_size, parameters.iterations)
+    if parameters.proven:
+        return encoded(_PROVEN_TAG, seed, *sizes, parameters.chains)
     if parameters.chains == 1:
         return encoded(_ONE_TAG, seed, *sizes)
     return encoded(_MANY_TAG, seed, *sizes, parameters.chains)
@@ -79,15 +89,17 @@ def canonical(parameters: SyntheticParameters) -> bytes:
 
 def from_canonical(data: bytes) -> SyntheticParameters:
     """The parameters with this encoding. Raises PayloadError for bytes that are nobody's."""
-    many = data[4:].startswith(_MANY_TAG)
+    tag = data[4:].startswith
+    one = not tag(_MANY_TAG) and not tag(_PROVEN_TAG)
     try:
-        _, seed, *numbers = decoded(data, 5 if many else 4)
+        _, seed, *numbers = decoded(data, 4 if one else 5)
         sizes = [int.from_bytes(number, "little") for number in numbers]
         parameters = SyntheticParameters(
             seed=_seed(seed.decode("utf-8")),
             matrix_size=_count("matrix_size", sizes[0], MAX_MATRIX_SIZE),
             iterations=_count("iterations", sizes[1], MAX_U32),
-            chains=_count(_CHAINS, sizes[2], MAX_CHAINS) if many else 1,
+            chains=1 if one else _count(_CHAINS, sizes[2], MAX_CHAINS),
+            proven=tag(_PROVEN_TAG),
         )
     except ValueError as error:
         raise _not_canonical() from error
@@ -96,13 +108,18 @@ def from_canonical(data: bytes) -> SyntheticParameters:
     return parameters
 
 
+def work_units(parameters: SyntheticParameters) -> int:
+    """Multiply-adds of one chain, counted the classical way: n^3 a step."""
+    return parameters.matrix_size**3 * parameters.iterations
+
+
 def trace_bytes(parameters: SyntheticParameters) -> int:
     """All iterates X_1 … X_T of one chain, one byte an entry."""
     return parameters.matrix_size**2 * parameters.iterations
 
 
 def _check_fields(payload: Mapping[str, object]) -> None:
-    known = (*_FIELDS, _CHAINS)
+    known = (*_FIELDS, _CHAINS, _PROOF)
     remedy = f"send {', '.join(_FIELDS)}, and {_CHAINS} for more than one"
     for key in payload:
         if key not in known:
@@ -143,16 +160,30 @@ def _count(field: str, value: object, largest: int) -> int:
     return value
 
 
-def _check_trace(parameters: SyntheticParameters, limits: Limits) -> None:
-    wanted, most = trace_bytes(parameters), limits.max_trace_bytes
-    if wanted <= most:
-        return
-    iterations = most // parameters.matrix_size**2
-    fix = f"at most {iterations} iterations or a smaller matrix_size"
-    raise PayloadError(
+def _flag(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise PayloadError(field, f"is {_shown(value)}", "send true, or leave it out")
+    return value
+
+
+def _check_evidence(p: SyntheticParameters, limits: Limits) -> None:
+    """What validators read and compute to check one chain is bounded before anybody begins."""
+    size, wanted = p.matrix_size, trace_bytes(p)
+    if not p.proven and wanted > limits.max_trace_bytes:
+        problem = f"makes {wanted} bytes of trace, this network takes {limits.max_trace_bytes}"
+        raise _too_large(limits.max_trace_bytes // size**2, problem)
+    most = most_iterations(size, limits.max_proof_bytes, limits.max_proof_units)
+    if p.proven and p.iterations > most:
+        raise _too_large(most, "makes a proof that is too large for this network's validators")
+
+
+def _too_large(iterations: int, problem: str) -> PayloadError:
+    """Where at most so many of them would be taken."""
+    fewer = f"at most {iterations} iterations or " if iterations else ""
+    return PayloadError(
         "iterations" if iterations else "matrix_size",
-        f"makes {wanted} bytes of trace, this network takes {most}",
-        f"send {fix if iterations else f'a matrix_size of at most {math.isqrt(most)}'}",
+        problem,
+        f"send {fewer}a smaller matrix_size",
         code="task_too_large",
     )
 

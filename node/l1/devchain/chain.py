@@ -25,7 +25,6 @@ from node.l1.devchain.config import DevChainConfig
 from node.l1.devchain.execution import Dropped, TooEarly, execute
 from node.l1.devchain.mempool import Waiting
 from node.l1.devchain.state import Account, Overlay, State, Validator
-from node.l1.transactions import GAS
 
 MAX_ROUND = 10
 EPOCH_BLOCKS = 100
@@ -89,17 +88,16 @@ class Chain:
         dropped: list[Waiting] = []
         gas, fees = 0, 0
         for waiting in candidates:
-            needed = GAS[waiting.tx.tx_type]
-            if gas + needed > rules.block_gas_limit:
+            if gas + waiting.gas > rules.block_gas_limit:
                 break
             try:
-                fees += execute(waiting.tx, overlay)
+                fees += execute(waiting.tx, waiting.gas, overlay)
             except TooEarly:
                 continue
             except Dropped:
                 dropped.append(waiting)
             else:
-                gas += needed
+                gas += waiting.gas
                 included.append(waiting)
         block = self._block(included, overlay, round_number, gas)
         return self._rewarded(block, included, dropped, overlay, fees)
@@ -108,6 +106,10 @@ class Chain:
         """Make a proposal the tip."""
         self.state.adopt(proposal.accounts, proposal.proposer, proposal.burned)
         self.tip = proposal.tip
+
+    def restore(self, state: State, tip: Tip) -> None:
+        """Go back to an earlier state and tip."""
+        self.state, self.tip = state, tip
 
     def _block(
         self, included: list[Waiting], overlay: Overlay, round_number: int, gas_used: int

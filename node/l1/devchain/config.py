@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from node.l1.devchain.faults import Faults
+from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
 from node.l1.keys import AccountKey, address_of
 from node.l1.transactions import MIN_GAS_PRICE
@@ -52,15 +54,6 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since 1970: the slot of block 0."""
 
 
-class Faults(msgspec.Struct, frozen=True):
-    """Ways in which the existing chain misbehaves, off unless a test asks for them."""
-
-    stuck_receipts: bool = False
-    """Receipts stay pending although the transaction is in a block."""
-    late_events: bool = False
-    """The event stream is looked after every 15 s only."""
-
-
 class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `open_devchain` needs."""
 
@@ -75,8 +68,8 @@ class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
     network: Network = "devnet"
     block_time_s: float = 5.0
     tx_ttl_s: float = 3_600.0
-    profile: Literal["upstream"] = "upstream"
-    """Whose rules: the existing chain's."""
+    profile: Profile = UPSTREAM
+    """Whose rules: the existing chain's, or stricter ones."""
     faults: Faults = Faults()
 
     @property

@@ -6,7 +6,7 @@ block and costs nothing.
 
 from node.l1.devchain.state import Account, Overlay
 from node.l1.errors import BadTransaction
-from node.l1.transactions import GAS, Transaction, check_result
+from node.l1.transactions import Transaction, check_result
 
 
 class Dropped(Exception):
@@ -17,8 +17,8 @@ class TooEarly(Exception):
     """An earlier nonce is missing: the transaction waits in the pool."""
 
 
-def execute(tx: Transaction, overlay: Overlay) -> int:
-    """Apply a transaction whose signature was checked at entry; returns the fee it pays.
+def execute(tx: Transaction, gas: int, overlay: Overlay) -> int:
+    """Apply a transaction that was checked at entry, and its gas found; returns the fee it pays.
 
     Raises:
         Dropped, TooEarly: and then nothing has changed.
@@ -26,7 +26,7 @@ def execute(tx: Transaction, overlay: Overlay) -> int:
     sender = overlay.account(tx.from_address)
     if tx.nonce > sender.nonce:
         raise TooEarly
-    fee = GAS[tx.tx_type] * tx.gas_price  # what is stated above that is not taken
+    fee = gas * tx.gas_price  # what is stated above that is not taken
     _check(tx, sender, fee)
     overlay.spend(tx.from_address, tx.amount + fee)
     if tx.tx_type == "TRANSFER":

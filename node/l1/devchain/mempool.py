@@ -15,7 +15,9 @@ import msgspec
 
 from node.l1.devchain.admission import signature_problem
 from node.l1.devchain.config import Rules
+from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.devchain.state import Account, State
+from node.l1.errors import BadTransaction
 from node.l1.transactions import GAS, Transaction, tx_digest
 
 MAX_POOL = 100_000
@@ -33,6 +35,7 @@ class Waiting(msgspec.Struct, frozen=True):
     digest: bytes
     since: float
     """Seconds since 1970."""
+    gas: int
 
     @property
     def tx_hash(self) -> str:
@@ -71,8 +74,9 @@ class Lane:
 class Mempool:
     """All that waits for a block; everything is lost with the process, as on the real chain."""
 
-    def __init__(self, rules: Rules, ttl_s: float) -> None:
+    def __init__(self, rules: Rules, ttl_s: float, profile: Profile = UPSTREAM) -> None:
         self._rules = rules
+        self._profile = profile
         self._ttl_s = ttl_s
         self._lanes: dict[str, Lane] = {}
         self._hashes: set[bytes] = set()  # of the pool only
@@ -86,11 +90,13 @@ class Mempool:
         """Take a transaction in; returns its digest and why it is refused, empty if it is not."""
         digest = tx_digest(tx)
         account = state.account(tx.from_address)
+        gas, problem = self._entry_problem(tx, digest)
         problem = (
-            self._entry_problem(tx, digest)
+            problem
             or signature_problem(tx, digest)
             or _balance_problem(tx, account)
-            or self._place(Waiting(tx, digest, now), account.nonce)
+            or self._profile_problem(tx)
+            or self._place(Waiting(tx, digest, now, gas), account.nonce)
         )
         return digest, problem
 
@@ -133,18 +139,45 @@ class Mempool:
             expired += [Expired(one.tx_hash, EXPIRED_IN_QUEUE) for one in late]
         return expired
 
-    def _entry_problem(self, tx: Transaction, digest: bytes) -> str:
+    def take_all(self) -> list[Waiting]:
+        """Empty pool and queues; what was in them, each sender's by nonce."""
+        lanes = self._lanes.values()
+        found = [one for lane in lanes for one in (*lane.pool.values(), *lane.queue)]
+        self._lanes.clear()
+        self._hashes.clear()
+        return sorted(found, key=attrgetter("tx.nonce"))
+
+    def _profile_problem(self, tx: Transaction) -> str:
+        try:
+            self._profile.check(tx)
+        except BadTransaction as error:
+            return f"rejected: {error}"
+        return ""
+
+    def _entry_problem(self, tx: Transaction, digest: bytes) -> tuple[int, str]:
+        """The transaction's gas, and why it is refused before its sender is looked at."""
         if digest in self._hashes:
-            return "already_in_pool"
+            return 0, "already_in_pool"
         if tx.gas_price < self._rules.min_gas_price:
-            return f"gas_price {tx.gas_price} < min {self._rules.min_gas_price}"
-        gas = GAS.get(tx.tx_type)
-        if gas is None:
-            return "unknown_tx_type"
+            return 0, f"gas_price {tx.gas_price} < min {self._rules.min_gas_price}"
+        if tx.tx_type not in GAS:
+            return 0, "unknown_tx_type"
+        try:
+            gas = self._profile.gas(tx)
+        except BadTransaction as error:
+            return 0, f"rejected: {error}"
+        return gas, self._gas_problem(tx, gas) or self._room_problem(tx)
+
+    def _gas_problem(self, tx: Transaction, gas: int) -> str:
         if tx.gas_limit < gas:
             return f"gas_limit {tx.gas_limit} < base_gas {gas}"
         if tx.fee < gas * tx.gas_price:
             return f"fee {tx.fee} < needed_fee {gas * tx.gas_price}"
+        if gas > self._rules.block_gas_limit:
+            return f"gas {gas} > block_gas_limit {self._rules.block_gas_limit}"
+        return ""
+
+    def _room_problem(self, tx: Transaction) -> str:
         if self.size >= MAX_POOL:
             return "mempool_full"
         lane = self._lanes.get(tx.from_address)

@@ -9,6 +9,7 @@ from node.l1.devchain.chain import Chain, Proposal, Tip
 from node.l1.devchain.config import DevChainConfig
 from node.l1.devchain.events import EventHub
 from node.l1.devchain.mempool import Mempool
+from node.l1.devchain.misbehaviour import Misbehaviour
 from node.l1.devchain.receipts import Receipts
 from node.l1.devchain.records import Records
 from node.l1.devchain.state import Account, State, Validator
@@ -30,13 +31,16 @@ class DevChain:
         self, config: DevChainConfig, db: Database, chain: Chain, records: Records, now: Clock
     ) -> None:
         self.config = config
-        self.mempool = Mempool(config.rules, config.tx_ttl_s)
-        self.events = EventHub(late=config.faults.late_events)
+        self.mempool = Mempool(config.rules, config.tx_ttl_s, config.profile)
+        self.events = EventHub(late=bool(config.faults.late_events))
         self._db = db
         self._chain = chain
         self._records = records
         self._now = now
-        self._receipts = Receipts(stuck=config.faults.stuck_receipts)
+        self._receipts = Receipts(stuck=bool(config.faults.stuck_receipts))
+        self._misbehaviour = Misbehaviour(
+            config.faults, chain, records, self.mempool, self._receipts, db
+        )
 
     @property
     def tip(self) -> Tip:
@@ -104,11 +108,14 @@ class DevChain:
         if round_number < 0:
             return
         candidates = self.mempool.candidates(self.config.rules.max_block_txs)
-        proposal = self._chain.propose(candidates, round_number)
+        rewritten = self._misbehaviour.rewritten(candidates)
+        proposal = self._chain.propose(rewritten, round_number)
         batch = Batch()
         self._records.add(batch, proposal)
         await self._db.commit(batch)
+        self._misbehaviour.before(proposal)
         self._publish(proposal)
+        await self._misbehaviour.after_block(self._now())
 
     def expire(self) -> None:
         """Forget transactions that have waited too long."""

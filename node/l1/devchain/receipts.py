@@ -43,6 +43,10 @@ class Receipts:
         """The transaction waited too long."""
         self._put(tx_hash, Receipt("failed", None, int(now), EXPIRED))
 
+    def forget(self) -> None:
+        """Lose everything, as a restart does."""
+        self._receipts.clear()
+
     def _put(self, tx_hash: str, receipt: Receipt) -> None:
         self._receipts[tx_hash] = receipt
         if len(self._receipts) > MAX_RECEIPTS:

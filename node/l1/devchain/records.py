@@ -10,6 +10,7 @@ import msgspec
 
 from node.l1.devchain.chain import Proposal, Tip
 from node.l1.devchain.config import DevChainConfig
+from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.state import Account, State, Validator
 from node.l1.errors import OtherChain
 from storage.database import Database
@@ -47,6 +48,7 @@ class _IdentityRecord(msgspec.Struct, frozen=True):
     genesis: str
     proposer: str
     block_time_ms: int
+    profile: str = UPSTREAM.name
 
 
 class Records:
@@ -101,6 +103,21 @@ class Records:
         self._chain.put(batch, b"", _ChainRecord(proposal.tip, str(proposal.burned)))
         return content
 
+    def restore(self, batch: Batch, newer: State, newer_tip: Tip, state: State, tip: Tip) -> None:
+        """Add the way back to an earlier state and tip to a batch; see `forget_place`."""
+        for height in range(tip.height + 1, newer_tip.height + 1):
+            self._blocks.delete(batch, _height_key(height))
+        for address in newer.accounts.keys() - state.accounts.keys():
+            self._accounts.delete(batch, address.encode())
+        self._put_accounts(batch, state.accounts)
+        for validator in state.validators.values():
+            self._put_validator(batch, validator)
+        self._chain.put(batch, b"", _ChainRecord(tip, str(state.burned)))
+
+    def forget_place(self, batch: Batch, digest: bytes) -> None:
+        """Add to a batch that no block holds a transaction any more."""
+        self._places.delete(batch, digest)
+
     def check_identity(self, config: DevChainConfig) -> None:
         """Compare the configuration with the stored chain; raises OtherChain."""
         stored, wanted = self._identity.get(b""), _identity_of(config)
@@ -130,6 +147,7 @@ def _identity_of(config: DevChainConfig) -> _IdentityRecord:
         genesis=sha256(genesis).hexdigest(),
         proposer=config.proposer.validator_address,
         block_time_ms=config.block_time_ms,
+        profile=config.profile.name,
     )
 
 

@@ -5,20 +5,13 @@ that overtakes it. A transaction in exact JSON then goes straight to the pool, a
 through the routes, with the existing chain's words for what is wrong.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
-
 import msgspec
 
+from node.l1.devchain.answers import Answers
+from node.l1.devchain.asgi import App, Message, Receive, Scope, Send
 from node.l1.devchain.intake import read_exact, unstorable
 from node.l1.devchain.node import DevChain
 from node.l1.devchain.routes import build_routes, sent_answer
-
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 64 << 20
 """The existing chain has no bound, and takes transactions of 20 MB."""
@@ -27,12 +20,13 @@ MAX_BODY_BYTES = 64 << 20
 def build_app(chain: DevChain) -> App:
     """The application of a development chain."""
     routes = build_routes(chain)
+    answers = Answers(chain.config.faults)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await routes(scope, receive, send)
             return
-        body = await _read(receive)
+        send, body = answers.spoiled(send), await _read(receive)
         is_tx = (scope["method"], scope["path"]) == ("POST", "/tx/send")
         if body is None:
             await _answer(send, 413, {"detail": f"more than {MAX_BODY_BYTES} bytes"})

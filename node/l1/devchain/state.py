@@ -72,6 +72,10 @@ class State:
         """An account; one that never was is empty."""
         return self.accounts.get(address, _NEW)
 
+    def copy(self) -> "State":
+        """A state of its own with the same content."""
+        return State(self.accounts, self.validators.values(), self.burned)
+
     def root(self, changes: Mapping[str, Account]) -> str:
         """The state root as it would be with some accounts changed."""
         fresh = {address: account_leaf(address, one) for address, one in changes.items()}

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gpu.proofs.chain241.choice import best_arithmetic
 from gpu.proofs.chain241.specification import proof_bytes
-from gpu.proofs.chain241.system import Chain241, StatementUnsupported, best_arithmetic, chain_of
+from gpu.proofs.chain241.system import Chain241, StatementUnsupported, chain_of
 from gpu.proofs.envelope import MAX_INLINE_BYTES, PayloadKind, ProofEnvelope, ProofSystem
 from gpu.proofs.statement import Bounds, Cost, Statement
 from gpu.proofs.systems import SYSTEMS, payload_of, verify

@@ -26,11 +26,24 @@ def test_costs_of_a_synthetic_task():
     assert 2 * 100**2 < synthetic.memory_bytes(parameters) < 5_000_000
 
 
+def test_costs_of_a_proven_one():
+    synthetic = WORKLOADS["synthetic"]
+    opened = synthetic.parse(PAYLOAD, Limits())
+    proven = synthetic.parse(PAYLOAD | {"proof": True}, Limits())
+    assert (synthetic.proof_system(opened), synthetic.proof_system(proven)) == (None, 3)
+    assert synthetic.work_units(proven) == synthetic.work_units(opened)
+    assert (synthetic.proof_units(opened), synthetic.proof_bytes(opened)) == (0, 0)
+    assert synthetic.proof_units(proven) == 3 * (8 * 2**24 + 112 * 100**2)
+    assert synthetic.proof_bytes(proven) == 3 * (96 * 7 + 48)
+    assert (synthetic.trace_bytes(proven), synthetic.output_bytes(proven)) == (0, 10_000)
+
+
 def test_each_chain_is_a_job_and_costs_are_of_one():
     synthetic = WORKLOADS["synthetic"]
     one, many = (synthetic.parse(PAYLOAD | {"chains": n}, Limits()) for n in (1, 7))
     assert (synthetic.plan(one), synthetic.plan(many)) == (1, 7)
-    for cost in ("work_units", "check_units", "trace_bytes", "step_bytes", "memory_bytes"):
+    costs = ("work_units", "check_units", "trace_bytes", "step_bytes", "memory_bytes")
+    for cost in (*costs, "proof_units", "proof_bytes", "output_bytes"):
         assert getattr(synthetic, cost)(one) == getattr(synthetic, cost)(many)
 
 

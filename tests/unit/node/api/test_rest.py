@@ -62,6 +62,7 @@ async def test_a_completed_task_has_its_result(client, order, market) -> None:
         "validators": ["cpc1one", "cpc1two"],
         "orchestrator": "cpc1one",
         "checks": [{"address": "cpc1one", "checks": 1}, {"address": "cpc1two", "checks": 1}],
+        "proofs": [],
     }
 
 
@@ -275,6 +276,7 @@ async def test_a_quote_costs_nothing_and_needs_nobody(service, connect, order, m
         "check_units": 10**9,
         "max_deadline_s": 86400,
         "jobs": 1,
+        "proof_units": 0,
     }
 
 

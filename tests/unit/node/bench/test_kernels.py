@@ -1,8 +1,11 @@
+import itertools
 import sys
 
 import pytest
 
 from gpu.cpu import figures, inference_figures
+from gpu.cpu.cases import Case
+from node.bench import kernels
 from node.bench.kernels import bench_kernels
 
 
@@ -22,6 +25,16 @@ def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
     missing = {row.peer for row in cases if row.peer_value is None}
     assert missing <= {"torch._int_mm", "torch SDPA, heads copied"}
     assert all(row.ratio is None or row.target for row in cases if "two threads" in row.metric)
+
+
+@pytest.mark.parametrize(("slow_s", "runs"), [(0.0, 1), (1000.0, 4)])
+def test_a_slow_peer_runs_once(monkeypatch, slow_s, runs):
+    monkeypatch.setattr(kernels, "SLOW_S", slow_s)
+    ran = []
+    case = Case("m", "u", 1.0, lambda: ran.append("ours"), "peer", lambda: ran.append("theirs"))
+    ours, theirs = kernels._measured(case, 3, itertools.count().__next__)
+    assert (ran.count("ours"), ran.count("theirs")) == (4, runs)
+    assert ours == theirs == 1
 
 
 def test_torch_is_found_where_the_caller_says(monkeypatch, tmp_path):

@@ -7,17 +7,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gpu.cpu import CpuBackend
 from gpu.workloads import WORKLOADS
-from gpu.workloads.base import Limits
+from gpu.workloads.base import JobContext, Limits
 from node.amounts import Amount
 from node.config import BUILT_IN_NETWORK
 from node.keys import bind
 from node.l1.blocks import Header, block_digest, compute_leaf
 from node.l1.keys import AccountKey
-from node.roles.results import signed_result
+from node.roles.results import evidence_in, manifest_of, signed_result
 from node.verification.author import Author
 from node.verification.batches import leaf_of, seal_batch
 from node.verification.draws import Draw, Seat, sign_draw
+from node.verification.evidence import ATTESTED
 from node.verification.receipt import (
     FORMAT,
     Anchor,
@@ -35,6 +37,9 @@ CHAIN = "cpc-devnet-1"
 WORKLOAD = WORKLOADS["synthetic"]
 PARAMETERS = WORKLOAD.canonical(
     WORKLOAD.parse({"seed": "s", "matrix_size": 16, "iterations": 2}, Limits())
+)
+PROVEN = WORKLOAD.canonical(
+    WORKLOAD.parse({"seed": "s", "matrix_size": 16, "iterations": 2, "proof": True}, Limits())
 )
 MARKET = Identity.from_seed(bytes([1] * 32))
 PROPOSER = AccountKey(bytes([2] * 32))
@@ -58,13 +63,23 @@ def author(number: int) -> Author:
     return Author(identity, bind(identity, account, CHAIN), account.address, CHAIN)
 
 
-def made_receipt() -> bytes:
-    """One task, two validators of which one also submits, one block with nothing else in it."""
+def made_receipt(folder: Path | None = None) -> bytes:
+    """One task, two validators of which one also submits, one block with nothing else in it.
+
+    With a folder it is proven: the output is left there.
+    """
     worker, validators = author(3), (author(4), author(5))
-    snapshot, draw = made_draw(*validators)
-    parameters = sha256(PARAMETERS).digest()
-    manifest = Manifest("synthetic", parameters, (), trace_root=bytes(32), digest=bytes(32))
-    result = signed_result(draw, 6, manifest, worker)
+    snapshot, draw = made_draw(*validators, parameters=PROVEN if folder else PARAMETERS)
+    manifest = Manifest(
+        "synthetic", sha256(PARAMETERS).digest(), (), trace_root=bytes(32), digest=bytes(32)
+    )
+    evidence = ATTESTED
+    if folder:
+        job = JobContext(CHAIN, draw.task_id, worker.address, 6)
+        parsed = WORKLOAD.from_canonical(PROVEN)
+        report = WORKLOAD.run(job, parsed, CpuBackend(), folder, lambda _part: None)
+        manifest, evidence = manifest_of(draw, folder, report), evidence_in(draw, folder, report)
+    result = signed_result(draw, 6, manifest, worker, evidence)
     batch = seal_batch([result], validators[0])
     root = compute_leaf(msgspec.structs.asdict(batch)).hex()
     header = msgspec.structs.replace(HEADER, compute_root=root)
@@ -82,7 +97,7 @@ def made_receipt() -> bytes:
     return encode_receipt(Receipt(FORMAT, CHAIN, (snapshot,), (draw,), (job,), (anchor,)))
 
 
-def made_draw(*validators: Author) -> tuple[Snapshot, Draw]:
+def made_draw(*validators: Author, parameters: bytes) -> tuple[Snapshot, Draw]:
     candidates = sorted(
         (Candidate(one.identity.public_key, one.address, 1, ("synthetic",)) for one in validators),
         key=lambda one: one.key,
@@ -93,7 +108,7 @@ def made_draw(*validators: Author) -> tuple[Snapshot, Draw]:
         epoch=1,
         redraw=0,
         kind="synthetic",
-        parameters=PARAMETERS,
+        parameters=parameters,
         reward=Amount(10**18),
         snapshot=snapshot_digest(snapshot, CHAIN),
         passed=(),
@@ -172,3 +187,48 @@ def test_a_receipt_that_is_not_there(terminal, tmp_path) -> None:
     result = terminal.run("receipt", "verify", str(tmp_path / "none"))
     assert result.exit_code == 1
     assert result.stderr.endswith("No such file or directory\n")
+
+
+@pytest.fixture
+def proven(tmp_path: Path) -> tuple[Path, Path]:
+    """A receipt, and the folder with the files of the task."""
+    folder, file = tmp_path / "artifacts", tmp_path / "receipt.json"
+    folder.mkdir()
+    file.write_bytes(made_receipt(folder))
+    (folder / "proof").unlink()  # the receipt has it
+    return file, folder
+
+
+def test_what_rests_on_verdicts_is_called_attested(terminal, file, pinned) -> None:
+    for more in ([], ["--artifact", str(file.parent)]):
+        result = terminal.run("receipt", "verify", str(file), "--network", pinned, *more)
+        assert "proofs       none: validators attest the result\n" in result.stdout
+        answer = terminal.json("receipt", "verify", str(file), "--network", pinned, *more)
+        assert answer["proven"] is False
+
+
+def test_a_proof_is_verified_with_the_output(terminal, proven, pinned) -> None:
+    file, folder = proven
+    command = ("receipt", "verify", str(file), "--network", pinned)
+    without = terminal.run(*command)
+    assert without.exit_code == 0
+    assert "1 not verified: give the artifacts of the task with --artifact" in without.stdout
+    for path in (folder, folder / "matrix"):
+        verified = terminal.run(*command, "--artifact", str(path))
+        assert verified.exit_code == 0
+        assert "proofs       1 verified: the result is proven\n" in verified.stdout
+    answer = terminal.json(*command, "--artifact", str(folder))
+    assert (answer["proven"], answer["anchored"]) == (True, True)
+
+
+def test_a_proof_without_its_output(terminal, proven, pinned) -> None:
+    """Also one of the right size, of which a byte is another."""
+    file, folder = proven
+    data = (folder / "matrix").read_bytes()
+    (folder / "matrix").write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    command = ("receipt", "verify", str(file), "--network", pinned, "--artifact")
+    result = terminal.run(*command, str(folder))
+    assert result.exit_code == 1
+    needed = f"256 bytes with SHA-256 {sha256(data).hexdigest()} are needed"
+    assert result.stderr == f"error: jobs[0].manifest.outputs[0]: {needed}\n"
+    assert terminal.run(*command, str(folder / "none")).exit_code == 1

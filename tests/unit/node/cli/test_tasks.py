@@ -2,6 +2,7 @@
 
 import json
 import os
+from hashlib import sha256
 
 import pytest
 
@@ -16,6 +17,7 @@ QUOTE = {
     "check_units": 10,
     "max_deadline_s": 60,
     "jobs": 1,
+    "proof_units": 0,
 }
 TAKEN = {"task_id": ID, "status": "pending", "created_at": 1_700_000_000}
 RESULT = {
@@ -29,6 +31,7 @@ RESULT = {
     "validators": ["cpc1v1", "cpc1v2"],
     "orchestrator": "cpc1v1",
     "checks": [{"address": "cpc1v1", "checks": 1}],
+    "proofs": [{"job": 0, "system": "chain241", "size": 9, "sha256": None, "url": None}],
 }
 FIELDS = ["seed=hello", "matrix_size=8", "iterations=2"]
 
@@ -135,7 +138,42 @@ def test_a_payload_file_that_is_not_there(terminal, door) -> None:
 def test_show(terminal, door) -> None:
     door.answer(f"GET /tasks/{ID}", DONE)
     assert terminal.json("task", "show", ID) == DONE
-    assert "created        2023-11-14 22:13:20 UTC" in terminal.run("task", "show", ID).stdout
+    shown = terminal.run("task", "show", ID).stdout
+    assert "2023-11-14 22:13:20 UTC" in shown
+    assert "proof 0        chain241, 9 bytes, in the receipt" in shown
+
+
+def test_fetch(terminal, door, tmp_path) -> None:
+    matrix, proof = b"m" * 64, b"p" * 9
+    digests = [sha256(data).hexdigest() for data in (matrix, proof)]
+    file = {"name": "matrix", "sha256": digests[0], "size": 64, "url": "/artifacts/x"}
+    about = {"job": 0, "system": "chain241", "size": 9, "sha256": digests[1], "url": "/x"}
+    result = {**RESULT, "artifacts": [file], "proofs": [about]}
+    door.answer(f"GET /tasks/{ID}", task("completed", "verified", result=result))
+    door.answer(f"GET /artifacts/{digests[0]}", matrix)
+    door.answer(f"GET /artifacts/{digests[1]}", proof)
+    folder = tmp_path / "new" / "folder"
+    answer = terminal.json("task", "fetch", ID, "--out", str(folder))
+    assert answer == {
+        "files": {str(folder / "matrix"): "64 bytes", str(folder / "proof-0"): "9 bytes"}
+    }
+    assert (folder / "matrix").read_bytes() == matrix
+    assert (folder / "proof-0").read_bytes() == proof
+
+
+def test_fetch_saves_no_other_bytes(terminal, door, tmp_path) -> None:
+    door.answer(f"GET /tasks/{ID}", DONE)
+    door.answer(f"GET /artifacts/{'cd' * 32}", b"something else")
+    result = terminal.run("task", "fetch", ID, "--out", str(tmp_path / "none"))
+    assert result.exit_code == 1
+    assert "matrix came with other bytes" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_fetch_of_a_task_without_a_result(terminal, door) -> None:
+    door.answer(f"GET /tasks/{ID}", task("pending", "queued"))
+    result = terminal.run("task", "fetch", ID)
+    assert (result.exit_code, "it has no result" in result.stderr) == (1, True)
 
 
 def test_a_task_that_is_not_there(terminal, door) -> None:

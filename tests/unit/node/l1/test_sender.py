@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from node.l1.devchain.config import Faults
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.state import Account
 from node.l1.errors import BadTransaction, NotSynchronised
 from node.l1.keys import AccountKey
@@ -304,7 +304,7 @@ async def test_receipts_that_never_say_confirmed(
     open_owner: Open,
     pay: Any,
 ) -> None:
-    world = make_world(virtual=True, faults=Faults(stuck_receipts=True))
+    world = make_world(virtual=True, faults=Faults(stuck_receipts=1))
     async with running(world), open_owner(world) as owner:
         await owner.sender.ready.wait()
         owner.stage(CAUSES, pay)

@@ -28,7 +28,25 @@ async def test_a_quote_tells_price_and_work(shop) -> None:
     assert (quote.jobs, quote.work_units) == (1, 64**3 * 10)
     assert quote.check_units == (2 * 10 + 1) * 16 * 64**2
     assert quote.price == CPC // 1000 + -(-quote.work_units * CPC // 100 // 10**12)
+    assert quote.proof_units == 0
     assert shop.balances(shop.customer) == (100 * CPC, 0)
+
+
+async def test_a_proof_is_paid_for(shop) -> None:
+    """What is too large to be opened has to be proven, which is work beside the work."""
+    payload = {**PAYLOAD, "matrix_size": 1024, "iterations": 129}
+    quote = shop.service.quote("synthetic", payload)
+    assert quote.work_units == 129 * 1024**3
+    assert quote.proof_units == 129 * (11 * 2**24 + 112 * 1024**2)
+    units = quote.work_units + quote.proof_units
+    assert quote.price == CPC // 1000 + -(-units * CPC // 100 // 10**12)
+    task = await shop.buy(reward=quote.price, payload=payload)
+    assert shop.record(task.task_id).work_units == units
+    cheaper = shop.service.quote("synthetic", {**payload, "iterations": 128})
+    assert cheaper.proof_units == 0
+    wanted = shop.service.quote("synthetic", {**payload, "iterations": 128, "proof": True})
+    assert wanted.price > cheaper.price
+    assert wanted.check_units < cheaper.check_units
 
 
 async def test_many_jobs_cost_as_much_as_many(shop) -> None:
@@ -53,7 +71,7 @@ async def test_many_jobs_cost_as_much_as_many(shop) -> None:
         ("synthetic", {**PAYLOAD, "extra": 1}, InvalidInput, "payload.extra"),
         (
             "synthetic",
-            {**PAYLOAD, "matrix_size": 8192, "iterations": 3},
+            {**PAYLOAD, "matrix_size": 8192, "iterations": 65_536},
             TaskTooLarge,
             "payload.iterations",
         ),

@@ -55,9 +55,10 @@ def author(number: int) -> Author:
     return Author(identity, bind(identity, account, CHAIN), account.address, CHAIN)
 
 
-def parameters_of(size: int, iterations: int, chains: int = 1) -> bytes:
+def parameters_of(size: int, iterations: int, chains: int = 1, *, proof: bool = False) -> bytes:
     workload = WORKLOADS["synthetic"]
     payload = {"seed": "s", "matrix_size": size, "iterations": iterations, "chains": chains}
+    payload["proof"] = proof
     return workload.canonical(workload.parse(payload, ANY_WORK))
 
 

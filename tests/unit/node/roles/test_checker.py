@@ -10,7 +10,7 @@ from gpu.errors import GpuError
 from gpu.workloads import WORKLOADS
 from gpu.workloads.base import JobContext
 from node.roles import checker as module
-from node.roles.examiner import OPEN_TIMEOUT_S
+from node.roles.evidence import OPEN_TIMEOUT_S
 from node.roles.results import manifest_of, signed_result
 from node.roles.reveals import KEEP_REVEALS_MS, RevealRecord
 from node.verification.challenge import commitment_of

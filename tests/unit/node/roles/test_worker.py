@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from hashlib import sha256
 
 import msgspec
 import pytest
 import trio
 
 from gpu.errors import GpuError
+from gpu.proofs.envelope import ProofSystem, decode
 from node.offload import Inline
 from node.roles.jobstore import FOLDER_NAME_LENGTH, JobRecord
 from node.roles.orphans import ORPHANED_S
@@ -16,6 +18,7 @@ from node.verification.challenge import commitment_of
 from node.verification.draws import Pass, Seat
 from node.wire.jobs import (
     OUTPUT_OF_JOB,
+    PROOF_OF_JOB,
     SUPERSEDED,
     TRACE,
     Challenge,
@@ -205,10 +208,35 @@ async def test_nothing_is_opened_to_strangers_or_for_other_secrets(
 )
 async def test_hostile_bulk_arguments(crew, make_author, autojump_clock, argument) -> None:
     await crew.commit(crew.lease())
-    for name in (TRACE, OUTPUT_OF_JOB):
+    for name in (TRACE, OUTPUT_OF_JOB, PROOF_OF_JOB):
         with pytest.raises(RequestRefused) as refused:
             await fetch(crew, make_author(3), name, argument)
         assert refused.value.code in ("argument", "missing")
+
+
+@pytest.mark.parametrize(("steps", "inline"), [(227, True), (228, False)])
+async def test_a_proven_result_is_shown_without_steps(
+    crew, make_author, parameters, autojump_clock, steps: int, inline: bool
+) -> None:
+    """The output to all seats, and the proof unless the result has it itself."""
+    message = await crew.commit(crew.lease(parameters=parameters(2, steps, proof=True)))
+    envelope = decode(bytes.fromhex(message.result.proof))
+    assert envelope.system is ProofSystem.CHAIN241
+    opening = await crew.stage.ask(crew.orchestrator, crew.challenge())
+    assert (opening.trace, opening.steps, len(opening.outputs[0])) == ((), b"", 4)
+    argument = (message.result.task_id, 6)
+    if inline:
+        assert (len(envelope.payload), opening.proof) == (144 * steps, b"")
+        with pytest.raises(RequestRefused):
+            await fetch(crew, make_author(3), PROOF_OF_JOB, argument)
+        return
+    assert sha256(opening.proof).digest() == envelope.payload
+    assert await fetch(crew, make_author(3), PROOF_OF_JOB, argument) == opening.proof
+    with pytest.raises(RequestRefused):
+        await fetch(crew, make_author(6), PROOF_OF_JOB, argument)
+    with pytest.raises(RequestRefused) as refused:
+        await fetch(crew, make_author(3), TRACE, argument)
+    assert refused.value.code == "missing"
 
 
 async def fetch(crew, who, name: str, argument: object) -> bytes:

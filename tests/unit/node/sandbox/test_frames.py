@@ -96,6 +96,8 @@ def test_progress_is_a_part_of_one(done):
         {"seconds": math.nan},
         {"seconds": -1.0},
         {"work_units": -1},
+        {"proof": OutputFile("proof", "proof", -1, bytes(32))},
+        {"proof": OutputFile("proof", "proof", 9, bytes(31))},
         {"trace": (bytes(31),)},
         {"digest": b""},
         {"outputs": (OutputFile("matrix", "matrix.bin", 256, bytes(33)),)},

@@ -1,5 +1,6 @@
 import os
 
+import msgspec
 import pytest
 
 from gpu.workloads.base import OutputFile, RunReport
@@ -32,6 +33,19 @@ def test_a_file_of_another_size_or_no_file_is_rejected(tmp_path):
         check_outputs(report("a", 4), tmp_path)
     with pytest.raises(OutputRejected, match="No such file"):
         check_outputs(report("b", 4), tmp_path)
+
+
+def test_a_proof_is_checked_as_outputs_are(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    proof = OutputFile("proof", "proof", 2, bytes(32))
+    proven = msgspec.structs.replace(report("a", 3), proof=proof)
+    with pytest.raises(OutputRejected, match="No such file"):
+        check_outputs(proven, tmp_path)
+    (tmp_path / "proof").write_bytes(b"p")
+    with pytest.raises(OutputRejected, match="1 bytes, reported as 2"):
+        check_outputs(proven, tmp_path)
+    (tmp_path / "proof").write_bytes(b"pp")
+    check_outputs(proven, tmp_path)
 
 
 def test_links_pipes_and_folders_are_rejected_without_waiting(tmp_path):

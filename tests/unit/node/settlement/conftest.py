@@ -19,6 +19,7 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.l1.client import HttpL1Client, L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.server import build_app
 from node.l1.follower import Follower
@@ -40,6 +41,7 @@ CHAIN_ID = "cpc-devnet-1"
 GENESIS_TIME = 1_700_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
 WINDOW_S = 2.0
+NO_FAULTS = Faults()
 LOOK_S = 0.5
 """Between looks of the market at the pay that is due."""
 PARAMETERS = SettlementParameters(
@@ -141,8 +143,11 @@ class World:
     chain: DevChain
     client: L1Client
 
-    def __init__(self, parameters: SettlementParameters = PARAMETERS) -> None:
+    def __init__(
+        self, parameters: SettlementParameters = PARAMETERS, faults: Faults = NO_FAULTS
+    ) -> None:
         self.parameters = parameters
+        self.faults = faults
         self.key = key_of(1)
         self.store = CrashingStore()
 
@@ -154,6 +159,7 @@ class World:
             proposer=key_of(99),
             genesis=Genesis(alloc=alloc, genesis_time=GENESIS_TIME),
             data_dir=Path("unused"),
+            faults=self.faults,
         )
         async with open_database(MemoryStore()) as db, trio.open_nursery() as nursery:
             self.chain = await open_chain(config, db, lambda: GENESIS_TIME + trio.current_time())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import InsufficientFunds, InvalidInput, NotFound, Unavailable
+from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from node.settlement.entries import digest
 from node.settlement.errors import LedgerConflict, SettlementConflict
@@ -330,3 +331,78 @@ def test_it_is_paid_once_wherever_the_market_is_killed(
                 await pay_for_one_task(world, key, [("crash", place, keep), *ONE_TASK])
 
     run_virtual(main)
+
+
+MISBEHAVES = {
+    "nothing": Faults(),
+    "stuck_receipts": Faults(stuck_receipts=1),
+    "forgets": Faults(forgets=2),
+    "rolls_back": Faults(rolls_back=1),
+    "lost_answers": Faults(lost_answers=3),
+    "cut_answers": Faults(cut_answers=3),
+    "late_answers": Faults(late_answers=4),
+    "all": Faults(
+        stuck_receipts=1, forgets=4, rolls_back=1, lost_answers=5, cut_answers=6, late_answers=7
+    ),
+}
+
+
+@pytest.mark.parametrize("tasks", [30, pytest.param(2_000, marks=pytest.mark.full, id="many")])
+@pytest.mark.parametrize("fault", MISBEHAVES)
+def test_the_money_is_right_on_a_chain_that_misbehaves(
+    make_world: Any, key: Callable[[int], AccountKey], fault: str, tasks: int
+) -> None:
+    async def main() -> None:
+        world = make_world(faults=MISBEHAVES[fault])
+        driver = Driver(world, key)
+        async with world.running(http="answers" in fault or fault == "all"):
+            await driver.run(on_many_blocks(tasks))
+            async with world.market() as market:
+                check_books(market)
+                check_balances(driver, market)
+                assert len(driver.model.settled) == tasks
+                assert market.ledger.balance("unclaimed") == 0
+
+    run_virtual(main)
+
+
+def on_many_blocks(tasks: int) -> list[Step]:
+    """Tasks, withdrawals and pauses, so that payments are under way at every moment."""
+    steps: list[Step] = [("deposit", 10, tasks * UNITS_PER_CPC), ("wait", 60.0)]
+    for number in range(tasks):
+        workers, checks = {20 + number % 3: 1 + number % 2}, {23 + number % 2: 1}
+        steps.append(("buy", f"task-{number}", UNITS_PER_CPC // 2 + number, workers, checks))
+        if number % (tasks // 10) == 0:
+            steps += [("withdraw", 10, 10**12 + number, f"key-{number}"), ("wait", 7.0)]
+    return steps
+
+
+def test_a_transfer_that_the_chain_rewrote_is_not_taken_for_ours(
+    make_world: Any, key: Callable[[int], AccountKey]
+) -> None:
+    """Same hash, another amount to another address: what was to be paid is kept, for a person."""
+
+    async def main() -> None:
+        world = make_world(faults=Faults(rewrites=4))
+        driver = Driver(world, key)
+        async with world.running():
+            await driver.run(on_many_blocks(60))
+            async with world.market() as market:
+                check_books(market)
+                records = [market.sender.find(cause) for cause in causes_of(market)]
+                lost = [record for record in records if record.state == "lost"]
+                assert len(lost) > 3
+                kept = sum(one.transaction.amount + one.transaction.fee for one in lost)
+                assert market.ledger.balance("unclaimed") == kept
+                for account, owed in credits_of(driver.model).items():
+                    if account.startswith(("worker:", "burn")):
+                        address = account.partition(":")[2] or world.parameters.burn_address
+                        assert world.balance(address) <= owed
+
+    run_virtual(main)
+
+
+def causes_of(market: Any) -> list[str]:
+    """Of every payment that the market ever signed."""
+    sent = {"payout", "burn", "treasury", "withdraw"}
+    return [one.cause for one in market.ledger.entries() if one.kind in sent]

@@ -20,6 +20,7 @@ from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.batches import batch_statement, leaf_of, seal_batch
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Pass, Seat
+from node.verification.evidence import Evidence
 from node.verification.jsonable import to_jsonable
 from node.verification.receipt import (
     FORMAT,
@@ -264,7 +265,7 @@ async def test_a_batch_that_lies_about_its_size(cast, make_author, parts) -> Non
     author = cast.validators[0]
     wrong = msgspec.structs.replace(parts["batch"], nonce=RESULTS - 1, proof="", signature="")
     statement = batch_statement(wrong, CHAIN)
-    sealed = seal_result(wrong, statement, ProofSystem.BATCH, b"", author)
+    sealed = seal_result(wrong, statement, Evidence(ProofSystem.BATCH), author)
     block = block_of(make_author, sealed)
     data = await receipt_of(cast, parts, batch=sealed, block=block)
     assert refused(data).field == "anchor.batch.nonce"

@@ -7,6 +7,7 @@ from gpu.proofs.envelope import EnvelopeInvalid, ProofEnvelope, ProofSystem, dec
 from node.roles.results import signed_result
 from node.verification.claims import StatementInvalid
 from node.verification.draws import check_draw, check_nonce, job_of, nonce_of
+from node.verification.evidence import Evidence
 from node.verification.statements import (
     OutputRef,
     check_result,
@@ -197,8 +198,8 @@ def test_a_workers_proof_carries_nothing(cast, system: ProofSystem, payload: byt
     draw, manifest = cast.draw(), cast.manifest()
     result = cast.result(draw)
     statement = result_statement(result, manifest, CHAIN)
-    sealed = seal_result(result, statement, system, payload, cast.worker)
-    with pytest.raises(StatementInvalid, match="payload"):
+    sealed = seal_result(result, statement, Evidence(system, payload=payload), cast.worker)
+    with pytest.raises(StatementInvalid, match="has no proof"):
         check_result(sealed, manifest, draw, CHAIN)
 
 

@@ -1,12 +1,16 @@
+"""Every state last to first, in no more room than there is, with the fewest steps possible."""
+
+from functools import cache
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu.proofs.chain241.iterates import Iterates, MemoryTooSmall, spacing
+from gpu.proofs.chain241.iterates import Iterates, MemoryTooSmall, advances
 
 
 class Counter:
-    """A chain of numbers that counts its steps and the states alive."""
+    """A chain of numbers that counts its steps."""
 
     def __init__(self, steps, states):
         self.advanced = []
@@ -18,23 +22,32 @@ class Counter:
         return state + 1
 
 
-@given(steps=st.integers(1, 200), states=st.integers(0, 220))
-def test_every_state_is_given_once_in_reverse(steps, states):
-    least = min(-(-steps // c) + c + 1 for c in range(1, steps + 1))
-    if states < least:
-        with pytest.raises(MemoryTooSmall, match=f"{least} are needed"):
-            spacing(steps, states)
-        return
+@cache
+def fewest(given_back, places):
+    """Of all ways to keep states: go some steps, keep that state, give back what follows it with
+    one place less, then the rest with all of them."""
+    if given_back == 1:
+        return 0
+    if places == 1:
+        return given_back * (given_back - 1) // 2
+    return min(
+        first + fewest(given_back - first, places - 1) + fewest(first, places)
+        for first in range(1, given_back)
+    )
+
+
+@given(steps=st.integers(1, 60), states=st.integers(3, 70))
+def test_every_state_is_given_once_in_reverse_with_the_fewest_steps(steps, states):
     counter = Counter(steps, states)
     iterates = counter.iterates
     assert iterates.run() == 1000 + steps
-    held = []
+    held = [len(iterates._kept)]
     for step in reversed(range(steps)):
         assert iterates(step) == 1000 + step
-        held.append(len(iterates._kept) + len(iterates._between))
+        held.append(len(iterates._kept))
     assert max(held) + 2 <= states
-    assert counter.advanced.count(0) <= 2
-    assert len(counter.advanced) < 2 * steps
+    assert held[-1] == 0
+    assert len(counter.advanced) == advances(steps, states) == fewest(steps + 1, states - 2)
 
 
 def test_nothing_is_computed_twice_when_all_fit():
@@ -42,14 +55,19 @@ def test_nothing_is_computed_twice_when_all_fit():
     counter.iterates.run()
     assert [counter.iterates(step) for step in reversed(range(10))] == list(range(1009, 999, -1))
     assert counter.advanced == list(range(10))
+    assert advances(10, 11) > 10
 
 
-@pytest.mark.parametrize(("steps", "states", "expected"), [(1, 3, 1), (100, 102, 1), (100, 101, 2)])
-def test_spacing_is_the_smallest_that_fits(steps, states, expected):
-    assert spacing(steps, states) == expected
+@pytest.mark.parametrize(
+    ("steps", "states", "most"), [(100, 64, 1.4), (1000, 16, 3.2), (16_384, 1024, 1.94)]
+)
+def test_little_memory_costs_few_steps(steps, states, most):
+    assert steps <= advances(steps, states) <= most * steps
 
 
-def test_least_memory_is_about_twice_the_root():
-    with pytest.raises(MemoryTooSmall, match="room for 10 states, 21 are needed"):
-        spacing(100, 10)
-    assert spacing(100, 21) == 10
+@pytest.mark.parametrize("states", [0, 2, -1])
+def test_too_little_memory(states):
+    with pytest.raises(MemoryTooSmall, match=f"room for {states} states, 3 are needed"):
+        Iterates(5, states, int, max)
+    with pytest.raises(MemoryTooSmall):
+        advances(5, states)

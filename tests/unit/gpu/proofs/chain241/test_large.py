@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from gpu.cpu import CpuBackend
+from gpu.proofs.chain241.choice import best_arithmetic
 from gpu.proofs.chain241.integers import IntegerArithmetic
 from gpu.proofs.chain241.prover import prove
 from gpu.proofs.chain241.specification import out_digest
-from gpu.proofs.chain241.system import Chain, best_arithmetic, iterates_of
+from gpu.proofs.chain241.system import Chain
 from gpu.workloads.synthetic.chain import advance, step_inputs
+from gpu.workloads.synthetic.proving import iterates_of
 
 pytestmark = pytest.mark.full
 
@@ -21,7 +23,7 @@ KEY = hashlib.sha256(b"large").digest()
 def iterates_and_proof(size, steps):
     """X_0 … X_T and the proof, on the production backend."""
     backend, chain = CpuBackend(), Chain(KEY, size, steps)
-    iterates = iterates_of(chain, backend, (steps + 2) * size**2)
+    iterates = iterates_of(*chain, backend, (steps + 2) * size**2)
     last = iterates.run()
     kept = [iterates(step) for step in reversed(range(steps))][::-1]
     out = out_digest(*chain, backend.download(last))

@@ -1,10 +1,12 @@
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu.errors import PayloadError
+from gpu.proofs.chain241.cost import most_iterations, verifying
 from gpu.workloads.base import Limits
 from gpu.workloads.synthetic import SyntheticParameters
 from gpu.workloads.synthetic.encoding import decoded, encoded
@@ -116,20 +118,64 @@ def test_no_limit_of_a_network_goes_beyond_the_kernels():
     assert refused(PAYLOAD | {"iterations": 2**32}, limits).field == "iterations"
 
 
-def test_a_trace_over_the_limit_is_too_large_a_task():
-    assert trace_bytes(parse(PAYLOAD | {"matrix_size": 1024, "iterations": 128}, LIMITS)) == 2**27
-    error = refused(PAYLOAD | {"matrix_size": 1024, "iterations": 129})
+@pytest.mark.parametrize(("iterations", "proven"), [(128, False), (129, True), (65_536, True)])
+def test_what_is_too_large_to_be_opened_is_proven(iterations, proven):
+    limits = Limits(max_proof_bytes=2**30, max_proof_units=10**12)
+    parameters = parse(PAYLOAD | {"matrix_size": 1024, "iterations": iterations}, limits)
+    assert parameters.proven is proven
+    assert (trace_bytes(parameters) > limits.max_trace_bytes) is proven
+    check_limits(parameters, limits)
+    opened = msgspec.structs.replace(parameters, proven=False)
+    if proven:
+        with pytest.raises(PayloadError) as caught:
+            check_limits(opened, limits)
+        assert (caught.value.field, caught.value.code) == ("iterations", "task_too_large")
+        assert caught.value.remedy == "send at most 128 iterations or a smaller matrix_size"
+    else:
+        check_limits(opened, limits)
+
+
+def test_a_small_result_is_proven_if_its_customer_wants():
+    assert parse(PAYLOAD | {"proof": True}, LIMITS).proven
+    assert parse(PAYLOAD | {"proof": False}, LIMITS) == parse(PAYLOAD, LIMITS)
+    for value in (1, 0, None, "true", []):
+        error = refused(PAYLOAD | {"proof": value})
+        assert (error.field, error.remedy) == ("proof", "send true, or leave it out")
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "most"),
+    [
+        (1024, Limits(), 16_644),
+        (4096, Limits(), 8_723),
+        (1024, Limits(max_proof_bytes=1008 * 200), 200),
+        (1024, Limits(max_proof_units=10**9), 202),
+    ],
+)
+def test_a_proof_over_the_limits_is_too_large_a_task(size, limits, most):
+    """Of bytes, or of what its verifier computes: nobody begins what nobody will check."""
+    payload = PAYLOAD | {"matrix_size": size}
+    cost = verifying(size, most)
+    assert cost.proof_bytes <= limits.max_proof_bytes
+    assert cost.units <= limits.max_proof_units
+    assert parse(payload | {"iterations": most}, limits).proven
+    error = refused(payload | {"iterations": most + 1}, limits)
     assert (error.field, error.code) == ("iterations", "task_too_large")
-    assert "at most 128 iterations" in error.remedy
-    error = refused(PAYLOAD | {"matrix_size": 20_000})
+    assert error.remedy == f"send at most {most} iterations or a smaller matrix_size"
+    with pytest.raises(PayloadError):
+        check_limits(SyntheticParameters("abc", size, most + 1, proven=True), limits)
+
+
+def test_a_matrix_that_no_verifier_would_read():
+    error = refused(PAYLOAD | {"matrix_size": 60_000})
     assert (error.field, error.code) == ("matrix_size", "task_too_large")
-    assert error.remedy == "send a matrix_size of at most 11585"
+    assert error.remedy == "send a smaller matrix_size"
 
 
 @given(st.sampled_from([*PAYLOAD]), junk)
 def test_junk_is_refused_or_parsed_but_nothing_else(field, value):
     payload = PAYLOAD | {field: value}
-    if well_formed(field, value) and payload["matrix_size"] ** 2 * payload["iterations"] <= 2**27:
+    if well_formed(field, value) and can_be_checked(payload["matrix_size"], payload["iterations"]):
         parameters = parse(payload, LIMITS)
         assert parameters.seed == str(payload["seed"])
         assert from_canonical(canonical(parameters)) == parameters
@@ -139,6 +185,11 @@ def test_junk_is_refused_or_parsed_but_nothing_else(field, value):
         assert str(error).isprintable()
 
 
+def can_be_checked(size, iterations):
+    most = most_iterations(size, LIMITS.max_proof_bytes, LIMITS.max_proof_units)
+    return size**2 * iterations <= 2**27 or iterations <= most
+
+
 def well_formed(field, value):
     if field == "seed":
         short_text = isinstance(value, str) and value and "\ud800" not in value
@@ -146,9 +197,9 @@ def well_formed(field, value):
     return type(value) is int and 1 <= value <= 65_536
 
 
-@given(seeds, st.integers(1, 65_536), st.integers(1, 2**32 - 1), st.integers(1, 64))
-def test_canonical_bytes_round_trip(seed, matrix_size, iterations, chains):
-    parameters = SyntheticParameters(seed, matrix_size, iterations, chains)
+@given(seeds, st.integers(1, 65_536), st.integers(1, 2**32 - 1), st.integers(1, 64), st.booleans())
+def test_canonical_bytes_round_trip(seed, matrix_size, iterations, chains, proven):
+    parameters = SyntheticParameters(seed, matrix_size, iterations, chains, proven)
     assert from_canonical(canonical(parameters)) == parameters
 
 
@@ -194,6 +245,22 @@ def test_the_encoding_of_many_chains_is_pinned_and_never_that_of_one():
             from_canonical(encoded(b"tmnode/synthetic/v2/parameters", b"s", 1, 1, chains))
     with pytest.raises(PayloadError):
         from_canonical(encoded(b"tmnode/synthetic/v1/parameters", b"s", 1, 1, 2))
+
+
+def test_the_encoding_of_a_proven_result_is_pinned():
+    for chains in (1, 2):
+        assert canonical(SyntheticParameters("s", 258, 3, chains, proven=True)) == (
+            b"\x1e\0\0\0tmnode/synthetic/v3/parameters"
+            b"\x01\0\0\0s"
+            b"\x04\0\0\0\x02\x01\0\0"
+            b"\x04\0\0\0\x03\0\0\0"
+            b"\x04\0\0\0" + bytes([chains]) + b"\0\0\0"
+        )
+    for chains in (0, 65, 2**32 - 1):
+        with pytest.raises(PayloadError):
+            from_canonical(encoded(b"tmnode/synthetic/v3/parameters", b"s", 1, 1, chains))
+    with pytest.raises(PayloadError):
+        from_canonical(encoded(b"tmnode/synthetic/v3/parameters", b"s", 1, 1))
 
 
 @given(st.binary(max_size=80))

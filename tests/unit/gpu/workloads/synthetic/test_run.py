@@ -4,7 +4,7 @@ import pytest
 from blake3 import blake3
 
 from gpu.workloads.base import JobContext, OutputFile
-from gpu.workloads.synthetic import SyntheticParameters, run
+from gpu.workloads.synthetic import SyntheticParameters, meter, run
 from gpu.workloads.synthetic.key import chain_key
 
 JOB = JobContext("cpc-test", "task-1", "cpc1worker", 65_537)
@@ -39,7 +39,7 @@ def test_another_attempt_is_another_chain(backend, tmp_path):
 
 
 def test_progress_rises_from_nothing_to_all(backend, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(meter, "_REPORT_EVERY_S", 0.0)
     parts = []
     run.run(JOB, PARAMETERS, backend, tmp_path, parts.append)
     assert parts[0] == 0.0
@@ -57,7 +57,7 @@ def test_progress_is_not_told_more_often_than_useful(backend, tmp_path):
 
 @pytest.mark.parametrize("calls", [1, 2, 9])
 def test_whatever_progress_raises_ends_the_run(backend, tmp_path, monkeypatch, calls):
-    monkeypatch.setattr(run, "_REPORT_EVERY_S", 0.0)
+    monkeypatch.setattr(meter, "_REPORT_EVERY_S", 0.0)
     parts = []
 
     def stop_at_last(part):

@@ -11,6 +11,7 @@ from node.l1.devchain.receipts import MAX_RECEIPTS, Receipts
 from node.l1.errors import BadGenesis, OtherChain
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer, tx_hash
+from node.verification.onchain import MarketProfile
 
 Key = Callable[[int], AccountKey]
 
@@ -53,6 +54,7 @@ async def test_a_restart_keeps_the_chain_and_forgets_the_pool(
         ("block_time_ms", {"block_time_s": 1.0}),
         ("genesis", {"genesis": Genesis(alloc={"x": 1}, genesis_time=1)}),
         ("proposer", {"proposer": AccountKey(b"\x05" * 32)}),
+        ("profile", {"profile": MarketProfile("cpc-devnet-1")}),
     ],
 )
 async def test_another_chain_in_the_directory(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from node.l1.devchain.config import Faults
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.intake import LooseTransaction, read_exact
 from node.l1.devchain.server import MAX_BODY_BYTES
 from node.l1.keys import AccountKey
@@ -256,7 +256,7 @@ async def test_the_captured_event_stream(
     make_world: Callable[..., Any], autojump_clock: MockClock, http_vectors: dict[str, Any]
 ) -> None:
     """The same bytes in the same bursts, when events are looked after as late as they were."""
-    world = make_world(virtual=True, faults=Faults(late_events=True))
+    world = make_world(virtual=True, faults=Faults(late_events=1))
     capture = captured_frames(http_vectors["sse"])
     bursts: list[list[bytes]] = [[]]
     for frame in capture[1:]:

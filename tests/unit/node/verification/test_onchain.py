@@ -1,0 +1,210 @@
+"""The `market` profile: the chain verifies what it holds, for a fee, and refuses what is false."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gpu.cpu import CpuBackend
+from gpu.proofs.envelope import PayloadKind, ProofSystem
+from gpu.workloads import WORKLOADS
+from gpu.workloads.base import JobContext, Limits
+from node.l1.devchain.chain import Chain, Tip
+from node.l1.devchain.config import RULES, DevChainConfig, Genesis, GenesisValidator
+from node.l1.devchain.mempool import Mempool
+from node.l1.devchain.profiles import UPSTREAM, Upstream
+from node.l1.devchain.state import Account, State, Validator
+from node.l1.errors import BadTransaction
+from node.l1.keys import AccountKey
+from node.l1.transactions import GAS, sign, submit_result, transfer
+from node.roles.results import evidence_in, manifest_of, signed_result
+from node.verification.batches import seal_batch
+from node.verification.evidence import Evidence, evidence_of
+from node.verification.onchain import (
+    BOUNDS,
+    MAX_OUTPUT_BYTES,
+    UNITS_PER_GAS,
+    MarketProfile,
+    proven_result,
+)
+from node.verification.statements import seal_result
+from node.workloads import size_of
+
+CHAIN = "cpc-devnet-1"
+WORKLOAD = WORKLOADS["synthetic"]
+KEY = AccountKey(bytes([105]) * 32)
+"""Of the cast's worker."""
+PROPOSER = AccountKey(b"\x55" * 32)
+MARKET = MarketProfile(CHAIN)
+
+
+class Claim:
+    """A worker's proven result of a small task."""
+
+    def __init__(self, cast, folder: Path, size: int = 6, steps: int = 3) -> None:
+        payload = {"seed": "s", "matrix_size": size, "iterations": steps, "proof": True}
+        parsed = WORKLOAD.parse(payload, Limits())
+        self.parameters = WORKLOAD.canonical(parsed)
+        self.draw = cast.draw(parameters=self.parameters)
+        job = JobContext(CHAIN, self.draw.task_id, cast.worker.address, 6)
+        report = WORKLOAD.run(job, parsed, CpuBackend(), folder, lambda _part: None)
+        self.manifest = manifest_of(self.draw, folder, report)
+        self.evidence = evidence_in(self.draw, folder, report)
+        self.worker = cast.worker
+        self.result = signed_result(self.draw, 6, self.manifest, cast.worker, self.evidence)
+        self.output = (folder / "matrix").read_bytes()
+
+    def draft(self, result=None, **changes: object):
+        parts = {"manifest": self.manifest, "parameters": self.parameters, "output": self.output}
+        return proven_result(result or self.result, **{**parts, **changes}, chain_id=CHAIN)
+
+
+@pytest.fixture(scope="module")
+def claim(cast, tmp_path_factory) -> Claim:
+    return Claim(cast, tmp_path_factory.mktemp("claim"))
+
+
+def funded() -> State:
+    proposer = GenesisValidator(PROPOSER.validator_address, PROPOSER.public_key.hex(), 1)
+    accounts = {KEY.address: Account(10**21)}
+    return State(accounts, [Validator.of_genesis(proposer)])
+
+
+def problem(tx, profile: Upstream | MarketProfile = MARKET) -> str:
+    pool = Mempool(RULES["devnet"], 3600.0, profile)
+    refusal = pool.admit(tx, funded(), 0.0)[1]
+    assert pool.size == (0 if refusal else 1)
+    return refusal
+
+
+def test_a_true_proof_is_in_a_block_for_its_gas(claim, tmp_path) -> None:
+    tx = claim.draft().signed(KEY, 0)
+    units = size_of("synthetic", claim.parameters).check_units
+    gas = 80_000 + -(-units // UNITS_PER_GAS)
+    assert (tx.gas_limit, tx.fee) == (gas, gas * 1000)
+    pool, state = Mempool(RULES["devnet"], 3600.0, MARKET), funded()
+    assert pool.admit(tx, state, 0.0)[1] == ""
+    genesis = Genesis(alloc={}, genesis_time=1_700_000_000)
+    config = DevChainConfig(proposer=PROPOSER, genesis=genesis, data_dir=tmp_path, profile=MARKET)
+    proposal = Chain(config, state, Tip()).propose(pool.candidates(10), 0)
+    assert [one.tx for one in proposal.included] == [tx]
+    assert proposal.block.header.gas_used == gas
+    assert proposal.accounts[KEY.address] == Account(10**21 - gas * 1000, 1)
+
+
+def test_the_chains_own_rules_stay(claim) -> None:
+    tx = claim.draft().signed(KEY, 0)
+    cheap = msgspec.structs.replace(tx, gas_limit=80_000, fee=80_000_000)
+    assert problem(sign(cheap, KEY)) == f"gas_limit 80000 < base_gas {tx.gas_limit}"
+    assert problem(msgspec.structs.replace(tx, signature="00" * 64)) == "invalid_signature"
+    assert problem(transfer(KEY.address, 5).signed(KEY, 0)) == ""
+
+
+def resealed(claim: Claim, evidence) -> object:
+    return signed_result(claim.draw, 6, claim.manifest, claim.worker, evidence)
+
+
+def test_every_false_proof_is_refused_and_upstream_takes_it(claim) -> None:
+    proof = claim.evidence.payload
+    for index in (0, len(proof) // 2, len(proof) - 1):
+        changed = proof[:index] + bytes([(proof[index] + 1) % 241]) + proof[index + 1 :]
+        evidence = evidence_of(size_of("synthetic", claim.parameters), changed)
+        tx = claim.draft(resealed(claim, evidence)).signed(KEY, 0)
+        assert problem(tx).startswith("rejected: proof: ")
+        assert problem(tx, UPSTREAM) == ""
+
+
+def test_a_false_output_is_refused(claim) -> None:
+    output = bytes([(claim.output[0] + 1) % 241]) + claim.output[1:]
+    assert "evidence.output" in problem(claim.draft(output=output).signed(KEY, 0))
+
+
+@pytest.mark.parametrize("field", ["task_id", "result_hash", "proof", "nonce", "signature"])
+def test_every_field_of_a_result_is_signed(claim, field: str) -> None:
+    value = getattr(claim.result, field)
+    other = value + 1 if field == "nonce" else value[:-1] + ("0" if value[-1] != "0" else "1")
+    payload = {**claim.draft().payload, field: other}
+    tx = msgspec.structs.replace(claim.draft(), payload=payload).signed(KEY, 0)
+    assert problem(tx).startswith("rejected: ")
+    assert problem(tx, UPSTREAM) == ""
+
+
+def test_a_proof_of_another_chain_is_none_here(claim) -> None:
+    tx = claim.draft().signed(KEY, 0)
+    assert problem(tx, MarketProfile("cpc-testnet-1")).startswith("rejected: ")
+
+
+@pytest.mark.parametrize(
+    "evidence", [None, {}, 5, {"parameters": "00", "manifest": {}, "output": ""}]
+)
+def test_a_proof_needs_its_evidence(claim, evidence) -> None:
+    payload = {**claim.draft().payload, "evidence": evidence}
+    tx = msgspec.structs.replace(claim.draft(), payload=payload).signed(KEY, 0)
+    assert problem(tx).startswith("rejected: evidence")
+
+
+def test_other_parameters_are_refused(claim, parameters) -> None:
+    payload = claim.draft().payload
+    other = {**payload["evidence"], "parameters": parameters().hex()}
+    draft = msgspec.structs.replace(claim.draft(), payload={**payload, "evidence": other})
+    assert problem(draft.signed(KEY, 0)).startswith("rejected: ")
+
+
+def test_what_a_transaction_cannot_hold_is_refused_before_it_is_read(claim) -> None:
+    """By its statement: the bytes need not even be there."""
+    for size, steps in ((182, 1), (2, 228)):
+        parsed = WORKLOAD.parse(
+            {"seed": "s", "matrix_size": size, "iterations": steps, "proof": True}, Limits()
+        )
+        parameters = WORKLOAD.canonical(parsed)
+        with pytest.raises(BadTransaction, match="too large"):
+            claim.draft(parameters=parameters)
+    assert BOUNDS.max_output_bytes == MAX_OUTPUT_BYTES
+    tx = claim.draft().signed(KEY, 0)
+    payload = dict(tx.payload)
+    payload["evidence"] = {**payload["evidence"], "output": "00" * (MAX_OUTPUT_BYTES + 1)}
+    draft = msgspec.structs.replace(claim.draft(), payload=payload)
+    assert "more than 32768 bytes" in problem(draft.signed(KEY, 0))
+
+
+def test_a_proof_by_digest_is_for_batches(claim) -> None:
+    evidence = claim.evidence._replace(kind=PayloadKind.DIGEST, payload=bytes(32))
+    tx = claim.draft(resealed(claim, evidence)).signed(KEY, 0)
+    assert problem(tx).startswith("rejected: proof: ")
+
+
+def test_batches_and_attestations_by_their_signatures(cast) -> None:
+    result = cast.result(cast.draw())
+    batch = seal_batch([result], cast.worker)
+    for claim in (result, batch):
+        payload = msgspec.structs.asdict(claim)
+        assert problem(submit_result(payload).signed(KEY, 0)) == ""
+        forged = {**payload, "signature": "00" * 64}
+        assert problem(submit_result(forged).signed(KEY, 0)).startswith("rejected: signature")
+    renamed = msgspec.structs.replace(batch, nonce=2)
+    resigned = seal_result(renamed, bytes(32), Evidence(ProofSystem.BATCH), cast.worker)
+    tx = submit_result(msgspec.structs.asdict(resigned)).signed(KEY, 0)
+    assert problem(tx).startswith("rejected: proof")
+
+
+@pytest.mark.parametrize("proof", ["", "zz", "00", "AB", 5, None])
+def test_what_is_no_result(proof) -> None:
+    payload = {
+        "task_id": "t",
+        "worker_address": KEY.address,
+        "result_hash": "00",
+        "proof": proof,
+        "nonce": 1,
+        "signature": "",
+    }
+    tx = transfer(KEY.address, 5).signed(KEY, 0)
+    odd = msgspec.structs.replace(
+        tx,
+        tx_type="SUBMIT_RESULT",
+        amount=0,
+        to_address=None,
+        payload=payload,
+        gas_limit=GAS["SUBMIT_RESULT"],
+        fee=GAS["SUBMIT_RESULT"] * 1000,
+    )
+    assert problem(sign(odd, KEY)).startswith("rejected: ")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -171,7 +171,7 @@ def _convolutions(device: Operations, shape: Shape, seed: int) -> Results:
         (height, width),
         (min(int(random.integers(1, 4)), height), int(random.integers(1, 4))),
     )
-    options = {
+    options: dict[str, Any] = {
         "stride": tuple(map(int, random.integers(1, 4, 2))),
         "padding": (int(random.integers(0, 3)), kernel[1] - 1),
         "groups": groups,

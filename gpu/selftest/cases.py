@@ -7,6 +7,7 @@ operation gets a case here and its digest in goldens.json.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def _embedding(device: Operations) -> Results:
 
 
 def _attention(device: Operations) -> Results:
-    """Rows of two sequences, some of their tokens put in twice; few rows and many, short and long."""
+    """Rows of two sequences, some tokens put in twice; few rows and many, short and long."""
     for tokens, heads, cached, size in ((1100, 3, 1, 20), (70, 2, 2, 130)):
         cache = device.key_values(2, cached, tokens, size)
         order = [*range(tokens), *range(5)]
@@ -129,12 +130,13 @@ def _attention(device: Operations) -> Results:
 
 
 def _convolutions(device: Operations) -> Results:
-    """Whole groups, wide and narrow ones; sums of one chunk and of several; numbers and any bits."""
-    for (batch, height, width), channels, filters, kernel, groups, options in (
+    """Whole groups, wide and narrow ones; sums of one chunk and of several."""
+    layers: tuple[tuple[Any, ...], ...] = (
         ((2, 9, 31), 70, 20, 3, 1, {"padding": 1, "stride": (1, 2)}),
         ((1, 14, 9), 40, 60, 2, 2, {"padding": (1, 3), "dilation": (3, 2)}),
         ((3, 5, 6), 12, 24, 3, 12, {"padding": 2, "stride": 2}),
-    ):
+    )
+    for (batch, height, width), channels, filters, kernel, groups, options in layers:
         for made in (_numbers, _bits):
             x = made(device, "x", batch, height, width, channels)
             weights = made(device, "w", kernel, kernel, channels // groups, filters)

@@ -50,17 +50,14 @@ def conv2d_weights(stage: Stage, call: calls.Convolution) -> None:
 
 def _sizes(call: calls.Convolution) -> tuple[int, int, int, int]:
     """Taps, channels and filters of a group, and the pixels of the result."""
+    steps = (call.kernel, call.stride, call.padding, call.dilation)
     height, width = (
-        result_size(size, *(steps[axis] for steps in _steps(call)))
+        result_size(size, *(int(step[axis]) for step in steps))
         for axis, size in enumerate((call.height, call.width))
     )
     taps = call.kernel[0] * call.kernel[1]
     groups = call.groups
     return taps, call.channels // groups, call.filters // groups, call.batch * height * width
-
-
-def _steps(call: calls.Convolution) -> tuple[calls.Pair, ...]:
-    return call.kernel, call.stride, call.padding, call.dilation
 
 
 def _convolve(stage: Stage, kernel: str, call: calls.Convolution, product: _Grouped) -> None:

@@ -2,12 +2,21 @@
 
 import ctypes
 
-from gpu.ops.calls import Append, Attention, Cache, Convolution, Fields
+from gpu.ops.calls import (
+    Append,
+    Attention,
+    BatchNorm,
+    Cache,
+    Convolution,
+    Fields,
+    RowsGradient,
+)
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_int64
 _U64 = ctypes.c_uint64
 _U32 = ctypes.c_uint32
+_I32 = ctypes.c_int32
 
 
 def _all(kind: type, names: str) -> Fields:
@@ -70,6 +79,22 @@ class ChunkSums(ctypes.Structure):
         *_all(_POINTER, "parts out"),
         *_all(_SIZE, "groups chunks rows columns out_row"),
     )
+
+
+class NormGradient(ctypes.Structure):
+    """Mirror of tmk_norm_gradient."""
+
+    _fields_ = (
+        ("rows", RowsGradient),
+        *_all(_POINTER, "means factors parts"),
+        ("centred", _I32),
+    )
+
+
+class ColumnNorm(ctypes.Structure):
+    """Mirror of tmk_column_norm."""
+
+    _fields_ = (("norm", BatchNorm), *_all(_POINTER, "parts products"))
 
 
 class Expanded(ctypes.Structure):

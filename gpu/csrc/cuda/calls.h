@@ -64,6 +64,20 @@ struct tmk_chunk_sums {
   int64_t groups, chunks, rows, columns, out_row;
 };
 
+// tmk_rows_gradient of a norm, with each row's mean and 1 / its deviation, and the sums of chunks of
+// 256 rows: parts[chunk][2][width].
+struct tmk_norm_gradient {
+  tmk_rows_gradient rows;
+  float *means, *factors, *parts;
+  int32_t centred;
+};
+
+// tmk_batch_norm, with what chunks of 256 rows come to: parts[chunk][2][width], products[width].
+struct tmk_column_norm {
+  tmk_batch_norm norm;
+  float *parts, *products;
+};
+
 // tmk_expansion with the ChaCha20 state of block 0 in place of the key.
 struct tmk_expanded {
   uint32_t state[16];

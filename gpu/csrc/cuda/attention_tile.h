@@ -183,6 +183,7 @@ class AttentionTile {
     for (int64_t first = 0; first < c_.cache.size; first += kSlice) {
       if (c_.cache.size > kSlice) load_queries(first);
       const int count = static_cast<int>(smaller_of(kSlice, c_.cache.size - first));
+#pragma unroll 4
       for (int d = 0; d < count; d++) {
         const float key = keys[(first + d) * kKeys + own_];
 #pragma unroll
@@ -256,6 +257,7 @@ class AttentionTile {
   template <bool kAlike>
   TM_FN void add_chain(const float *values, int first, int last) {
     const int64_t row = value_row(c_.cache);
+#pragma unroll 2
     for (int j = first; j < last; j++) {
       float value[kTurns];
 #pragma unroll

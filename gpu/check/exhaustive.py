@@ -17,9 +17,10 @@ _MANTISSAS = (0, 1, 2, 0x3FFFFF, 0x400000, 0x400001, 0x555555, 0x7FFFFE, 0x7FFFF
 
 def every_float(pair: Pair, function: Unary, stride: int) -> str:
     """The first of every `stride`-th float whose result differs; empty when there is none."""
-    for start in range(0, ALL_FLOATS, _AT_A_TIME * stride):
-        stop = min(ALL_FLOATS, start + _AT_A_TIME * stride)
-        words = np.arange(start, stop, stride, dtype=np.int64).astype(np.uint32)
+    most = -(-ALL_FLOATS // stride)
+    first_words = np.arange(min(_AT_A_TIME, most), dtype=np.uint32) * np.uint32(stride)
+    for start in range(0, most, _AT_A_TIME):
+        words = first_words[: most - start] + np.uint32(start * stride)
         result, right = (_applied(device, function, words) for device in pair)
         wrong = np.flatnonzero(result != right)
         if wrong.size:

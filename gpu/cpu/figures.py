@@ -13,6 +13,7 @@ import numpy.typing as npt
 from gpu.cpu import inference_figures
 from gpu.cpu.backend import CpuBackend
 from gpu.cpu.cases import Case, Run, normal, torch
+from gpu.cpu.convolution_figures import RESNET50, TWO_THREADS, beside_torch, sides
 from gpu.cpu.host import as_tensor
 from gpu.ops import Unary
 from gpu.tensors import DType
@@ -37,6 +38,7 @@ def cases(sizes: tuple[int, ...] = SIZES) -> Iterator[Case]:
     for size in RESIDUES:
         yield _residues(backend, size)
     yield from inference_figures.two_threads(sizes[-1])
+    yield from _convolutions(backend)
 
 
 def _float_product(backend: CpuBackend, size: int) -> Case:
@@ -112,6 +114,21 @@ def _residues(backend: CpuBackend, size: int) -> Case:
         f"times {size} columns",
         partial(backend.product, matrix, matrix, out),
     )
+
+
+def _convolutions(backend: CpuBackend) -> Iterator[Case]:
+    two, found = CpuBackend(threads=2), torch()
+    for layer in RESNET50:
+        for side, target in zip(beside_torch(backend, layer, found), (0.9, 0.95), strict=True):
+            yield side._replace(target=target)
+    for one, both in zip(sides(backend, TWO_THREADS), sides(two, TWO_THREADS), strict=True):
+        yield both._replace(
+            metric=f"{both.metric}, two threads, wall",
+            peer="one thread",
+            theirs=one.ours,
+            target=1.85,
+            wall=True,
+        )
 
 
 def _softmax(x: npt.NDArray[np.float32]) -> object:

@@ -256,6 +256,19 @@ struct tmk_rows_gradient {
   tmk_pool *pool;
 };
 
+// The gradients of attention, by the scores' powers as the forward pass had them. Row i sees the keys
+// up to number first + i where `causal`, else all; neighbouring heads share one of key_heads.
+struct tmk_attention_gradient {
+  const float *queries, *keys, *values, *out, *gradient;  // rows or keys x heads x size
+  const float *statistics;                                // rows x heads x (largest score, sum)
+  float *query_gradient, *key_gradient, *value_gradient;
+  int64_t rows, heads, key_count, key_heads, size, first;
+  float scale;
+  int32_t causal;
+  tmk_memory workspace;
+  tmk_pool *pool;
+};
+
 // Cross entropy of the softmax of each row and the target's column.
 struct tmk_cross_entropy {
   const float *in;
@@ -343,6 +356,9 @@ struct tmk_update {
   TMK_EXPORT uint64_t tmk_##isa##_layernorm_gradient_workspace(const tmk_rows_gradient *call);  \
   TMK_EXPORT int tmk_##isa##_column_sums(const tmk_rows_gradient *call);                        \
   TMK_EXPORT uint64_t tmk_##isa##_column_sums_workspace(const tmk_rows_gradient *call);         \
+  TMK_EXPORT int tmk_##isa##_attention_gradient(const tmk_attention_gradient *call);            \
+  TMK_EXPORT uint64_t tmk_##isa##_attention_gradient_workspace(                                 \
+      const tmk_attention_gradient *call);                                                      \
   TMK_EXPORT int tmk_##isa##_cross_entropy(const tmk_cross_entropy *call);                      \
   TMK_EXPORT int tmk_##isa##_scatter(const tmk_scatter *call);                                  \
   TMK_EXPORT uint64_t tmk_##isa##_scatter_workspace(const tmk_scatter *call);                   \

@@ -4,6 +4,7 @@ One stream computes, another copies, each waiting for the other where it has to;
 two pieces of pinned memory, so that one is filled or emptied while the other is on its way.
 """
 
+import ctypes
 import importlib
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from gpu.errors import DeviceMemoryExhausted, DeviceUnavailable, KernelFailed
 
 _PIECE_BYTES = 8 * 1024 * 1024
 
+_contexts: dict[int, Any] = {}
+_opening = threading.Lock()
+
 
 def imported() -> Any:
     """The module `pycuda.driver`, started. Raises DeviceUnavailable with what is missing."""
@@ -32,6 +36,19 @@ def imported() -> Any:
     except cuda.Error as error:
         raise DeviceUnavailable(f"CUDA cannot be used: {error}") from error
     return cuda
+
+
+def _context_of(device: Any, number: int) -> Any:
+    """The primary context of a device, the same in the whole process and never given back.
+
+    PyCUDA would detach it when its last user is gone, which is wrong for a primary context; the
+    process's end gives everything back.
+    """
+    with _opening:
+        if number not in _contexts:
+            _contexts[number] = device.retain_primary_context()
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(_contexts[number]))
+        return _contexts[number]
 
 
 class PyCudaDriver:
@@ -51,7 +68,7 @@ class PyCudaDriver:
         self.name: str = device.name()
         self.architecture = architecture_for(*device.compute_capability())
         self._lock = threading.RLock()
-        self._context = device.retain_primary_context()
+        self._context = _context_of(device, number)
         self._memory: dict[int, Any] = {}
         self._functions: dict[tuple[int, str], Any] = {}
         with self._current("open"):

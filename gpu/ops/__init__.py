@@ -6,6 +6,7 @@ docs/kernels.md and csrc/reference.
 """
 
 from gpu.ops.attention import AttentionOperations, Mask
+from gpu.ops.attention_gradient import AttentionGradientOperations
 from gpu.ops.batch_norm import BatchNormOperations
 from gpu.ops.convolution import ConvolutionOperations
 from gpu.ops.device import Device
@@ -31,6 +32,7 @@ class Operations(
     PoolingOperations,
     BatchNormOperations,
     OptimizerOperations,
+    AttentionGradientOperations,
 ):
     """Everything a device can compute."""
 

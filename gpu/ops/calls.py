@@ -288,6 +288,20 @@ class Update(ctypes.Structure):
     )
 
 
+class AttentionGradient(ctypes.Structure):
+    """Mirror of tmk_attention_gradient."""
+
+    _fields_ = (
+        *_all(_POINTER, "queries keys values out gradient statistics"),
+        *_all(_POINTER, "query_gradient key_gradient value_gradient"),
+        *_all(_SIZE, "rows heads key_count key_heads size first"),
+        ("scale", ctypes.c_float),
+        ("causal", _I32),
+        ("workspace", Memory),
+        ("pool", _POINTER),
+    )
+
+
 # In the order of tmk_size.
 STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     Product,
@@ -314,4 +328,5 @@ STRUCTURES: tuple[type[ctypes.Structure], ...] = (
     CrossEntropy,
     Scatter,
     Update,
+    AttentionGradient,
 )

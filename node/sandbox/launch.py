@@ -23,7 +23,7 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-_PASSED_ON = ("TMNODE_ISA",)
+_PASSED_ON = ("TMNODE_ISA", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
 
 class Program(msgspec.Struct, frozen=True):

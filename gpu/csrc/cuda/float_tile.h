@@ -148,7 +148,7 @@ TM_FN void multiply_floats(FloatTile &tile, FloatStages &stages, const Left &lef
       left.fetch(corner.row, k + kFloatInner, next_left);
       right.fetch(corner.column, k + kFloatInner, next_right);
     }
-#pragma unroll
+#pragma unroll 8
     for (int i = 0; i < kFloatInner; i++)
       tile.multiply<Left::kGaps>(stages.left[stage], stages.right[stage], i);
     if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= last) finished(k + kFloatInner);

@@ -51,6 +51,7 @@ TM_FN void multiply_few(const tmk_linear &call, float (*sums)[kRows][tmk::kPanel
     const int64_t first = start + warp * tmk::kChunk;
     const int64_t last = tmk::smaller_of(first + tmk::kChunk, call.inner);
     float sum[kRows] = {};
+#pragma unroll 4
     for (int64_t k = first; k < last; k += Piece::kInner) {
       const Piece weights = panels.piece(column, k / Piece::kInner);
 #pragma unroll

@@ -24,7 +24,7 @@ uint64_t tmk_size(int structure) {
       sizeof(tmk_random),  sizeof(tmk_cache),     sizeof(tmk_append),   sizeof(tmk_attention),
       sizeof(tmk_reading), sizeof(tmk_convolution),   sizeof(tmk_pooling),  sizeof(tmk_batch_norm),
       sizeof(tmk_rows_gradient), sizeof(tmk_cross_entropy), sizeof(tmk_scatter),
-      sizeof(tmk_update)};
+      sizeof(tmk_update), sizeof(tmk_attention_gradient)};
   constexpr int kCount = sizeof kSizes / sizeof *kSizes;
   return structure >= 0 && structure < kCount ? kSizes[structure] : 0;
 }

@@ -180,18 +180,19 @@ class WeightGradient {
     const Pieces tiles(cut_.rows, kTileRows);
     for (int64_t i = 0; i < count; i++) {
       const Pixel pixel = memory_.pixels[i];
-      const bool whole = pixel.first == 0 && pixel.last == cut_.rows;
       float *to = memory_.left + i * kTileRows;
-      for (int64_t t = first; t < last; t++, to += kTileSize) {
-        const int64_t row = tiles.first(t);
-        if (whole) {
-          store(to, load_some(pixel.start + row, cut_.rows - row));
-          continue;
-        }
-        for (int64_t r = row; r < row + tiles.length(t); r++)
-          to[r - row] = r >= pixel.first && r < pixel.last ? pixel.start[r] : 0.0f;
-      }
+      int64_t row = tiles.first(first);
+      for (int64_t t = first; t < last; row += tiles.length(t++), to += kTileSize)
+        if (pixel.first == 0 && row + tiles.length(t) <= pixel.last)
+          store(to, load_some(pixel.start + row, pixel.last - row));
+        else
+          pack_edge(pixel, row, tiles.length(t), to);
     }
+  }
+
+  static void pack_edge(Pixel pixel, int64_t row, int64_t rows, float *to) {
+    for (int64_t r = row; r < row + rows; r++)
+      *to++ = r >= pixel.first && r < pixel.last ? pixel.start[r] : 0.0f;
   }
 
   void multiply(int64_t unit, int64_t first, int64_t last, int64_t count) {

@@ -1,4 +1,5 @@
-// Gradients of rows and elements; ../training/rows.h has the definitions.
+// Gradients of rows, elements and attention; ../training has the definitions.
 #include "rows.h"
 
+#include "../training/attention.h"
 #include "../training/rows.h"

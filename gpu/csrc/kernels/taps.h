@@ -64,13 +64,14 @@ inline Axis backward_axis(const tmk_convolution &c, int axis, int64_t size, int6
   return taps;
 }
 
-// Pieces of about `size` of 0 .. count-1, as even as can be.
+// Pieces of at most `size` of 0 .. count-1, as even as can be: the first `longer` have one more.
 struct Pieces {
-  int64_t count, pieces;
-  Pieces(int64_t count, int64_t size) : count(count), pieces((count + size - 1) / size) {}
-  int64_t first(int64_t piece) const { return count * piece / pieces; }
-  int64_t length(int64_t piece) const { return first(piece + 1) - first(piece); }
-  int64_t longest() const { return (count + pieces - 1) / pieces; }
+  int64_t pieces, shorter, longer;
+  Pieces(int64_t count, int64_t size)
+      : pieces((count + size - 1) / size), shorter(count / pieces), longer(count % pieces) {}
+  int64_t first(int64_t piece) const { return piece * shorter + least(piece, longer); }
+  int64_t length(int64_t piece) const { return shorter + (piece < longer); }
+  int64_t longest() const { return shorter + (longer > 0); }
 };
 
 }  // namespace

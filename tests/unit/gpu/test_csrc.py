@@ -13,7 +13,14 @@ SOURCES = LIBRARY.parent / "csrc"
 ALLOWED = re.compile(
     r"^(calloc|free|memcpy|memset|memmove|pthread_\w+|__cxa_\w+|__gmon_start__|_ITM_\w+)$"
 )
-FLAGS = ("-std=c++17", "-O1", "-ffp-contract=off", "-fno-math-errno", "-fno-exceptions")
+FLAGS = (
+    "-std=c++17",
+    "-O1",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-exceptions",
+    "-DTMK_ISA=baseline",
+)
 
 
 def test_no_function_of_libm_is_linked():

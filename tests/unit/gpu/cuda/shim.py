@@ -17,6 +17,8 @@ FLAGS = (
     "-std=c++17 -O2 -fPIC -ffp-contract=off -fno-math-errno -Wall -Wextra"
     " -Wno-unknown-pragmas -Wno-unused-function"
 )
+# The sources whose kernels depend on the architecture.
+DIFFERENT = ("integers", "quantized")
 LANES = 32
 NAN_BYTES, LARGE_BYTES = 0xFF, 0x7F
 
@@ -25,16 +27,24 @@ def has_fma():
     return " fma " in Path("/proc/cpuinfo").read_text().replace("\n", " ")
 
 
-def build(architecture):
-    """The path of a library of all kernels for an architecture, made anew when a text changes."""
-    flags = flags_for(architecture)
-    digest = hashlib.sha256(sources.digest() + " ".join(flags).encode())
+def build(architectures):
+    """Libraries of all kernels by architecture, made anew when a text changes.
+
+    What is the same on every architecture is compiled once.
+    """
+    digest = hashlib.sha256(sources.digest() + " ".join(flags_for(0)).encode())
     for name in ("fibers.h", "fibers.cpp"):
         digest.update((HERE / name).read_bytes())
-    library = BUILD / digest.hexdigest()[:24] / "libshim.so"
-    if not library.exists():
-        link(library, sorted(sources.KERNELS.glob("*.cu")), flags)
-    return library
+    folder = BUILD / digest.hexdigest()[:24]
+    libraries = {number: folder / f"libshim{number}.so" for number in architectures}
+    if not all(library.exists() for library in libraries.values()):
+        texts = sorted(sources.KERNELS.glob("*.cu"))
+        same = [text for text in texts if text.stem not in DIFFERENT]
+        objects = compile_all(same, folder, flags_for(architectures[0]))
+        for number, library in libraries.items():
+            different = [text for text in texts if text.stem in DIFFERENT]
+            link(library, different, flags_for(number), *objects)
+    return libraries
 
 
 def flags_for(architecture):
@@ -45,15 +55,19 @@ def flags_for(architecture):
     ]
 
 
-def link(library, texts, flags):
+def link(library, texts, flags, *linking):
     """Make a library of kernels and of what runs them."""
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        whole = [*texts, HERE / "fibers.cpp"]
-        objects = list(pool.map(lambda text: _compile(text, library.parent, flags), whole))
+    objects = compile_all([*texts, HERE / "fibers.cpp"], library.parent, flags)
     fresh = library.with_suffix(f".{os.getpid()}")
-    subprocess.run(["g++", "-shared", "-o", fresh, *objects], check=True)
+    subprocess.run(["g++", "-shared", *linking, "-o", fresh, *objects], check=True)
     fresh.replace(library)
+
+
+def compile_all(texts, folder, flags):
+    """The objects of some sources."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(lambda text: _compile(text, folder, flags), texts))
 
 
 def _compile(text, folder, flags):

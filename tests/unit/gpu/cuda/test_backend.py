@@ -47,7 +47,8 @@ def test_no_tensor_has_no_elements(backend, shape):
         backend.upload(b"", *shape)
 
 
-def test_operations_without_a_kernel_are_named(backend):
+def test_operations_without_a_kernel_are_named(open_device):
+    backend = open_device()
     call = calls.Elements()
     with pytest.raises(KernelFailed, match="sorcery: cuda/sm_80 has no kernel for it"):
         backend.launch("sorcery", call)

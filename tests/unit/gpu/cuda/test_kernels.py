@@ -20,6 +20,15 @@ def kernels():
     return set(re.findall(r"TM_KERNEL\((\w+),", text))
 
 
+def test_only_tiles_of_bytes_depend_on_the_architecture(shim):
+    """The others are compiled once for all devices of these tests."""
+    headers = {path.name for path in sources.KERNELS.glob("*.h") if "TM_ARCH" in path.read_text()}
+    assert headers == {"intrinsics.h", "integer_tile.h"}
+    including = {name for name in sources.NAMES if "integer_tile.h" in sources.text_of(name)}
+    assert including == set(shim.DIFFERENT)
+    assert not [name for name in sources.NAMES if "TM_ARCH" in sources.text_of(name)]
+
+
 def test_every_device_passes_the_self_test(threaded):
     for device in threaded:
         assert [finding for finding in selftest.findings(device) if finding.problem] == []

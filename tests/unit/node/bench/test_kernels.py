@@ -5,6 +5,7 @@ import pytest
 
 from gpu.cpu import figures, inference_figures
 from gpu.cpu.cases import Case
+from gpu.cpu.convolution_figures import Layer
 from node.bench import kernels
 from node.bench.kernels import bench_kernels
 
@@ -15,15 +16,17 @@ def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
     monkeypatch.setattr(inference_figures, "TOKENS", (70, 90))
     monkeypatch.setattr(figures, "ROWS", (4, 64))
     monkeypatch.setattr(figures, "RESIDUES", (16,))
+    monkeypatch.setattr(figures, "RESNET50", (Layer(3, 8, 9, 7, 2), Layer(16, 8, 6, 3)))
+    monkeypatch.setattr(figures, "TWO_THREADS", Layer(8, 8, 6, 1))
     result = bench_kernels(1, sizes=(20,))
     cases = [row for row in result.rows if not row.metric.startswith("load")]
-    assert len(cases) == 20
+    assert len(cases) == 26
     assert all(row.value > 0 and row.peer for row in cases)
     for row in cases:
         if row.peer_value is not None:
             assert abs(row.ratio - row.value / row.peer_value) < 1e-9 * row.ratio
     missing = {row.peer for row in cases if row.peer_value is None}
-    assert missing <= {"torch._int_mm", "torch SDPA, heads copied"}
+    assert missing <= {"torch", "torch._int_mm", "torch SDPA, heads copied"}
     assert all(row.ratio is None or row.target for row in cases if "two threads" in row.metric)
 
 

@@ -22,8 +22,10 @@ def test_no_variable_of_the_node_reaches_the_child(monkeypatch):
     monkeypatch.setenv("TMNODE_PASSPHRASE", "secret")
     monkeypatch.setenv("PATH", "/bin")
     monkeypatch.setenv("TMNODE_ISA", "baseline")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     variables = launch.environment()
     assert variables["TMNODE_ISA"] == "baseline"
+    assert variables["CUDA_VISIBLE_DEVICES"] == "3"  # or GPU 0 would be another one there
     assert not {"TMNODE_PASSPHRASE", "PATH", "HOME", "PYTHONPATH"} & variables.keys()
 
 

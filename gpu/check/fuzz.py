@@ -1,25 +1,16 @@
 """Operations on random shapes, on both devices; a failure is made as small as it goes."""
 
-from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
+from gpu.check import training
+from gpu.check.operands import Fuzz, Results, Shape, any_bits, floats, i32, residues
 from gpu.check.outcome import Pair, difference
 from gpu.errors import GpuError
-from gpu.ops import Binary, Distribution, Operations
-from gpu.tensors import DType, Tensor
-
-Shape = tuple[int, ...]
-Results = Iterator[Tensor]
-
-
-class Fuzz(NamedTuple):
-    """An operation, and the names and the largest values of the sizes it is tried with."""
-
-    sizes: dict[str, int]
-    run: Callable[[Operations, Shape, int], Results]
+from gpu.ops import Binary, Distribution, Mask, Operations
+from gpu.tensors import DType
 
 
 def fuzz(pair: Pair, case: Fuzz, runs: int, seed: int) -> str:
@@ -64,31 +55,14 @@ def _smallest(pair: Pair, case: Fuzz, shape: Shape, seed: int, problem: str) -> 
     return shape, problem
 
 
-def _any(device: Operations, seed: int, *shape: int, dtype: DType = DType.F32) -> Tensor:
-    """Any bits: NaNs, infinities, denormals and both zeros among the floats."""
-    random = np.random.default_rng([seed, len(shape), *shape])
-    return device.upload(random.bytes(int(np.prod(shape)) * dtype.item_bytes), *shape, dtype=dtype)
-
-
-def _floats(device: Operations, seed: int, *shape: int) -> Tensor:
-    """Normal numbers; with an odd seed any bits instead."""
-    if seed % 2:
-        return _any(device, seed, *shape)
-    normal = np.random.default_rng([seed, *shape]).standard_normal(shape, np.float32)
-    return device.upload(normal.tobytes(), *shape, dtype=DType.F32)
-
-
-def _residues(device: Operations, seed: int, *shape: int) -> Tensor:
-    random = np.random.default_rng([seed, *shape])
-    return device.upload(random.integers(0, 241, shape, np.uint8).tobytes(), *shape)
-
-
 def _binary(function: Binary, device: Operations, shape: Shape, seed: int) -> Results:
-    yield device.combine(function, _any(device, seed, *shape), _any(device, seed + 1, *shape))
+    yield device.combine(
+        function, any_bits(device, seed, *shape), any_bits(device, seed + 1, *shape)
+    )
 
 
 def _casts(device: Operations, shape: Shape, seed: int) -> Results:
-    x = _any(device, seed, *shape)
+    x = any_bits(device, seed, *shape)
     for dtype in (DType.BF16, DType.F16, DType.I8, DType.I32):
         narrow = device.cast(x, dtype)
         yield narrow
@@ -102,7 +76,7 @@ def _random(device: Operations, shape: Shape, seed: int) -> Results:
 
 
 def _rows(device: Operations, shape: Shape, seed: int) -> Results:
-    x, weight = _floats(device, seed, *shape), _floats(device, seed, shape[1])
+    x, weight = floats(device, seed, *shape), floats(device, seed, shape[1])
     yield device.softmax(x)
     yield device.rmsnorm(x, weight, epsilon=1e-5)
     yield device.layernorm(x, weight, weight, epsilon=1e-5)
@@ -111,44 +85,80 @@ def _rows(device: Operations, shape: Shape, seed: int) -> Results:
 
 def _best(device: Operations, shape: Shape, seed: int) -> Results:
     rows, width, count = shape
-    yield from device.top_k(_any(device, seed, rows, width), min(width, count))
+    yield from device.top_k(any_bits(device, seed, rows, width), min(width, count))
 
 
 def _rope(device: Operations, shape: Shape, seed: int) -> Results:
     tokens, heads, half = shape
-    positions = _any(device, seed, tokens, dtype=DType.I32)
-    x, frequencies = _floats(device, seed, tokens, heads, 2 * half), _floats(device, seed, half)
+    positions = any_bits(device, seed, tokens, dtype=DType.I32)
+    x, frequencies = floats(device, seed, tokens, heads, 2 * half), floats(device, seed, half)
     for interleaved in (False, True):
         yield device.rope(x, positions, frequencies, interleaved=interleaved)
+
+
+def _attention(device: Operations, shape: Shape, seed: int) -> Results:
+    tokens, heads, group, size, rows, window = shape
+    cache = device.key_values(2, heads, tokens, size)
+    both = np.repeat(np.arange(2, dtype=np.int32), tokens)
+    places = i32(device, np.tile(np.arange(tokens, dtype=np.int32), 2))
+    keys, values = (floats(device, seed + i, 2 * tokens, heads, size) for i in (0, 2))
+    device.append(cache, keys, values, places, sequences=i32(device, both))
+    random = np.random.default_rng([seed, *shape])
+    queries = floats(device, seed, rows, heads * group, size)
+    last, sequences = (i32(device, random.integers(0, n, rows)) for n in (tokens, 2))
+    lengths = i32(device, random.integers(0, tokens + 1, 2))
+    for mask in (Mask(), Mask(window=window), Mask(causal=False, lengths=lengths)):
+        yield device.attention(queries, cache, last, sequences=sequences, mask=mask)
 
 
 def _matmul(device: Operations, shape: Shape, seed: int) -> Results:
     rows, inner, columns = shape
     for turned, other in ((False, False), (True, False), (False, True), (True, True)):
-        left = _floats(device, seed, *((inner, rows) if turned else (rows, inner)))
-        right = _floats(device, seed, *((columns, inner) if other else (inner, columns)))
+        left = floats(device, seed, *((inner, rows) if turned else (rows, inner)))
+        right = floats(device, seed, *((columns, inner) if other else (inner, columns)))
         yield device.matmul(left, right, left_transposed=turned, right_transposed=other)
 
 
 def _matmul_i8(device: Operations, shape: Shape, seed: int) -> Results:
     rows, inner, columns = shape
     for turned in (False, True):
-        left = _any(device, seed, *((inner, rows) if turned else (rows, inner)), dtype=DType.I8)
-        right = _any(device, seed, *((columns, inner) if turned else (inner, columns)),
+        left = any_bits(device, seed, *((inner, rows) if turned else (rows, inner)), dtype=DType.I8)
+        right = any_bits(device, seed, *((columns, inner) if turned else (inner, columns)),
                      dtype=DType.I8)  # fmt: skip
         yield device.matmul(left, right, left_transposed=turned, right_transposed=turned)
 
 
 def _linear(kind: DType, device: Operations, shape: Shape, seed: int) -> Results:
     rows, inner, columns = shape
-    weights = device.pack(_floats(device, seed, inner, columns), kind, group=32 * (1 + seed % 4))
-    yield device.linear(_floats(device, seed, rows, inner), weights)
+    weights = device.pack(floats(device, seed, inner, columns), kind, group=32 * (1 + seed % 4))
+    yield device.linear(floats(device, seed, rows, inner), weights)
+
+
+def _convolutions(device: Operations, shape: Shape, seed: int) -> Results:
+    batch, height, width, inputs, outputs, groups = shape
+    random = np.random.default_rng([seed, *shape])
+    sizes, kernel = (
+        (height, width),
+        (min(int(random.integers(1, 4)), height), int(random.integers(1, 4))),
+    )
+    options: dict[str, Any] = {
+        "stride": tuple(map(int, random.integers(1, 4, 2))),
+        "padding": (int(random.integers(0, 3)), kernel[1] - 1),
+        "groups": groups,
+    }
+    x = floats(device, seed, batch, *sizes, inputs * groups)
+    weights = floats(device, seed + 2, *kernel, inputs, outputs * groups)
+    result = device.conv2d(x, weights, **options)
+    yield result
+    gradient = floats(device, seed + 4, *result.shape)
+    yield device.conv2d_input(gradient, weights, sizes, **options)
+    yield device.conv2d_weights(x, gradient, kernel, **options)
 
 
 def _product(device: Operations, shape: Shape, seed: int) -> Results:
     rows, inner, columns = shape
-    left, right = _residues(device, seed, rows, inner), _residues(device, seed, inner, columns)
-    scale, column, row = (_residues(device, seed, 1, n) for n in (inner, rows, columns))
+    left, right = residues(device, seed, rows, inner), residues(device, seed, inner, columns)
+    scale, column, row = (residues(device, seed, 1, n) for n in (inner, rows, columns))
     out, scaled = device.empty(rows, columns), device.empty(rows, columns)
     device.product(left, right, out, scale=scale, column=column, row=row)
     yield out
@@ -164,6 +174,8 @@ def _expand(device: Operations, shape: Shape, seed: int) -> Results:
     yield out
 
 
+_CACHE = {"tokens": 1500, "heads": 3, "group": 4, "size": 150, "rows": 90, "window": 500}
+_IMAGES = {"batch": 3, "height": 20, "width": 20, "inputs": 60, "outputs": 150, "groups": 3}
 _SHAPE = {"rows": 400, "inner": 1500, "columns": 400}
 
 CASES: dict[str, Fuzz] = {
@@ -173,6 +185,8 @@ CASES: dict[str, Fuzz] = {
     "rows": Fuzz({"rows": 50, "width": 70_000}, _rows),
     "top_k": Fuzz({"rows": 20, "width": 50_000, "count": 300}, _best),
     "rope": Fuzz({"tokens": 40, "heads": 12, "half": 200}, _rope),
+    "attention": Fuzz(_CACHE, _attention),
+    "convolutions": Fuzz(_IMAGES, _convolutions),
     "matmul": Fuzz(_SHAPE, _matmul),
     "matmul i8": Fuzz(_SHAPE, _matmul_i8),
     "linear": Fuzz(_SHAPE, partial(_linear, DType.F32)),
@@ -180,4 +194,5 @@ CASES: dict[str, Fuzz] = {
     "linear i8": Fuzz(_SHAPE, partial(_linear, DType.I8)),
     "product": Fuzz(_SHAPE, _product),
     "expand": Fuzz({"count": 300_000, "first": 1 << 35}, _expand),
+    **training.CASES,
 }

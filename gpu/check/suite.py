@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from gpu.check import whole
 from gpu.check.exhaustive import awkward_pairs, every_float
-from gpu.check.fuzz import CASES, Fuzz, fuzz
+from gpu.check.fuzz import CASES, fuzz
+from gpu.check.operands import Fuzz
 from gpu.check.outcome import Outcome, Pair
 from gpu.check.speed import figures
 from gpu.cpu import CpuBackend

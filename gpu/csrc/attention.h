@@ -1,5 +1,5 @@
-// The cache of keys and values and what a row of attention sees of it: one text for every
-// instruction set. Blocks of kKeyBlock keys lie on an absolute grid, from position 0 on.
+// What calls of attention must satisfy, and tokens put into the cache: one text for every instruction
+// set.
 #ifndef TM_ATTENTION_H
 #define TM_ATTENTION_H
 
@@ -8,33 +8,9 @@
 #include "checks.h"
 #include "host/parallel.h"
 #include "host/workspace.h"
+#include "shapes/cache.h"
 
 namespace {
-
-constexpr int64_t kKeyBlock = 64;    // keys whose scores share a largest one
-constexpr int64_t kSuperblock = 16;  // blocks that fold among themselves first
-constexpr int64_t kValueUnit = 16;   // a value takes a multiple of this many floats
-
-inline int64_t value_row(const tmk_cache &c) { return rounded_up(c.size, kValueUnit); }
-
-// One head of one sequence.
-struct CachedHead {
-  float *keys, *values;
-  int64_t key_block, value_block;  // floats of a block
-
-  CachedHead(const tmk_cache &c, int64_t sequence, int64_t head)
-      : key_block(c.size * kKeyBlock), value_block(value_row(c) * kKeyBlock) {
-    const int64_t first = (sequence * c.heads + head) * c.blocks;
-    keys = c.keys + first * key_block;
-    values = c.values + first * value_block;
-  }
-  float *keys_of(int64_t block) const { return keys + block * key_block; }
-  float *values_of(int64_t block) const { return values + block * value_block; }
-};
-
-inline int64_t sequence_of(const int32_t *sequences, int64_t token) {
-  return sequences ? sequences[token] : 0;
-}
 
 inline bool valid(const tmk_cache &c) {
   return counts(c.sequences, c.heads) && counts(c.blocks, c.size) &&
@@ -53,30 +29,6 @@ inline bool valid(const tmk_attention &c) {
          (c.window == 0 || c.positions);
 }
 
-// The keys that a row sees: first .. end-1, none where that is empty.
-struct Span {
-  int64_t first, end;
-  bool empty() const { return first >= end; }
-};
-
-inline Span seen_by(const tmk_attention &c, int64_t row) {
-  const int64_t sequence = sequence_of(c.sequences, row);
-  Span span{c.starts ? c.starts[sequence] : 0, c.cache.blocks * kKeyBlock};
-  if (c.lengths) span.end = least(span.end, c.lengths[sequence]);
-  if (c.causal) span.end = least(span.end, int64_t{c.positions[row]} + 1);
-  if (c.window && span.first <= c.positions[row] - c.window)
-    span.first = c.positions[row] - c.window + 1;
-  return span;
-}
-
-inline bool has_place(const tmk_cache &c, const int32_t *sequences, const int32_t *positions,
-                      int64_t token) {
-  const int64_t sequence = sequence_of(sequences, token);
-  const bool there = sequence >= 0 && sequence < c.sequences;
-  if (!positions) return there;
-  return there && positions[token] >= 0 && positions[token] < c.blocks * kKeyBlock;
-}
-
 inline bool in_range(const tmk_append &c) {
   for (int64_t i = 0; i < c.tokens; i++)
     if (!has_place(c.cache, c.sequences, c.positions, i)) return false;
@@ -84,13 +36,10 @@ inline bool in_range(const tmk_append &c) {
 }
 
 inline bool in_range(const tmk_attention &c) {
-  const int64_t most = c.cache.blocks * kKeyBlock;
-  for (int64_t i = 0; i < c.rows; i++) {
-    if (!has_place(c.cache, c.sequences, c.positions, i)) return false;
-    const int64_t sequence = sequence_of(c.sequences, i);
-    if (c.starts && c.starts[sequence] < 0) return false;
-    if (c.lengths && (c.lengths[sequence] < 0 || c.lengths[sequence] > most)) return false;
-  }
+  for (int64_t i = 0; i < c.rows; i++)
+    if (!has_place(c.cache, c.sequences, c.positions, i) ||
+        !has_bounds(c.cache, c.sequences, c.starts, c.lengths, i))
+      return false;
   return true;
 }
 

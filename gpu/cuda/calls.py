@@ -2,12 +2,21 @@
 
 import ctypes
 
-from gpu.ops.calls import Fields
+from gpu.ops.calls import (
+    Append,
+    Attention,
+    BatchNorm,
+    Cache,
+    Convolution,
+    Fields,
+    RowsGradient,
+)
 
 _POINTER = ctypes.c_void_p
 _SIZE = ctypes.c_int64
 _U64 = ctypes.c_uint64
 _U32 = ctypes.c_uint32
+_I32 = ctypes.c_int32
 
 
 def _all(kind: type, names: str) -> Fields:
@@ -33,6 +42,59 @@ class Indices(ctypes.Structure):
     """Mirror of tmk_indices."""
 
     _fields_ = (*_all(_POINTER, "indices found"), *_all(_SIZE, "count rows"))
+
+
+class Places(ctypes.Structure):
+    """Mirror of tmk_places."""
+
+    _fields_ = (
+        *_all(_POINTER, "sequences positions starts lengths found"),
+        ("count", _SIZE),
+        ("cache", Cache),
+    )
+
+
+class Appending(ctypes.Structure):
+    """Mirror of tmk_appending."""
+
+    _fields_ = (("append", Append), ("replaced", _POINTER))
+
+
+class Attending(ctypes.Structure):
+    """Mirror of tmk_attending."""
+
+    _fields_ = (("attention", Attention), ("parts", _POINTER))
+
+
+class Convolving(ctypes.Structure):
+    """Mirror of tmk_convolving."""
+
+    _fields_ = (("convolution", Convolution), ("parts", _POINTER), ("run", _SIZE))
+
+
+class ChunkSums(ctypes.Structure):
+    """Mirror of tmk_chunk_sums."""
+
+    _fields_ = (
+        *_all(_POINTER, "parts out"),
+        *_all(_SIZE, "groups chunks rows columns out_row"),
+    )
+
+
+class NormGradient(ctypes.Structure):
+    """Mirror of tmk_norm_gradient."""
+
+    _fields_ = (
+        ("rows", RowsGradient),
+        *_all(_POINTER, "means factors parts"),
+        ("centred", _I32),
+    )
+
+
+class ColumnNorm(ctypes.Structure):
+    """Mirror of tmk_column_norm."""
+
+    _fields_ = (("norm", BatchNorm), *_all(_POINTER, "parts products"))
 
 
 class Expanded(ctypes.Structure):

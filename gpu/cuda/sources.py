@@ -10,7 +10,7 @@ HEADERS = KERNELS / "include"  # in place of the system's, which NVRTC does not 
 # One cubin is made of each.
 NAMES = tuple(sorted(path.stem for path in KERNELS.glob("*.cu")))
 
-_FOLDERS = ("cuda", "cuda/include", "math", "residues")
+_FOLDERS = ("cuda", "cuda/include", "math", "residues", "shapes")
 
 
 def text_of(name: str) -> str:

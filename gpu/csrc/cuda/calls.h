@@ -29,6 +29,55 @@ struct tmk_indices {
   int64_t count, rows;
 };
 
+// Places of tokens or rows in a cache, looked over for what it does not have.
+struct tmk_places {
+  const int32_t *sequences, *positions, *starts, *lengths;  // each may be null
+  tmk_flag found;
+  int64_t count;
+  tmk_cache cache;
+};
+
+// tmk_append, and which tokens are replaced by later ones.
+struct tmk_appending {
+  tmk_append append;
+  uint8_t *replaced;
+};
+
+// tmk_attention, and what superblocks come to: parts[superblock][row and head][2 + size].
+struct tmk_attending {
+  tmk_attention attention;
+  float *parts;
+};
+
+// tmk_convolution in runs of chunks of 256 inner elements. Where there are several runs, the sum of
+// each chunk goes to parts[group][chunk][row][column].
+struct tmk_convolving {
+  tmk_convolution convolution;
+  float *parts;  // null for one run
+  int64_t run;   // chunks
+};
+
+// Sums of chunks to add in ascending order: out[row * out_row + group * columns + column].
+struct tmk_chunk_sums {
+  const float *parts;
+  float *out;
+  int64_t groups, chunks, rows, columns, out_row;
+};
+
+// tmk_rows_gradient of a norm, with each row's mean and 1 / its deviation, and the sums of chunks of
+// 256 rows: parts[chunk][2][width].
+struct tmk_norm_gradient {
+  tmk_rows_gradient rows;
+  float *means, *factors, *parts;
+  int32_t centred;
+};
+
+// tmk_batch_norm, with what chunks of 256 rows come to: parts[chunk][2][width], products[width].
+struct tmk_column_norm {
+  tmk_batch_norm norm;
+  float *parts, *products;
+};
+
 // tmk_expansion with the ChaCha20 state of block 0 in place of the key.
 struct tmk_expanded {
   uint32_t state[16];

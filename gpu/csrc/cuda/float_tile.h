@@ -27,9 +27,20 @@ struct alignas(16) Four {
   float at[4];
 };
 
+// What an operand may have in place of a number that has no part in a sum. Numbers of such an operand
+// are canonical, so that none is taken for it.
+constexpr uint32_t kAbsent = 0x7fffffffu;
+TM_FN float absent() { return from_bits(kAbsent); }
+
+// The first row and column of a tile.
+struct Corner {
+  int64_t row, column;
+};
+
 // An operand in place. Threads run along the dimension whose neighbours lie together.
 template <bool kInnerTogether>
 struct PlainOperand {
+  static constexpr bool kGaps = false;
   const float *data;
   int64_t outer_step, inner_step, outer, inner;
 
@@ -62,13 +73,16 @@ TM_FN Four four_of(const FloatSide &side, int k, int outer) {
 struct FloatTile {
   float total[kEach][kEach], sum[kEach][kEach];
 
-  TM_FN FloatTile() {
+  TM_FN FloatTile() { clear(); }
+
+  TM_FN void clear() {
 #pragma unroll
     for (int i = 0; i < kEach; i++)
 #pragma unroll
       for (int j = 0; j < kEach; j++) total[i][j] = sum[i][j] = 0.0f;
   }
 
+  template <bool kGaps>
   TM_FN void multiply(const FloatSide &left, const FloatSide &right, int k) {
     const int row = threadIdx.x / 16 * kHalf, column = threadIdx.x % 16 * kHalf;
     float a[kEach], b[kEach];
@@ -83,9 +97,11 @@ struct FloatTile {
       }
     }
 #pragma unroll
-    for (int i = 0; i < kEach; i++)
+    for (int i = 0; i < kEach; i++) {
+      if (kGaps && to_bits(a[i]) == kAbsent) continue;
 #pragma unroll
       for (int j = 0; j < kEach; j++) sum[i][j] = fma(a[i], b[j], sum[i][j]);
+    }
   }
 
   // The end of a chunk.
@@ -99,15 +115,14 @@ struct FloatTile {
       }
   }
 
-  TM_FN void store(float *out, int64_t out_row, int64_t rows, int64_t columns) const {
+  TM_FN void store(float *out, int64_t out_row, int64_t rows, int64_t columns,
+                   Corner corner) const {
 #pragma unroll
     for (int i = 0; i < kEach; i++)
 #pragma unroll
       for (int j = 0; j < kEach; j++) {
-        const int64_t row = int64_t{blockIdx.y} * kFloatTile + threadIdx.x / 16 * kHalf +
-                            i / kHalf * 64 + i % kHalf;
-        const int64_t column = int64_t{blockIdx.x} * kFloatTile + threadIdx.x % 16 * kHalf +
-                               j / kHalf * 64 + j % kHalf;
+        const int64_t row = corner.row + threadIdx.x / 16 * kHalf + i / kHalf * 64 + i % kHalf;
+        const int64_t column = corner.column + threadIdx.x % 16 * kHalf + j / kHalf * 64 + j % kHalf;
         if (row < rows && column < columns) out[row * out_row + column] = canonical(total[i][j]);
       }
   }
@@ -117,25 +132,38 @@ struct FloatStages {
   FloatSide left[2], right[2];
 };
 
-template <typename Left, typename Right>
+// Inner elements first .. last-1, where first is a chunk's; finished(k) at the end of each chunk.
+template <typename Left, typename Right, typename Finished>
 TM_FN void multiply_floats(FloatTile &tile, FloatStages &stages, const Left &left,
-                           const Right &right, int64_t inner) {
-  const int64_t row = int64_t{blockIdx.y} * kFloatTile, column = int64_t{blockIdx.x} * kFloatTile;
+                           const Right &right, Corner corner, int64_t first, int64_t last,
+                           Finished finished) {
   float next_left[kFetched], next_right[kFetched];
-  left.fetch(row, 0, next_left);
-  right.fetch(column, 0, next_right);
-  for (int64_t k = 0, stage = 0; k < inner; k += kFloatInner, stage ^= 1) {
+  left.fetch(corner.row, first, next_left);
+  right.fetch(corner.column, first, next_right);
+  for (int64_t k = first, stage = 0; k < last; k += kFloatInner, stage ^= 1) {
     left.keep(next_left, stages.left[stage]);
     right.keep(next_right, stages.right[stage]);
     __syncthreads();
-    if (k + kFloatInner < inner) {
-      left.fetch(row, k + kFloatInner, next_left);
-      right.fetch(column, k + kFloatInner, next_right);
+    if (k + kFloatInner < last) {
+      left.fetch(corner.row, k + kFloatInner, next_left);
+      right.fetch(corner.column, k + kFloatInner, next_right);
     }
 #pragma unroll 8
-    for (int i = 0; i < kFloatInner; i++) tile.multiply(stages.left[stage], stages.right[stage], i);
-    if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= inner) tile.add_up();
+    for (int i = 0; i < kFloatInner; i++)
+      tile.multiply<Left::kGaps>(stages.left[stage], stages.right[stage], i);
+    if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= last) finished(k + kFloatInner);
   }
+}
+
+// A whole product, blockIdx telling the tile.
+template <typename Left, typename Right>
+TM_FN void multiply_floats(FloatStages &stages, const Left &left, const Right &right, float *out,
+                           int64_t out_row) {
+  const Corner corner{int64_t{blockIdx.y} * kFloatTile, int64_t{blockIdx.x} * kFloatTile};
+  FloatTile tile;
+  multiply_floats(tile, stages, left, right, corner, 0, left.inner,
+                  [&](int64_t) { tile.add_up(); });
+  tile.store(out, out_row, left.outer, right.outer, corner);
 }
 
 }  // namespace

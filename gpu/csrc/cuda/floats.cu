@@ -10,9 +10,7 @@ TM_FN void multiply(const tmk_gemm &call, tmk::FloatStages &stages) {
   const tmk::PlainOperand<kRightTogether> right{static_cast<const float *>(call.right),
                                                 call.right_column, call.right_row, call.columns,
                                                 call.inner};
-  tmk::FloatTile tile;
-  tmk::multiply_floats(tile, stages, left, right, call.inner);
-  tile.store(static_cast<float *>(call.out), call.out_row, call.rows, call.columns);
+  tmk::multiply_floats(stages, left, right, static_cast<float *>(call.out), call.out_row);
 }
 
 }  // namespace

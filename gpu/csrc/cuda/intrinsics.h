@@ -7,7 +7,7 @@
 #define TM_ARCH __CUDA_ARCH__
 #define TM_DEVICE __device__ __forceinline__
 #define TM_KERNEL(name, threads, Call) \
-  extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Call call)
+  extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Call call)
 
 namespace tmk {
 namespace {

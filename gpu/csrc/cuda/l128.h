@@ -42,6 +42,12 @@ TM_FN float row_sum(int64_t width, float warps[kRowWarps], Term term) {
   return total;
 }
 
+// function(i) for the elements of a row.
+template <typename Function>
+TM_FN void each_of_row(int64_t width, Function function) {
+  for (int64_t i = threadIdx.x; i < width; i += blockDim.x) function(i);
+}
+
 // The largest of the block's values by `larger`, the same for every thread.
 TM_FN float block_largest(float value, float warps[kRowWarps]) {
 #pragma unroll

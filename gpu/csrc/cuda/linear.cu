@@ -31,9 +31,7 @@ TM_FN tmk::Panels<Piece> panels_of(const tmk_linear &call) {
 template <typename Piece>
 TM_FN void multiply_many(const tmk_linear &call, tmk::FloatStages &stages) {
   const tmk::PlainOperand<true> left{call.left, call.left_row, 1, call.rows, call.inner};
-  tmk::FloatTile tile;
-  tmk::multiply_floats(tile, stages, left, panels_of<Piece>(call), call.inner);
-  tile.store(call.out, call.out_row, call.rows, call.columns);
+  tmk::multiply_floats(stages, left, panels_of<Piece>(call), call.out, call.out_row);
 }
 
 // For a few rows: a block reads a panel once. Each warp makes sums of chunks, lane = column; they are

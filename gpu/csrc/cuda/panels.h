@@ -34,7 +34,7 @@ struct alignas(16) Aligned {
 template <typename Piece>
 struct Panels {
   const Aligned<Piece> *data;
-  int64_t inner, columns;
+  int64_t inner, outer;  // outer: columns
 
   TM_FN int64_t pieces() const { return divided_up(inner, Piece::kInner); }
   TM_FN Piece piece(int64_t column, int64_t number) const {
@@ -48,7 +48,7 @@ struct Panels {
     for (int i = 0; i < kFetched / Piece::kInner; i++) {
       const int at = threadIdx.x + i * kFloatThreads;
       const int64_t column = first + at % kFloatTile, number = k / Piece::kInner + at / kFloatTile;
-      const bool there = column < columns && number < pieces();
+      const bool there = column < outer && number < pieces();
       const Piece read = there ? piece(column, number) : Piece{};
 #pragma unroll
       for (int e = 0; e < Piece::kInner; e++) fetched[i * Piece::kInner + e] = read.at(e);

@@ -5,18 +5,12 @@
 using tmk::kRowThreads;
 using tmk::kRowWarps;
 
-// function(i) for the elements of a row.
-template <typename Function>
-TM_FN void each_of_row(int64_t width, Function function) {
-  for (int64_t i = threadIdx.x; i < width; i += blockDim.x) function(i);
-}
-
 TM_KERNEL(softmax, kRowThreads, tmk_rows) {
   __shared__ float warps[kRowWarps];
   const float *in = call.in + int64_t{blockIdx.x} * call.width;
   float *out = call.out + int64_t{blockIdx.x} * call.width;
   float most = -tmk::infinity<float>();
-  each_of_row(call.width, [&](int64_t i) { most = tmk::larger(in[i], most); });
+  tmk::each_of_row(call.width, [&](int64_t i) { most = tmk::larger(in[i], most); });
   most = tmk::block_largest(most, warps);
   const float sum = tmk::row_sum(call.width, warps, [&](float lane, int64_t i) {
     const float power = tmk::exp(in[i] - most);
@@ -24,7 +18,7 @@ TM_KERNEL(softmax, kRowThreads, tmk_rows) {
     return lane + power;
   });
   const float factor = 1.0f / sum;
-  each_of_row(call.width, [&](int64_t i) { out[i] = tmk::canonical(out[i] * factor); });
+  tmk::each_of_row(call.width, [&](int64_t i) { out[i] = tmk::canonical(out[i] * factor); });
 }
 
 TM_KERNEL(rmsnorm, kRowThreads, tmk_rows) {
@@ -35,7 +29,7 @@ TM_KERNEL(rmsnorm, kRowThreads, tmk_rows) {
       call.width, warps, [&](float lane, int64_t i) { return tmk::fma(in[i], in[i], lane); });
   const float mean = squares / static_cast<float>(call.width);
   const float factor = tmk::reciprocal_root(mean + call.epsilon);
-  each_of_row(call.width, [&](int64_t i) {
+  tmk::each_of_row(call.width, [&](int64_t i) {
     const float scaled = in[i] * factor;
     out[i] = tmk::canonical(call.weight ? scaled * call.weight[i] : scaled);
   });
@@ -53,7 +47,7 @@ TM_KERNEL(layernorm, kRowThreads, tmk_rows) {
     return tmk::fma(distance, distance, lane);
   });
   const float factor = tmk::reciprocal_root(squares / size + call.epsilon);
-  each_of_row(call.width, [&](int64_t i) {
+  tmk::each_of_row(call.width, [&](int64_t i) {
     const float scaled = (in[i] - mean) * factor;
     const float weight = call.weight ? call.weight[i] : 1.0f, bias = call.bias ? call.bias[i] : 0.0f;
     out[i] = tmk::canonical(tmk::fma(scaled, weight, bias));

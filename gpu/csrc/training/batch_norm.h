@@ -1,11 +1,12 @@
 // Normalization of columns by all rows, one text for every instruction set. Per 256 rows a chain of
 // sums gives the chunk's mean, a second chain its squared distances from that; chunks are merged in
-// ascending order in double precision (Chan, Golub, LeVeque, "Updating formulae and a pairwise
-// algorithm for computing sample variances", 1979), so that nothing cancels.
+// ascending order in double precision (math/moments.h).
 #ifndef TM_BATCH_NORM_H
 #define TM_BATCH_NORM_H
 
 #include "columns.h"
+
+#include "../math/moments.h"
 
 namespace {
 
@@ -36,26 +37,15 @@ inline void chunk_moments(const tmk_batch_norm &c, int64_t first, int64_t last, 
 
 // A column's statistics from its chunks' [2][width].
 inline void finish_moments(const tmk_batch_norm &c, const float *partial, int64_t j) {
-  double mean = 0.0, squares = 0.0, rows = 0.0;
-  for (int64_t first = 0; first < c.rows; first += kChunkRows, partial += 2 * c.width) {
-    const double more = static_cast<double>(least(kChunkRows, c.rows - first));
-    const double distance = partial[j] - mean, total = rows + more, share = more / total;
-    const double step = distance * share, spread = distance * distance * rows;
-    mean = mean + step;
-    squares = squares + partial[c.width + j];
-    squares = squares + spread * share;
-    rows = total;
-  }
-  const double variance = squares / rows, unbiased = squares / (rows > 1.0 ? rows - 1.0 : 1.0);
-  c.mean[j] = tmk::canonical(static_cast<float>(mean));
-  const double deviation = __builtin_sqrt(variance + static_cast<double>(c.epsilon));
-  c.inverse[j] = tmk::canonical(static_cast<float>(1.0 / deviation));
+  tmk::Moments moments = {0.0, 0.0, 0.0};
+  for (int64_t first = 0; first < c.rows; first += kChunkRows, partial += 2 * c.width)
+    moments.merge(partial[j], partial[c.width + j], least(kChunkRows, c.rows - first));
+  c.mean[j] = tmk::canonical(static_cast<float>(moments.mean));
+  c.inverse[j] = moments.inverse(c.epsilon);
   if (!c.running_mean) return;
-  float *moved = c.running_mean + j;
-  *moved = tmk::canonical(tmk::fma(c.momentum, c.mean[j] - *moved, *moved));
-  moved = c.running_variance + j;
-  const float latest = static_cast<float>(unbiased);
-  *moved = tmk::canonical(tmk::fma(c.momentum, latest - *moved, *moved));
+  c.running_mean[j] = tmk::moved(c.running_mean[j], c.mean[j], c.momentum);
+  c.running_variance[j] =
+      tmk::moved(c.running_variance[j], moments.unbiased_variance(), c.momentum);
 }
 
 // out = fma(x, scale, shift) with scale = weight / deviation, shift = fma(-mean, scale, bias).
@@ -66,9 +56,11 @@ inline void normalize_rows(const tmk_batch_norm &c, const float *mean, const flo
       const int64_t count = least(kColumns, c.width - column);
       float scale[kColumns], shift[kColumns];
       for (int64_t j = 0; j < count; j++) {
-        const float weight = c.weight ? c.weight[column + j] : 1.0f;
-        scale[j] = weight * inverse[column + j];
-        shift[j] = tmk::fma(-mean[column + j], scale[j], c.bias ? c.bias[column + j] : 0.0f);
+        const int64_t i = column + j;
+        const tmk::Normalization normal(c.weight ? c.weight[i] : 1.0f, c.bias ? c.bias[i] : 0.0f,
+                                        mean[i], inverse[i]);
+        scale[j] = normal.scale;
+        shift[j] = normal.shift;
       }
       for (int64_t row = first; row < last; row++) {
         const float *in = c.in + row * c.width + column;
@@ -90,10 +82,11 @@ inline void normalize_gradients(const tmk_batch_norm &c, const float *sums, cons
       float scale[kColumns], slope[kColumns], level[kColumns];
       for (int64_t j = 0; j < count; j++) {
         const int64_t i = column + j;
-        scale[j] = (c.weight ? c.weight[i] : 1.0f) * c.inverse[i];
-        const float weight_gradient = products[i] * c.inverse[i];
-        slope[j] = -((scale[j] * c.inverse[i]) * (weight_gradient * share));
-        level[j] = tmk::fma(-slope[j], c.mean[i], -(scale[j] * (sums[i] * share)));
+        const tmk::NormalizationGradient back(c.weight ? c.weight[i] : 1.0f, c.mean[i],
+                                              c.inverse[i], sums[i], products[i], share);
+        scale[j] = back.scale;
+        slope[j] = back.slope;
+        level[j] = back.level;
       }
       for (int64_t row = first; row < last; row++) {
         const int64_t place = row * c.width + column;

@@ -5,6 +5,8 @@
 
 #include "columns.h"
 
+#include "../math/updates.h"
+
 namespace {
 
 constexpr int64_t kUpdateGrain = 16384;
@@ -71,42 +73,22 @@ int TMK_ENTRY(scatter)(const tmk_scatter *call) {
   return TMK_OK;
 }
 
-// g = fma(decay, w, g); m = fma(momentum, m, g); w = fma(-rate, m, w).
 int TMK_ENTRY(sgd)(const tmk_update *call) {
-  const tmk_update &c = *call;
-  if (!valid(c)) return TMK_BAD_ARGUMENT;
+  if (!valid(*call)) return TMK_BAD_ARGUMENT;
   const FloatState state;
-  const float rate = -c.rate, decay = c.decay, momentum = c.beta1;
-  parallel_ranges(c.pool, c.count, kUpdateGrain, [&](int64_t first, int64_t last, int) {
+  parallel_ranges(call->pool, call->count, kUpdateGrain, [&](int64_t first, int64_t last, int) {
     const tmk_update c = *call;  // a copy nobody can change, so that loops become vectors
-    for (int64_t i = first; i < last; i++) {
-      const float gradient = tmk::fma(decay, c.weights[i], c.gradient[i]);
-      const float moment = tmk::canonical(tmk::fma(momentum, c.first[i], gradient));
-      c.first[i] = moment;
-      c.weights[i] = tmk::canonical(tmk::fma(rate, moment, c.weights[i]));
-    }
+    for (int64_t i = first; i < last; i++) tmk::sgd_step(c, i);
   });
   return TMK_OK;
 }
 
-// m = fma(beta1, m, rest1 g); v = fma(beta2, v, rest2 (g g));
-// w = fma(-rate, (m correction1) / (sqrt(v correction2) + epsilon), decay w).
 int TMK_ENTRY(adamw)(const tmk_update *call) {
-  const tmk_update &c = *call;
-  if (!valid(c) || !c.second) return TMK_BAD_ARGUMENT;
+  if (!valid(*call) || !call->second) return TMK_BAD_ARGUMENT;
   const FloatState state;
-  parallel_ranges(c.pool, c.count, kUpdateGrain, [&](int64_t first, int64_t last, int) {
+  parallel_ranges(call->pool, call->count, kUpdateGrain, [&](int64_t first, int64_t last, int) {
     const tmk_update c = *call;
-    for (int64_t i = first; i < last; i++) {
-      const float g = c.gradient[i];
-      const float m = tmk::canonical(tmk::fma(c.beta1, c.first[i], c.rest1 * g));
-      const float v = tmk::canonical(tmk::fma(c.beta2, c.second[i], c.rest2 * (g * g)));
-      c.first[i] = m;
-      c.second[i] = v;
-      const float size = tmk::square_root(v * c.correction2) + c.epsilon;
-      const float step = m * c.correction1 / size;
-      c.weights[i] = tmk::canonical(tmk::fma(-c.rate, step, c.decay * c.weights[i]));
-    }
+    for (int64_t i = first; i < last; i++) tmk::adamw_step(c, i);
   });
   return TMK_OK;
 }

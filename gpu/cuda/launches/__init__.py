@@ -8,7 +8,18 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from gpu.cuda.launches import elements, linear, products, residues, rows, tokens
+from gpu.cuda.launches import (
+    attention,
+    convolution,
+    elements,
+    gradients,
+    linear,
+    products,
+    residues,
+    rows,
+    tokens,
+    training,
+)
 from gpu.cuda.launches.stage import Stage
 
 OPERATIONS: Mapping[str, Callable[[Stage, Any], None]] = {
@@ -23,6 +34,28 @@ OPERATIONS: Mapping[str, Callable[[Stage, Any], None]] = {
     "best": rows.best,
     "rope": tokens.rope,
     "gather": tokens.gather,
+    "append": attention.append,
+    "attention": attention.attention,
+    "conv2d": convolution.conv2d,
+    "conv2d_input": convolution.conv2d_input,
+    "conv2d_weights": convolution.conv2d_weights,
+    "unary_gradient": gradients.unary_gradient,
+    "softmax_gradient": gradients.softmax_gradient,
+    "rmsnorm_gradient": partial(gradients.norm_gradient, "rmsnorm_gradient", False),
+    "layernorm_gradient": partial(gradients.norm_gradient, "layernorm_gradient", True),
+    "column_sums": gradients.column_sums,
+    "cross_entropy": gradients.cross_entropy,
+    "max_pool": partial(training.pool, "max_pool"),
+    "max_pool_input": partial(training.pool_input, "max_pool_input"),
+    "average_pool": partial(training.pool, "average_pool"),
+    "average_pool_input": partial(training.pool_input, "average_pool_input"),
+    "batch_norm": training.batch_norm,
+    "batch_norm_gradient": training.batch_norm_gradient,
+    "batch_norm_inference": training.batch_norm_inference,
+    "add_bias": training.add_bias,
+    "scatter": training.scatter,
+    "sgd": partial(training.update, "sgd"),
+    "adamw": partial(training.update, "adamw"),
     "gemm_f32": products.gemm_f32,
     "gemm_i8": products.gemm_i8,
     "chain241_product": products.chain241_product,

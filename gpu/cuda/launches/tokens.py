@@ -17,10 +17,15 @@ def rope(stage: Stage, call: calls.Rope) -> None:
 
 def gather(stage: Stage, call: calls.Gather) -> None:
     """Indices are looked over first. Raises KernelFailed for one that is no row."""
-    bad = stage.flag()
-    indices = Indices(call.indices, bad.address, call.count, call.rows)
-    stage.start("tokens", "bad_indices", divided_up(call.count, THREADS), THREADS, indices)
-    if bad.is_set():
-        raise KernelFailed("gather", "an index is no row of the table")
+    require_indices(stage, "gather", Indices(call.indices, None, call.count, call.rows))
     blocks = divided_up(call.count * call.width, THREADS)
     stage.start("tokens", f"gather_{_TABLES[call.kind]}", blocks, THREADS, call)
+
+
+def require_indices(stage: Stage, operation: str, indices: Indices) -> None:
+    """Raise KernelFailed for an index that is no row."""
+    bad = stage.flag()
+    indices.found = bad.address
+    stage.start("tokens", "bad_indices", divided_up(indices.count, THREADS), THREADS, indices)
+    if bad.is_set():
+        raise KernelFailed(operation, "an index is no row of the table")

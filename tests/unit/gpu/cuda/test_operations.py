@@ -16,6 +16,12 @@ MODULES = {
     "linear": "ops/test_linear.py",
     "rows": "ops/test_rows.py",
     "tokens": "ops/test_tokens.py",
+    "attention": "ops/test_attention.py",
+    "convolution": "ops/test_convolution.py",
+    "gradients": "ops/test_gradients.py",
+    "batch_norm": "ops/test_batch_norm.py",
+    "pooling": "ops/test_pooling.py",
+    "optimizers": "ops/test_optimizers.py",
     "chain": "workloads/synthetic/test_chain.py",
     "run": "workloads/synthetic/test_run.py",
     "freivalds": "workloads/synthetic/test_freivalds.py",
@@ -24,6 +30,7 @@ MODULES = {
 
 # Seconds each with fibers.
 HEAVY = {
+    "test_attention_prefill_chunks_and_decoding_give_the_same_bits",
     "test_linear_largest_integer_sums",
     "test_run_progress_is_not_told_more_often_than_useful",
 }

@@ -1,0 +1,124 @@
+// Convolutions and their gradients in the order C256: shapes/convolution.h is the definition. Tiles
+// of a product whose left side is gathered; a thread to an entry where groups have few columns.
+//
+// blockIdx: x is the tile's rows, y its columns, z the group and the run of chunks. Where runs are
+// several, each chunk's sum is kept, and `add_chunks` adds them in their order.
+#include "cuda/calls.h"
+#include "cuda/gathered.h"
+
+namespace {
+
+// A product for each group: its sizes, and where its first result lies.
+struct Grouped {
+  int64_t rows, inner, columns, out_row;
+  float *out;
+};
+
+template <typename Left, typename Right>
+TM_FN void multiply(const tmk_convolving &call, tmk::FloatStages &stages, const Left &left,
+                    const Right &right, const Grouped &g, tmk::Corner corner) {
+  const int64_t runs = tmk::divided_up(g.inner, call.run * tmk::kChunk), run = blockIdx.z % runs;
+  const int64_t group = blockIdx.z / runs, chunks = tmk::divided_up(g.inner, tmk::kChunk);
+  const int64_t first = run * call.run * tmk::kChunk;
+  const int64_t last = tmk::smaller_of(first + call.run * tmk::kChunk, g.inner);
+  tmk::FloatTile tile;
+  tmk::multiply_floats(tile, stages, left, right, corner, first, last, [&](int64_t k) {
+    tile.add_up();
+    if (!call.parts) return;
+    const int64_t chunk = group * chunks + (k - 1) / tmk::kChunk;
+    tile.store(call.parts + chunk * g.rows * g.columns, g.columns, g.rows, g.columns, corner);
+    tile.clear();
+  });
+  if (!call.parts) tile.store(g.out + group * g.columns, g.out_row, g.rows, g.columns, corner);
+}
+
+// The group of a block.
+TM_FN int64_t group_of(const tmk_convolving &call, int64_t inner) {
+  return blockIdx.z / tmk::divided_up(inner, call.run * tmk::kChunk);
+}
+
+TM_FN tmk::Corner corner_of_block() {
+  return {int64_t{blockIdx.x} * tmk::kFloatTile, int64_t{blockIdx.y} * tmk::kFloatTile};
+}
+
+TM_FN int64_t entry_number() {
+  return int64_t{blockIdx.x} * tmk::kElementThreads + threadIdx.x;
+}
+
+}  // namespace
+
+TM_KERNEL(conv2d, tmk::kFloatThreads, tmk_convolving) {
+  __shared__ tmk::FloatStages stages;
+  __shared__ tmk::Pixel pixels[tmk::kFloatTile];
+  const tmk_convolution &c = call.convolution;
+  const Layer layer(c);
+  const Grouped g{layer.pixels, layer.taps * layer.inputs, layer.outputs, c.filters, c.result};
+  const int64_t group = group_of(call, g.inner);
+  const tmk::Corner corner = corner_of_block();
+  const tmk::GatheredPixels<false> left(c, layer, pixels, group, corner.row);
+  const tmk::PlainOperand<false> right{c.weights + group * layer.outputs, 1, c.filters,
+                                       layer.outputs, g.inner};
+  multiply(call, stages, left, right, g, corner);
+}
+
+TM_KERNEL(conv2d_input, tmk::kFloatThreads, tmk_convolving) {
+  __shared__ tmk::FloatStages stages;
+  __shared__ tmk::Pixel pixels[tmk::kFloatTile];
+  const tmk_convolution &c = call.convolution;
+  const Layer layer(c);
+  const Grouped g{c.batch * c.height * c.width, layer.taps * layer.outputs, layer.inputs, c.channels,
+                  c.image};
+  const int64_t group = group_of(call, g.inner);
+  const tmk::Corner corner = corner_of_block();
+  const tmk::GatheredPixels<true> left(c, layer, pixels, group, corner.row);
+  multiply(call, stages, left, tmk::TurnedWeights(c, layer, group), g, corner);
+}
+
+TM_KERNEL(conv2d_weights, tmk::kFloatThreads, tmk_convolving) {
+  __shared__ tmk::FloatStages stages;
+  const tmk_convolution &c = call.convolution;
+  const Layer layer(c);
+  const Grouped g{layer.taps * layer.inputs, layer.pixels, layer.outputs, c.filters, c.weights};
+  const int64_t group = group_of(call, g.inner);
+  const tmk::Corner corner = corner_of_block();
+  const tmk::GatheredTaps left(c, layer, group, corner.row);
+  const tmk::PlainOperand<false> right{c.result + group * layer.outputs, 1, c.filters,
+                                       layer.outputs, g.inner};
+  multiply(call, stages, left, right, g, corner);
+}
+
+// A thread to each entry.
+TM_KERNEL(add_chunks, tmk::kElementThreads, tmk_chunk_sums) {
+  const int64_t column = entry_number() % call.columns, place = entry_number() / call.columns;
+  const int64_t row = place % call.rows, group = place / call.rows;
+  if (group >= call.groups) return;
+  float total = 0.0f;
+  for (int64_t chunk = group * call.chunks; chunk < (group + 1) * call.chunks; chunk++)
+    total = total + call.parts[(chunk * call.rows + row) * call.columns + column];
+  call.out[row * call.out_row + group * call.columns + column] = tmk::canonical(total);
+}
+
+TM_KERNEL(conv2d_entries, tmk::kElementThreads, tmk_convolution) {
+  const Layer layer(call);
+  const int64_t filter = entry_number() % call.filters, pixel = entry_number() / call.filters;
+  const tmk::Pixel p = tmk::pixel_of(pixel, call.batch, layer.height, layer.width);
+  if (p.y >= 0)
+    call.result[entry_number()] = result_entry(call, layer, p.image, p.y, p.x, filter);
+}
+
+TM_KERNEL(conv2d_input_entries, tmk::kElementThreads, tmk_convolution) {
+  const Layer layer(call);
+  const int64_t channel = entry_number() % call.channels, pixel = entry_number() / call.channels;
+  const tmk::Pixel p = tmk::pixel_of(pixel, call.batch, call.height, call.width);
+  if (p.y >= 0)
+    call.image[entry_number()] = image_entry(call, layer, p.image, p.y, p.x, channel);
+}
+
+TM_KERNEL(conv2d_weights_entries, tmk::kElementThreads, tmk_convolution) {
+  const Layer layer(call);
+  const int64_t filter = entry_number() % call.filters, row = entry_number() / call.filters;
+  const int64_t tap = row / layer.inputs;
+  if (tap < layer.taps)
+    call.weights[entry_number()] = weights_entry(call, layer, tap / call.kernel[1],
+                                                 tap % call.kernel[1], row % layer.inputs, filter);
+}

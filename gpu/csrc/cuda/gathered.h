@@ -1,0 +1,143 @@
+// The operands of a convolution as a product (implicit GEMM). One side gathers pixels: what meets only
+// padding, or no pixel, is absent and has no part in a sum, so that a tile leaves it out.
+#ifndef TM_CUDA_GATHERED_H
+#define TM_CUDA_GATHERED_H
+
+#include "../shapes/convolution.h"
+#include "float_tile.h"
+
+namespace tmk {
+namespace {
+
+// Mostly by 32-bit division, which is several times faster on a device.
+TM_FN int64_t quotient(int64_t a, int64_t b) {
+  return (a | b) >> 31 ? a / b : static_cast<int32_t>(a) / static_cast<int32_t>(b);
+}
+
+constexpr int64_t kNowhere = -(int64_t{1} << 50);
+
+// Of a row of the product: the image it reads in (or the result), and where from.
+struct Pixel {
+  int64_t image, y, x;
+};
+
+TM_FN Pixel pixel_of(int64_t number, int64_t batch, int64_t height, int64_t width) {
+  const int64_t row = quotient(number, width), image = quotient(row, height);
+  if (image >= batch) return {0, kNowhere, kNowhere};
+  return {image, row - image * height, number - row * width};
+}
+
+// The left side of forward (kBack: of the input gradient): rows are pixels, inner elements are
+// channels (filters) of taps. The pixels of a tile lie in shared memory.
+template <bool kBack>
+struct GatheredPixels : PlainOperand<true> {
+  static constexpr bool kGaps = true;
+  const tmk_convolution &c;
+  const Layer &layer;
+  const Pixel *pixels;
+  int64_t group;
+
+  TM_FN GatheredPixels(const tmk_convolution &c, const Layer &layer, Pixel *pixels, int64_t group,
+                       int64_t first)
+      : PlainOperand{}, c(c), layer(layer), pixels(pixels), group(group) {
+    if (threadIdx.x < kFloatTile) {
+      const int64_t number = first + threadIdx.x;
+      Pixel pixel = kBack ? pixel_of(number, c.batch, c.height, c.width)
+                          : pixel_of(number, c.batch, layer.height, layer.width);
+      if (pixel.y != kNowhere) {
+        pixel.y = kBack ? pixel.y + c.padding[0] : pixel.y * c.stride[0] - c.padding[0];
+        pixel.x = kBack ? pixel.x + c.padding[1] : pixel.x * c.stride[1] - c.padding[1];
+      }
+      pixels[threadIdx.x] = pixel;
+    }
+    __syncthreads();
+  }
+
+  // Where the tap that is `distance` further meets an axis, or less than 0.
+  TM_FN int64_t met(int axis, int64_t from, int64_t distance) const {
+    if (!kBack) return from + distance;
+    const int64_t at = from - distance;
+    if (c.stride[axis] == 1 || at < 0) return at;
+    const int64_t place = quotient(at, c.stride[axis]);
+    return place * c.stride[axis] == at ? place : -1;
+  }
+
+  TM_FN void fetch(int64_t, int64_t k, float fetched[kFetched]) const {
+    const int64_t n = k + own_inner(0), deep = kBack ? layer.outputs : layer.inputs;
+    const int64_t turned = quotient(n, deep), inside = n - turned * deep;
+    const int64_t tap = kBack ? layer.taps - 1 - turned : turned;
+    const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
+    const int64_t down = ky * c.dilation[0], across = kx * c.dilation[1];
+    const int64_t height = kBack ? layer.height : c.height, width = kBack ? layer.width : c.width;
+    const int64_t all = kBack ? c.filters : c.channels;
+    const float *from = (kBack ? c.result : c.image) + group * deep + inside;
+#pragma unroll
+    for (int i = 0; i < kFetched; i++) {
+      const Pixel pixel = pixels[own_outer(i)];
+      const int64_t y = met(0, pixel.y, down), x = met(1, pixel.x, across);
+      const bool there = turned < layer.taps && y >= 0 && y < height && x >= 0 && x < width;
+      const int64_t at = ((pixel.image * height + y) * width + x) * all;
+      fetched[i] = there ? canonical(from[at]) : absent();
+    }
+  }
+};
+
+// The left side of the weight gradient: rows are channels of taps, inner elements are pixels of the
+// result.
+struct GatheredTaps : PlainOperand<false> {
+  static constexpr bool kGaps = true;
+  const tmk_convolution &c;
+  const Layer &layer;
+  const float *from;
+  int64_t y, x;  // of the first pixel, or nowhere
+
+  TM_FN GatheredTaps(const tmk_convolution &c, const Layer &layer, int64_t group, int64_t first)
+      : PlainOperand{}, c(c), layer(layer) {
+    const int64_t row = first + own_outer(0), tap = quotient(row, layer.inputs);
+    const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
+    y = tap < layer.taps ? ky * c.dilation[0] - c.padding[0] : kNowhere;
+    x = kx * c.dilation[1] - c.padding[1];
+    from = c.image + group * layer.inputs + row - tap * layer.inputs;
+  }
+
+  TM_FN void fetch(int64_t, int64_t k, float fetched[kFetched]) const {
+#pragma unroll
+    for (int i = 0; i < kFetched; i++) {
+      const Pixel pixel = pixel_of(k + own_inner(i), c.batch, layer.height, layer.width);
+      const bool real = pixel.y >= 0;
+      const int64_t down = real ? pixel.y * c.stride[0] + y : -1;
+      const int64_t across = real ? pixel.x * c.stride[1] + x : -1;
+      const bool there = down >= 0 && down < c.height && across >= 0 && across < c.width;
+      const int64_t at = ((pixel.image * c.height + down) * c.width + across) * c.channels;
+      fetched[i] = there ? canonical(from[at]) : absent();
+    }
+  }
+};
+
+// The right side of the input gradient: columns are channels, inner elements are filters of taps, the
+// last tap first.
+struct TurnedWeights : PlainOperand<true> {
+  const tmk_convolution &c;
+  const Layer &layer;
+  int64_t group;
+
+  TM_FN TurnedWeights(const tmk_convolution &c, const Layer &layer, int64_t group)
+      : PlainOperand{}, c(c), layer(layer), group(group) {}
+
+  TM_FN void fetch(int64_t first, int64_t k, float fetched[kFetched]) const {
+    const int64_t n = k + own_inner(0), turned = quotient(n, layer.outputs);
+    const int64_t filter = group * layer.outputs + n - turned * layer.outputs;
+    const int64_t row = (layer.taps - 1 - turned) * layer.inputs;
+#pragma unroll
+    for (int i = 0; i < kFetched; i++) {
+      const int64_t inside = first + own_outer(i);
+      const bool there = turned < layer.taps && inside < layer.inputs;
+      fetched[i] = there ? c.weights[(row + inside) * c.filters + filter] : 0.0f;
+    }
+  }
+};
+
+}  // namespace
+}  // namespace tmk
+
+#endif

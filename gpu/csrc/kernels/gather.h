@@ -250,11 +250,10 @@ class GatherBlock {
     plan->y = y;
     plan->x = x;
     plan->count = 0;
-    int64_t lowest = -1, highest = 0;
+    int64_t highest = 0;
     for (int i = y.first; i < y.last; i++)
       for (int j = x.first; j < x.last; j++) {
         const int64_t tap = g_.y.number[i] * g_.kernel_width + g_.x.number[j];
-        if (lowest < 0) lowest = tap * g_.inner;
         highest = tap * g_.inner + g_.inner - 1;
         int64_t first, last;
         part(tap, chunk, &first, &last);
@@ -264,7 +263,7 @@ class GatherBlock {
              static_cast<int32_t>(last - first)},
             plan);
       }
-    plan->turn = {chunk == (lowest < 0 ? 0 : lowest / kChunk), chunk == highest / kChunk};
+    plan->turn = {chunk == 0, chunk == highest / kChunk};
     plan->needed = plan->count > 0 || plan->turn.first;
   }
 

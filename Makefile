@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+GPU_PYTHON ?= $(BIN)/python
 STAMP := $(VENV)/.tmnode-installed
 JS_PEER := tests/full/js/node_modules/.package-lock.json
 SOURCES := setup.py pyproject.toml $(shell find gpu/csrc -type f)
@@ -36,9 +37,9 @@ bench: $(STAMP)
 gpu-check: $(STAMP)
 	$(BIN)/python -m gpu.check $(GPU_CHECK)
 
-# PyCUDA from its source, in dist/gpu; see docs/operations.md.
+# PyCUDA from its source, in dist/gpu, for GPU_PYTHON; see docs/operations.md.
 gpu-wheel: $(STAMP)
-	./.ci/gpu-wheel $(BIN)/python
+	./.ci/gpu-wheel $(GPU_PYTHON)
 
 build: $(STAMP)
 

@@ -9,6 +9,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from gpu.cuda import sources
@@ -59,13 +61,22 @@ def prepare(compiler: Compiler, architecture: int, cache: Path) -> ImageFolder:
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=cache))
         try:
-            for name in sources.NAMES:
-                _write(fresh / f"{name}{_SUFFIX}", compile_checked(compiler, name, architecture))
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                make = partial(_make, compiler, architecture, fresh)
+                list(pool.map(make, sources.NAMES))  # raises what one of them raises
             fresh.chmod(0o755)
             _move(fresh, path)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return ImageFolder(path)
+
+
+def _make(compiler: Compiler, architecture: int, folder: Path, name: str) -> Path:
+    """Compile a source into a folder; threads may do this side by side."""
+    image = compile_checked(compiler, name, architecture)
+    path = folder / f"{name}{_SUFFIX}"
+    path.write_bytes(hashlib.sha256(image).digest() + image)
+    return path
 
 
 def compile_checked(compiler: Compiler, name: str, architecture: int) -> bytes:
@@ -81,10 +92,6 @@ def _name(version: str, architecture: int) -> str:
     whole = hashlib.sha256(sources.digest())
     whole.update(" ".join([version, *FLAGS]).encode())
     return f"sm_{architecture}-{whole.hexdigest()[:32]}"
-
-
-def _write(path: Path, image: bytes) -> None:
-    path.write_bytes(hashlib.sha256(image).digest() + image)
 
 
 def _move(fresh: Path, path: Path) -> None:

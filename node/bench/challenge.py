@@ -15,6 +15,7 @@ import msgspec
 
 from gpu.backend import Backend
 from gpu.cpu import CpuBackend
+from gpu.errors import DeviceUnavailable
 from gpu.proofs import systems
 from gpu.proofs.chain241.choice import best_arithmetic
 from gpu.proofs.chain241.cost import states_kept
@@ -26,10 +27,9 @@ from gpu.proofs.statement import Statement
 from gpu.workloads.synthetic.parameters import SyntheticParameters, canonical
 from gpu.workloads.synthetic.proving import iterates_of
 from node.bench.report import Report, Row, report
-from node.errors import NodeError
+from node.errors import NodeError, Unavailable
 
-LEAST_SIZE = 1024
-"""Below, starting and proving weigh more than the work: such a chain rates nothing."""
+CPU = "cpu"
 
 T = TypeVar("T")
 
@@ -59,12 +59,14 @@ FIGURES: tuple[tuple[str, str, Callable[[Rated], float]], ...] = (
 )
 
 
-def bench_challenge(size: int, iterations: int, runs: int, beacon: bytes | None = None) -> Report:
-    """Rate this machine's CPU by a few challenges; raises NotProven.
+def bench_challenge(
+    size: int, iterations: int, runs: int, beacon: bytes | None = None, device: str = CPU
+) -> Report:
+    """Rate a device, `cpu` or `cuda:N`, by a few challenges; raises NotProven, Unavailable.
 
     `beacon` is 32 bytes that nobody knew before, such as a block's hash; else it is drawn here.
     """
-    backend = CpuBackend()
+    backend = _opened(device)
     rated = [rate(backend, fresh_challenge(size, iterations, beacon)) for _ in range(runs)]
     name = f"{backend.name}, {size} x {iterations}"
     rows = [
@@ -120,6 +122,19 @@ def _require_proven(challenge: Statement, out: bytes, last: bytes, proof: bytes)
     finding = systems.verify(envelope, statement, last, artifact=proof)
     if not finding.valid:
         raise NotProven(f"the proof does not hold: {finding.reason}")
+
+
+def _opened(device: str) -> Backend[Any]:
+    if device == CPU:
+        return CpuBackend()
+    from gpu.cuda.devices import open_device, prepared_images
+
+    number = int(device.partition(":")[2])
+    try:
+        return open_device(number, prepared_images(number).path)
+    except DeviceUnavailable as error:
+        remedy = "`tmnode doctor` tests the devices of this machine"
+        raise Unavailable(str(error), field=device, remedy=remedy) from error
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

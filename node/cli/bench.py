@@ -1,5 +1,6 @@
 """`tmnode bench`: figures of this machine."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -142,16 +143,21 @@ def _show(result: "Report", as_json: bool) -> None:
 )
 @click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Challenges.")
 @click.option("--beacon", help="32 bytes in hex that nobody knew before; random by default.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="What is rated: cpu, or cuda:0 and so on."
+)
 @json_option
 def challenge(
-    matrix_size: int, iterations: int, runs: int, beacon: str | None, as_json: bool
+    matrix_size: int, iterations: int, runs: int, beacon: str | None, device: str, as_json: bool
 ) -> None:
-    """Rate this machine: work units a second of fresh chains, each verified by its proof."""
+    """Rate a device: work units a second of fresh chains, each verified by its proof."""
     from node.bench.challenge import bench_challenge
     from node.bench.report import lines
 
     fresh = None if beacon is None else read_beacon(beacon)
-    result = bench_challenge(matrix_size, iterations, runs, fresh)
+    if re.fullmatch(r"cpu|cuda:[0-9]{1,2}", device) is None:
+        raise click.BadParameter("is not cpu or cuda:N", param_hint="--device")
+    result = bench_challenge(matrix_size, iterations, runs, fresh, device)
     print_answer(result, "\n".join(lines(result)), as_json=as_json)
 
 

@@ -71,7 +71,8 @@ def submit(
 
     KIND is inference, training, rendering or synthetic. The payload is given field by field, e.g.
     `tmnode task submit synthetic seed=hello matrix_size=256 iterations=16`: a value that reads as
-    JSON is JSON, anything else is a text. Without --reward the quoted price is paid.
+    JSON is JSON, anything else is a text. Without --reward the quoted price is paid. With
+    `proof=true` the result has a proof that anybody can verify, as large ones have anyway.
     """
     work = read_payload(fields, payload)
     with Client(api) as client:

@@ -1,12 +1,15 @@
 """The program of a node's compute child: the workloads of `gpu` on one device."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpu.cpu import CpuBackend
-from gpu.cuda.backend import CudaBackend
 from gpu.workloads import WORKLOADS
 from gpu.workloads.base import JobContext, Progress, RunReport
 from node.sandbox.program import RunJob
+
+if TYPE_CHECKING:
+    from gpu.cuda.backend import CudaBackend
 
 
 def load(gpu: str = "", images: str = "") -> RunJob:
@@ -27,7 +30,7 @@ def load(gpu: str = "", images: str = "") -> RunJob:
     return run
 
 
-def _opened(number: int, images: Path) -> CudaBackend:
+def _opened(number: int, images: Path) -> "CudaBackend":
     from gpu.cuda.devices import open_device
     from gpu.doctor import require_healthy
 

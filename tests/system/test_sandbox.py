@@ -439,6 +439,15 @@ async def test_a_program_that_does_not_load_is_an_error_with_its_last_words(scra
             pass
 
 
+async def test_a_gpu_that_cannot_be_used_is_an_error_that_says_why(scratch):
+    gpu = Program("node.sandbox.compute", arguments={"gpu": "99", "images": "/nowhere"})
+    with pytest.raises(SandboxNotStarted, match=r"it last said: gpu\.errors\.DeviceUnavailable: "):
+        async with open_compute_child(
+            memory_limit_bytes=MEMORY_BYTES, scratch_root=scratch, program=gpu
+        ):
+            pass
+
+
 def start_parent(*arguments: str, **options) -> subprocess.Popen[bytes]:
     command = [str(options.pop("python", sys.executable)), str(PARENT), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, **options)

@@ -61,17 +61,6 @@ int64_t place_of(const tmk_attention &c, int64_t cached, int64_t pair) {
   return pair / group * c.heads + cached * group + pair % group;
 }
 
-// Rows of one head lie too far apart for the hardware to see them coming.
-void fetch(const tmk_attention &c, int64_t cached, Task task) {
-  for (int64_t r = 0; r < task.count; r++) {
-    const int64_t start = place_of(c, cached, task.first + r) * c.cache.size;
-    for (int64_t d = 0; d < c.cache.size; d += kValueUnit) {
-      __builtin_prefetch(c.queries + start + d, 0, 2);
-      __builtin_prefetch(c.out + start + d, 1, 2);
-    }
-  }
-}
-
 class Rows {
  public:
   Rows(const tmk_attention &c, int64_t cached, Task task, float *memory)
@@ -149,7 +138,7 @@ class Rows {
     for (int64_t r = 0; r < task_.count; r++)
       block_.most[r] = largest_score(scores_ + r * kKeyBlock);
     for (int64_t r = 0; r < task_.count; r++)
-      raise(scores_ + r * kKeyBlock, within(r, block), block_.most[r]);
+      raise(scores_ + r * kKeyBlock, block_.most[r]);
     for (int64_t r = 0; r < task_.count; r++)
       block_.sum[r] = sum_of_powers(scores_ + r * kKeyBlock);
   }
@@ -259,14 +248,11 @@ int TMK_ENTRY(attention)(const tmk_attention *call) {
   const tmk::Memory memory(c, space);
   if (!space.held()) return TMK_SMALL_WORKSPACE;
   const FloatState state;
-  const int64_t tasks = tmk::make_tasks(c, memory.tasks), count = tasks * c.cache.heads;
+  const int64_t tasks = tmk::make_tasks(c, memory.tasks);
   // Later tokens see more keys: they go first, so that threads end together.
-  const auto task_of = [&](int64_t number) { return memory.tasks[tasks - 1 - number % tasks]; };
-  parallel(c.pool, count, [&](int64_t number, int worker) {
-    const int64_t next = number + threads_of(c.pool);
-    if (next < count) tmk::fetch(c, next / tasks, task_of(next));
-    tmk::Rows(c, number / tasks, task_of(number),
-              memory.workers + worker * tmk::Rows::memory(c.cache))
+  parallel(c.pool, tasks * c.cache.heads, [&](int64_t number, int worker) {
+    const tmk::Task task = memory.tasks[tasks - 1 - number % tasks];
+    tmk::Rows(c, number / tasks, task, memory.workers + worker * tmk::Rows::memory(c.cache))
         .attend();
   });
   return TMK_OK;

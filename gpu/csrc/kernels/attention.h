@@ -120,16 +120,11 @@ TM_FN float largest_score(const float *scores) {
   return largest_lane(top);
 }
 
-// Scores become powers, and +0 outside the span.
-TM_FN void raise(float *scores, Span span, float most) {
+// Scores become powers: +0 where they are hidden.
+TM_FN void raise(float *scores, float most) {
 #pragma GCC unroll 8
   for (int v = 0; v < kKeyVectors; v++)
     store(scores + v * kLanes, exp_down(load(scores + v * kLanes) - most));
-  if (is_whole(span)) return;
-  for (int v = 0; v < kKeyVectors; v++) {
-    float *place = scores + v * kLanes;
-    store(place, choose(places_in(span, v), load(place), Floats{}));
-  }
 }
 
 TM_FN float sum_of_powers(const float *powers) {

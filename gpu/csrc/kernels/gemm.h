@@ -154,12 +154,13 @@ struct BlockedProduct {
     }
   }
 
-  // Tasks are blocks of rows, cut by columns too where there are few of them.
+  // Tasks are blocks of rows, as many for each thread, cut by columns too where there are few.
   void run(tmk_pool *pool) {
-    const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+    const int64_t fewest = (rows + kBlockRows - 1) / kBlockRows, threads = threads_of(pool);
+    const int64_t blocks = fewest > threads ? rounded_up(fewest, threads) : fewest;
     const int64_t height = rounded_up((rows + blocks - 1) / blocks, kTileRows);
     const int64_t panels = (columns + kPanel - 1) / kPanel;
-    const int64_t wanted = threads_of(pool) == 1 ? 1 : 4 * threads_of(pool);
+    const int64_t wanted = threads == 1 ? 1 : 4 * threads;
     const int64_t groups = least((wanted + blocks - 1) / blocks, panels);
     parallel(pool, blocks * groups, [&](int64_t task, int worker) {
       const int64_t i = task / groups * height, group = task % groups;

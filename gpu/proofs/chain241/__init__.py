@@ -6,6 +6,6 @@ a step; nothing is committed to but X_T.
 
 Read in this order: `specification` has every constant; `transcript` makes the challenges;
 `arithmetic` says what is computed in E = F_241[x] / (x^16 - 7), by `integers` (NumPy, with
-`keystream`) or `native` (C++); `verifier`, then `prover`, which needs the `iterates`; `system`
-connects all this with statements.
+`keystream`) or `native` (C++), of which `choice` takes the best; `verifier`, then `prover`, which
+needs the `iterates`; `cost` says what both take; `system` connects all this with statements.
 """

@@ -1,9 +1,10 @@
-"""A small chain for development and tests that behaves like the existing L1.
+"""A small chain for development and tests that behaves like the existing L1, unless told otherwise.
 
 The same HTTP API, hashes, fees and refusals, with one proposer, a block time one may set, and its
 state in LevelDB. It is not a network and nobody validates its blocks: on a real network the node
 talks to a real L1. Bottom up:
 
+`profiles`  whose rules: the existing chain's, or an interface for stricter ones.
 `config`    what makes a chain: genesis, rules of the network, proposer, faults on purpose.
 `state`     accounts, fees, rewards, the state root.
 `execution` what a transaction does to the state.

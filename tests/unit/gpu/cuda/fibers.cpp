@@ -124,20 +124,34 @@ bool finished() {
   return true;
 }
 
-// Each thread of a block to its end. `reverse`: the last thread of each round goes first.
+// A warp as far as it comes without the others: to the next barrier of the block. A warp that hurries
+// ahead of all others, or comes last, is what a missing barrier shows with.
+bool run_warp(int first, int last, bool reverse) {
+  bool moved = false;
+  do {
+    for (int n = 0; n < last - first; n++) {
+      const int i = reverse ? last - 1 - n : first + n;
+      if (run.fibers[i].done || run.fibers[i].wait != kNothing) continue;
+      moved = true;
+      resume(i);
+    }
+  } while (release_warp(first, last));
+  return moved;
+}
+
+// Each thread of a block to its end. `reverse`: the last warp of each round goes first, and the last
+// lane of a warp.
 void run_block(bool reverse) {
   for (int i = 0; i < run.threads; i++) prepare(run.fibers[i], stacks + i * kStackBytes);
+  const int warps = (run.threads + kLanes - 1) / kLanes;
   while (!finished()) {
-    for (int n = 0; n < run.threads; n++) {
-      const int i = reverse ? run.threads - 1 - n : n;
-      if (!run.fibers[i].done && run.fibers[i].wait == kNothing) resume(i);
-    }
-    bool released = release_block();
-    for (int first = 0; first < run.threads; first += kLanes) {
+    bool moved = false;
+    for (int n = 0; n < warps; n++) {
+      const int first = (reverse ? warps - 1 - n : n) * kLanes;
       const int last = first + kLanes < run.threads ? first + kLanes : run.threads;
-      released = release_warp(first, last) || released;
+      moved = run_warp(first, last, reverse) || moved;
     }
-    if (!released && !finished()) shim_fail("its threads wait for different things");
+    if (!release_block() && !moved) shim_fail("its threads wait for different things");
   }
 }
 

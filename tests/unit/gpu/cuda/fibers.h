@@ -1,6 +1,6 @@
 // The device of the CUDA kernels, played by a CPU: the names of csrc/cuda/intrinsics.h and of CUDA
-// itself. Each thread of a block is a fiber; it runs until it waits for others, so that what a kernel
-// does between two barriers is tried in the order of the threads, and in the reverse one.
+// itself. Each thread of a block is a fiber; warps run one after the other, each as far as it comes
+// without the rest of its block, in their order and in the reverse one: a missing barrier shows.
 //
 // What a device forbids is an error here: threads that wait for different things, lanes that are
 // missing from an instruction of their warp, misaligned copies, memory beyond an allocation.

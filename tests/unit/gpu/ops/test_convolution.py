@@ -70,6 +70,7 @@ LAYERS = [
     Layer(1, 6, 20, 12, 18, (3, 3), padding=(1, 1), groups=3),
     Layer(4, 5, 5, 6, 6, (3, 3), padding=(1, 1), groups=6),
     Layer(1, 3, 3, 2, 2, (1, 1), stride=(2, 1), padding=(4, 4)),  # whole rows of padding
+    Layer(2, 1, 1, 20, 18, (3, 3), padding=(1, 1)),  # taps that meet nothing but padding
     Layer(1, 30, 2, 9, 3, (5, 2), stride=(4, 5), padding=(2, 1)),
     Layer(4, 300, 2, 4, 20, (3, 1), padding=(1, 0)),  # tall images
     Layer(2, 4, 17, 8, 8, (2, 2), stride=(3, 3)),  # pixels that no tap meets

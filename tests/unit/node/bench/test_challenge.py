@@ -3,6 +3,7 @@ import pytest
 from gpu.cpu import CpuBackend
 from gpu.proofs.chain241.system import chain_of
 from node.bench.challenge import NotProven, bench_challenge, fresh_challenge, rate
+from node.errors import Unavailable
 
 
 def test_a_device_is_rated_by_what_it_proves() -> None:
@@ -30,3 +31,9 @@ class Miscounting(CpuBackend):
 def test_a_device_that_computes_wrongly_is_not_rated() -> None:
     with pytest.raises(NotProven, match="step 0"):
         rate(Miscounting(), fresh_challenge(16, 1))
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(Unavailable) as refused:
+        bench_challenge(16, 3, runs=1, device="cuda:77")
+    assert refused.value.field == "cuda:77"

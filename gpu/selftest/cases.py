@@ -160,7 +160,7 @@ def _linear(kind: DType, device: Operations) -> Results:
 
 
 def _expand(device: Operations) -> Results:
-    for first, nonzero in ((0, False), (13, True), (2**36 - 2000, False)):
+    for first, nonzero in ((0, False), (13, True), (2**35, False), (2**36 - 2000, False)):
         out = device.empty(1, 1999)
         device.expand(out, _KEY, 1, 2, first=first, nonzero=nonzero)
         yield out

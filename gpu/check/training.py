@@ -35,6 +35,19 @@ def _rows(device: Operations, shape: Shape, seed: int) -> Results:
     yield from filter(None, device.cross_entropy(x, targets, mean=bool(seed % 3), slope=True))
 
 
+def _attention(device: Operations, shape: Shape, seed: int) -> Results:
+    rows, keys, heads, group, size, first = shape
+    queries, out, gradient = (
+        floats(device, seed + 2 * i, rows, heads * group, size) for i in range(3)
+    )
+    key, value = (floats(device, seed + 2 * i, keys, heads, size) for i in range(2))
+    statistics = _writable(device, seed, rows, heads * group, 2)
+    for causal in (True, False):
+        yield from device.attention_gradient(
+            queries, key, value, out, statistics, gradient, causal=causal, first=first
+        )
+
+
 def _columns(device: Operations, shape: Shape, seed: int) -> Results:
     rows, width = shape[0] + 1, shape[1]
     x, gradient = (floats(device, seed + 2 * i, rows, width) for i in range(2))
@@ -79,6 +92,9 @@ def _optimizers(device: Operations, shape: Shape, seed: int) -> Results:
 CASES: dict[str, Fuzz] = {
     "activation gradients": Fuzz({"count": 200_000}, _activations),
     "row gradients": Fuzz({"rows": 700, "width": 20_000}, _rows),
+    "attention gradient": Fuzz(
+        {"rows": 200, "keys": 300, "heads": 3, "group": 3, "size": 150, "first": 200}, _attention
+    ),
     "columns": Fuzz({"rows": 3000, "width": 700}, _columns),
     "pooling": Fuzz(
         {"batch": 3, "height": 30, "width": 30, "channels": 100, "window": 9, "stride": 9}, _pooling

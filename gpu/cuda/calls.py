@@ -5,6 +5,7 @@ import ctypes
 from gpu.ops.calls import (
     Append,
     Attention,
+    AttentionGradient,
     BatchNorm,
     Cache,
     Convolution,
@@ -95,6 +96,26 @@ class ColumnNorm(ctypes.Structure):
     """Mirror of tmk_column_norm."""
 
     _fields_ = (("norm", BatchNorm), *_all(_POINTER, "parts products"))
+
+
+class ScaledMatrix(ctypes.Structure):
+    """Mirror of tmk_scaled_matrix."""
+
+    _fields_ = (
+        *_all(_POINTER, "source out"),
+        *_all(_SIZE, "rows columns source_row out_row"),
+        ("factor", ctypes.c_float),
+    )
+
+
+class HeadGradient(ctypes.Structure):
+    """Mirror of tmk_head_gradient."""
+
+    _fields_ = (
+        ("attention", AttentionGradient),
+        *_all(_POINTER, "powers slopes"),
+        ("head", _SIZE),
+    )
 
 
 class Expanded(ctypes.Structure):

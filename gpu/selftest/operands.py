@@ -28,6 +28,14 @@ def numbers(device: Operations, name: str, *shape: int) -> Tensor:
     return device.upload(floats.tobytes(), *shape, dtype=DType.F32)
 
 
+def rough(device: Operations, name: str, *shape: int) -> Tensor:
+    """Numbers whose sums are rounded, so that their order shows."""
+    data = hashlib.shake_256(name.encode()).digest(4 * int(np.prod(shape)))
+    pairs = np.frombuffer(data, "<i2").astype(np.float32) / np.float32(8192)
+    floats = pairs[::2] * pairs[1::2]
+    return device.upload(floats.tobytes(), *shape, dtype=DType.F32)
+
+
 def i32(device: Operations, *numbers: int) -> Tensor:
     return device.upload(np.array(numbers, "<i4").tobytes(), len(numbers), dtype=DType.I32)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gpu.ops import Operations, Unary
-from gpu.selftest.operands import EPSILON, WIDTHS, Case, Results, bits, i32, numbers
+from gpu.selftest.operands import EPSILON, WIDTHS, Case, Results, bits, i32, numbers, rough
 from gpu.tensors import Tensor
 
 _ACTIVATIONS = (
@@ -22,19 +22,19 @@ def _writable(device: Operations, name: str, *shape: int) -> Tensor:
 def _activations(device: Operations) -> Results:
     for function in _ACTIVATIONS:
         yield device.apply_gradient(function, bits(device, "x", 20_000), bits(device, "g", 20_000))
-        x, gradient = numbers(device, "x", 3, 1001), numbers(device, "g", 3, 1001)
+        x, gradient = numbers(device, "x", 3, 1001), rough(device, "g", 3, 1001)
         yield device.apply_gradient(function, x, gradient)
 
 
 def _softmax(device: Operations) -> Results:
     for width in WIDTHS:
         y = device.softmax(numbers(device, "x", 2, width))
-        yield device.softmax_gradient(y, numbers(device, "g", 2, width))
+        yield device.softmax_gradient(y, rough(device, "g", 2, width))
 
 
 def _norms(device: Operations) -> Results:
     for rows, width in ((2, 33_000), *_ROWS):
-        x, gradient = numbers(device, "x", rows, width), numbers(device, "g", rows, width)
+        x, gradient = numbers(device, "x", rows, width), rough(device, "g", rows, width)
         for weight in (None, numbers(device, "w", width)):
             yield from device.rmsnorm_gradient(x, weight, gradient, epsilon=EPSILON)
             yield from device.layernorm_gradient(x, weight, gradient, epsilon=EPSILON)
@@ -42,7 +42,7 @@ def _norms(device: Operations) -> Results:
 
 def _columns(device: Operations) -> Results:
     for rows, width in _ROWS:
-        x = numbers(device, "x", rows, width)
+        x = rough(device, "x", rows, width)
         yield device.column_sums(x)
         yield device.add_bias(x, numbers(device, "b", width))
 
@@ -56,9 +56,21 @@ def _cross_entropy(device: Operations) -> Results:
             yield from (total, losses) if slope is None else (total, losses, slope)
 
 
+def _attention(device: Operations) -> Results:
+    """Heads that share keys; more keys than rows, and rows that do not see all."""
+    rows, keys, size = 70, 150, 20
+    queries, out, gradient = (numbers(device, name, rows, 4, size) for name in "qog")
+    key, value = (numbers(device, name, keys, 2, size) for name in "kv")
+    statistics = _writable(device, "s", rows, 4, 2)
+    for options in ({"first": 20}, {"causal": False}):
+        yield from device.attention_gradient(
+            queries, key, value, out, statistics, gradient, **options
+        )
+
+
 def _batch_norm(device: Operations) -> Results:
     for rows, width in _ROWS:
-        x, gradient = numbers(device, "x", rows, width), numbers(device, "g", rows, width)
+        x, gradient = numbers(device, "x", rows, width), rough(device, "g", rows, width)
         weight, bias = numbers(device, "w", width), numbers(device, "b", width)
         running = _writable(device, "m", width), _writable(device, "v", width)
         yield from device.batchnorm(x, None, None, epsilon=EPSILON)
@@ -70,7 +82,8 @@ def _batch_norm(device: Operations) -> Results:
 
 def _pooling(device: Operations) -> Results:
     for window, options in _WINDOWS:
-        for x in (numbers(device, "x", 2, 11, 13, 5), bits(device, "x", 2, 11, 13, 5)):
+        plain = rough(device, "x", 2, 11, 13, 5)
+        for x in (plain, device.apply(Unary.RELU, plain), bits(device, "x", 2, 11, 13, 5)):
             largest, taps = device.max_pool(x, window, **options)
             yield from (largest, taps)
             yield device.max_pool_input(largest, taps, (11, 13), window, **options)
@@ -82,7 +95,7 @@ def _pooling(device: Operations) -> Results:
 def _embedding(device: Operations) -> Results:
     indices = i32(device, *(i * i % 50 for i in range(300)))
     for width in (1, 300):
-        yield device.embedding_gradient(numbers(device, "g", 300, width), indices, 51)
+        yield device.embedding_gradient(rough(device, "g", 300, width), indices, 51)
 
 
 def _optimizers(device: Operations) -> Results:
@@ -101,6 +114,7 @@ CASES: Mapping[str, Case] = {
     "norm gradients": _norms,
     "columns": _columns,
     "cross entropy": _cross_entropy,
+    "attention gradient": _attention,
     "batch norm": _batch_norm,
     "pooling": _pooling,
     "embedding gradient": _embedding,

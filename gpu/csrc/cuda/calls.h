@@ -78,6 +78,21 @@ struct tmk_column_norm {
   float *parts, *products;
 };
 
+// Rows of numbers to be multiplied by a factor, or to be added to others.
+struct tmk_scaled_matrix {
+  const float *in;
+  float *out;
+  int64_t rows, columns, in_row, out_row;
+  float factor;
+};
+
+// tmk_attention_gradient for one head: powers and slopes[rows][keys].
+struct tmk_head_gradient {
+  tmk_attention_gradient attention;
+  float *powers, *slopes;
+  int64_t head;
+};
+
 // tmk_expansion with the ChaCha20 state of block 0 in place of the key.
 struct tmk_expanded {
   uint32_t state[16];

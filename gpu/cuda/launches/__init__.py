@@ -10,6 +10,7 @@ from typing import Any
 
 from gpu.cuda.launches import (
     attention,
+    attention_gradient,
     convolution,
     elements,
     gradients,
@@ -36,6 +37,7 @@ OPERATIONS: Mapping[str, Callable[[Stage, Any], None]] = {
     "gather": tokens.gather,
     "append": attention.append,
     "attention": attention.attention,
+    "attention_gradient": attention_gradient.attention_gradient,
     "conv2d": convolution.conv2d,
     "conv2d_input": convolution.conv2d_input,
     "conv2d_weights": convolution.conv2d_weights,

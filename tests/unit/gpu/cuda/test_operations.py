@@ -19,6 +19,7 @@ MODULES = {
     "attention": "ops/test_attention.py",
     "convolution": "ops/test_convolution.py",
     "gradients": "ops/test_gradients.py",
+    "attention_gradient": "ops/test_attention_gradient.py",
     "batch_norm": "ops/test_batch_norm.py",
     "pooling": "ops/test_pooling.py",
     "optimizers": "ops/test_optimizers.py",

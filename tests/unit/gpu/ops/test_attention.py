@@ -255,6 +255,13 @@ def test_special_values(backend, oracle, arrays):
         assert set(result.view(np.uint32)[np.isnan(result)].tolist()) <= {0x7FC00000}
 
 
+def test_the_first_part_is_copied(backend, arrays):
+    """A sum that is -0 would become +0 if it were added to one that is +0."""
+    p = problem(arrays, 2, 1, 1, 1)
+    p.queries[:], p.keys[:, 0, 0], p.values[:, 0, 0] = 1, [-1, 0], [-1e-45, -0.0]
+    assert prefill(backend, arrays, p, scale=1.0).view(np.uint32)[1, 0, 0] == 0x80000000
+
+
 def test_powers_of_every_kind_of_distance(backend, oracle, arrays):
     """Scores are 0 and 63 numbers below it; values that are 0 but once show the powers."""
     count = 64

@@ -14,7 +14,7 @@ from gpu.ops import Binary, Distribution, Operations, Unary
 from gpu.tensors import DType, Tensor
 
 _WIDTHS = (1, 130, 4100, 33_000)
-_SHAPES = ((1, 300, 33), (5, 70, 129), (130, 257, 40))
+_SHAPES = ((1, 300, 33), (3, 2300, 33), (5, 70, 129), (130, 257, 40))
 _EPSILON = 1e-5
 _KEY = bytes(range(32))
 _NUMBERS, _HALF = (DType.I8, DType.I32), (DType.BF16, DType.F16)

@@ -1,7 +1,7 @@
 // Optimizers, biases, and the gradient of a table that rows were taken from: csrc/training/updates.h
 // is the definition.
 #include "cuda/device.h"
-#include "math/updates.h"
+#include "shapes/updates.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "columns.h"
 
-#include "../math/updates.h"
+#include "../shapes/updates.h"
 
 namespace {
 

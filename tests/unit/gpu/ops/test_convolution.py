@@ -215,6 +215,16 @@ def test_special_values_spread_no_further_than_their_taps(backend, oracle, array
     assert (forward[:, 0] == 0).all()
 
 
+def test_an_infinite_gradient_meets_no_zero_of_padding(backend, oracle, arrays):
+    """Few channels are copied beside zeros: the taps that are left out there stay finite."""
+    layer = Layer(2, 6, 20, 5, 20, (3, 3), padding=(1, 1))
+    image, weights, gradient = operands(arrays, layer)
+    gradient[:, :, 0] = np.inf
+    slope = run(backend, arrays, layer, image, weights, gradient)[2]
+    assert np.isfinite(slope[:, 0]).all()
+    assert arrays.same_bits(slope, run(oracle, arrays, layer, image, weights, gradient)[2])
+
+
 def test_denormals_are_kept_and_sums_start_at_plus_zero(backend, arrays):
     layer = Layer(1, 1, 20, 1, 1, (1, 1))
     tiny, one = np.full(layer.image, 1e-20, np.float32), np.float32([[[[1e-20]]]])

@@ -1,9 +1,9 @@
 // One step of an optimizer for one weight.
-#ifndef TM_MATH_UPDATES_H
-#define TM_MATH_UPDATES_H
+#ifndef TM_SHAPES_UPDATES_H
+#define TM_SHAPES_UPDATES_H
 
 #include "../tmkernels.h"
-#include "elements.h"
+#include "../math/elements.h"
 
 namespace tmk {
 namespace {

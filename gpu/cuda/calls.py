@@ -70,7 +70,7 @@ class Attending(ctypes.Structure):
 class Convolving(ctypes.Structure):
     """Mirror of tmk_convolving."""
 
-    _fields_ = (("convolution", Convolution), ("parts", _POINTER), ("run", _SIZE))
+    _fields_ = (("convolution", Convolution), ("parts", _POINTER))
 
 
 class ChunkSums(ctypes.Structure):

@@ -49,12 +49,10 @@ struct tmk_attending {
   float *parts;
 };
 
-// tmk_convolution in runs of chunks of 256 inner elements. Where there are several runs, the sum of
-// each chunk goes to parts[group][chunk][row][column].
+// tmk_convolution, at once or in chunks of 256 inner elements: parts[group][chunk][row][column].
 struct tmk_convolving {
   tmk_convolution convolution;
-  float *parts;  // null for one run
-  int64_t run;   // chunks
+  float *parts;  // or null
 };
 
 // Sums of chunks to add in ascending order: out[row * out_row + group * columns + column].

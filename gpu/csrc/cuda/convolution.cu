@@ -1,8 +1,8 @@
 // Convolutions and their gradients in the order C256: shapes/convolution.h is the definition. Tiles
 // of a product whose left side is gathered; a thread to an entry where groups have few columns.
 //
-// blockIdx: x is the tile's rows, y its columns, z the group and the run of chunks. Where runs are
-// several, each chunk's sum is kept, and `add_chunks` adds them in their order.
+// blockIdx: x is the tile's rows, y its columns, z the group, and the chunk where chunks are made
+// apart; then `add_chunks` adds them in their order.
 #include "cuda/calls.h"
 #include "cuda/gathered.h"
 
@@ -14,27 +14,25 @@ struct Grouped {
   float *out;
 };
 
+// How many pieces a group's inner elements are in: chunks where they are made apart, else one.
+TM_FN int64_t pieces_of(const tmk_convolving &call, int64_t inner) {
+  return call.parts ? tmk::divided_up(inner, tmk::kChunk) : 1;
+}
+
+TM_FN int64_t group_of(const tmk_convolving &call, int64_t inner) {
+  return blockIdx.z / pieces_of(call, inner);
+}
+
 template <typename Left, typename Right>
 TM_FN void multiply(const tmk_convolving &call, tmk::FloatStages &stages, const Left &left,
                     const Right &right, const Grouped &g, tmk::Corner corner) {
-  const int64_t runs = tmk::divided_up(g.inner, call.run * tmk::kChunk), run = blockIdx.z % runs;
-  const int64_t group = blockIdx.z / runs, chunks = tmk::divided_up(g.inner, tmk::kChunk);
-  const int64_t first = run * call.run * tmk::kChunk;
-  const int64_t last = tmk::smaller_of(first + call.run * tmk::kChunk, g.inner);
+  const int64_t first = blockIdx.z % pieces_of(call, g.inner) * tmk::kChunk;
+  const int64_t last = call.parts ? tmk::smaller_of(first + tmk::kChunk, g.inner) : g.inner;
   tmk::FloatTile tile;
-  tmk::multiply_floats(tile, stages, left, right, corner, first, last, [&](int64_t k) {
-    tile.add_up();
-    if (!call.parts) return;
-    const int64_t chunk = group * chunks + (k - 1) / tmk::kChunk;
-    tile.store(call.parts + chunk * g.rows * g.columns, g.columns, g.rows, g.columns, corner);
-    tile.clear();
-  });
-  if (!call.parts) tile.store(g.out + group * g.columns, g.out_row, g.rows, g.columns, corner);
-}
-
-// The group of a block.
-TM_FN int64_t group_of(const tmk_convolving &call, int64_t inner) {
-  return blockIdx.z / tmk::divided_up(inner, call.run * tmk::kChunk);
+  tmk::multiply_floats(tile, stages, left, right, corner, first, last);
+  float *out = call.parts ? call.parts + blockIdx.z * (g.rows * g.columns)
+                          : g.out + blockIdx.z * g.columns;
+  tile.store(out, call.parts ? g.columns : g.out_row, g.rows, g.columns, corner);
 }
 
 TM_FN tmk::Corner corner_of_block() {
@@ -76,12 +74,13 @@ TM_KERNEL(conv2d_input, tmk::kFloatThreads, tmk_convolving) {
 
 TM_KERNEL(conv2d_weights, tmk::kFloatThreads, tmk_convolving) {
   __shared__ tmk::FloatStages stages;
+  __shared__ tmk::Pixel taps[tmk::kFloatTile];
   const tmk_convolution &c = call.convolution;
   const Layer layer(c);
   const Grouped g{layer.taps * layer.inputs, layer.pixels, layer.outputs, c.filters, c.weights};
   const int64_t group = group_of(call, g.inner);
   const tmk::Corner corner = corner_of_block();
-  const tmk::GatheredTaps left(c, layer, group, corner.row);
+  const tmk::GatheredTaps left(c, layer, taps, group, corner.row);
   const tmk::PlainOperand<false> right{c.result + group * layer.outputs, 1, c.filters,
                                        layer.outputs, g.inner};
   multiply(call, stages, left, right, g, corner);

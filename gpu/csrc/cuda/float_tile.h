@@ -73,9 +73,7 @@ TM_FN Four four_of(const FloatSide &side, int k, int outer) {
 struct FloatTile {
   float total[kEach][kEach], sum[kEach][kEach];
 
-  TM_FN FloatTile() { clear(); }
-
-  TM_FN void clear() {
+  TM_FN FloatTile() {
 #pragma unroll
     for (int i = 0; i < kEach; i++)
 #pragma unroll
@@ -132,11 +130,10 @@ struct FloatStages {
   FloatSide left[2], right[2];
 };
 
-// Inner elements first .. last-1, where first is a chunk's; finished(k) at the end of each chunk.
-template <typename Left, typename Right, typename Finished>
+// Inner elements first .. last-1, where first is a chunk's.
+template <typename Left, typename Right>
 TM_FN void multiply_floats(FloatTile &tile, FloatStages &stages, const Left &left,
-                           const Right &right, Corner corner, int64_t first, int64_t last,
-                           Finished finished) {
+                           const Right &right, Corner corner, int64_t first, int64_t last) {
   float next_left[kFetched], next_right[kFetched];
   left.fetch(corner.row, first, next_left);
   right.fetch(corner.column, first, next_right);
@@ -151,7 +148,7 @@ TM_FN void multiply_floats(FloatTile &tile, FloatStages &stages, const Left &lef
 #pragma unroll 8
     for (int i = 0; i < kFloatInner; i++)
       tile.multiply<Left::kGaps>(stages.left[stage], stages.right[stage], i);
-    if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= last) finished(k + kFloatInner);
+    if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= last) tile.add_up();
   }
 }
 
@@ -161,8 +158,7 @@ TM_FN void multiply_floats(FloatStages &stages, const Left &left, const Right &r
                            int64_t out_row) {
   const Corner corner{int64_t{blockIdx.y} * kFloatTile, int64_t{blockIdx.x} * kFloatTile};
   FloatTile tile;
-  multiply_floats(tile, stages, left, right, corner, 0, left.inner,
-                  [&](int64_t) { tile.add_up(); });
+  multiply_floats(tile, stages, left, right, corner, 0, left.inner);
   tile.store(out, out_row, left.outer, right.outer, corner);
 }
 

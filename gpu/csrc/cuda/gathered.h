@@ -83,33 +83,54 @@ struct GatheredPixels : PlainOperand<true> {
 };
 
 // The left side of the weight gradient: rows are channels of taps, inner elements are pixels of the
-// result.
+// result. What the rows of a tile meet at the first pixel lies in shared memory: y, x, and in place of
+// the image the channel.
 struct GatheredTaps : PlainOperand<false> {
   static constexpr bool kGaps = true;
   const tmk_convolution &c;
   const Layer &layer;
-  const float *from;
-  int64_t y, x;  // of the first pixel, or nowhere
+  const Pixel *taps;
 
-  TM_FN GatheredTaps(const tmk_convolution &c, const Layer &layer, int64_t group, int64_t first)
-      : PlainOperand{}, c(c), layer(layer) {
-    const int64_t row = first + own_outer(0), tap = quotient(row, layer.inputs);
-    const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
-    y = tap < layer.taps ? ky * c.dilation[0] - c.padding[0] : kNowhere;
-    x = kx * c.dilation[1] - c.padding[1];
-    from = c.image + group * layer.inputs + row - tap * layer.inputs;
+  TM_FN GatheredTaps(const tmk_convolution &c, const Layer &layer, Pixel *taps, int64_t group,
+                     int64_t first)
+      : PlainOperand{}, c(c), layer(layer), taps(taps) {
+    if (threadIdx.x < kFloatTile) {
+      const int64_t row = first + threadIdx.x, tap = quotient(row, layer.inputs);
+      const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
+      taps[threadIdx.x] = {group * layer.inputs + row - tap * layer.inputs,
+                           tap < layer.taps ? ky * c.dilation[0] - c.padding[0] : kNowhere,
+                           kx * c.dilation[1] - c.padding[1]};
+    }
+    __syncthreads();
   }
 
   TM_FN void fetch(int64_t, int64_t k, float fetched[kFetched]) const {
+    const Pixel tap = taps[own_outer(0)];
+    Pixel pixel = pixel_of(k + own_inner(0), c.batch, layer.height, layer.width);
 #pragma unroll
     for (int i = 0; i < kFetched; i++) {
-      const Pixel pixel = pixel_of(k + own_inner(i), c.batch, layer.height, layer.width);
-      const bool real = pixel.y >= 0;
-      const int64_t down = real ? pixel.y * c.stride[0] + y : -1;
-      const int64_t across = real ? pixel.x * c.stride[1] + x : -1;
+      const bool real = pixel.y >= 0 && pixel.image < c.batch;
+      const int64_t down = real ? pixel.y * c.stride[0] + tap.y : -1;
+      const int64_t across = real ? pixel.x * c.stride[1] + tap.x : -1;
       const bool there = down >= 0 && down < c.height && across >= 0 && across < c.width;
       const int64_t at = ((pixel.image * c.height + down) * c.width + across) * c.channels;
-      fetched[i] = there ? canonical(from[at]) : absent();
+      fetched[i] = there ? canonical(c.image[at + tap.image]) : absent();
+      advance(pixel);
+    }
+  }
+
+ private:
+  // To the pixel that this thread takes next.
+  TM_FN void advance(Pixel &pixel) const {
+    constexpr int kStep = kFloatThreads / kFloatTile;
+    pixel.x += kStep;
+#pragma unroll
+    for (int i = 0; i < kStep; i++) {
+      if (pixel.x < layer.width) break;
+      pixel.x -= layer.width;
+      if (++pixel.y < layer.height) continue;
+      pixel.y = 0;
+      pixel.image++;
     }
   }
 };

@@ -10,8 +10,7 @@ from gpu.ops.convolution import result_size
 
 _CHUNK = 256  # inner elements
 _NARROW = 8  # columns of a group that are made one by one
-_ENOUGH = 256  # blocks of threads that keep a device busy
-_MOST_RUNS = 32
+_FEW = 128  # tiles that leave much of a device idle: their chunks are made apart
 _MOST_PART_BYTES = 1 << 28
 _FLOAT_BYTES = 4
 
@@ -67,27 +66,17 @@ def _convolve(stage: Stage, kernel: str, call: calls.Convolution, product: _Grou
         return
     tiles = divided_up(product.rows, TILE), divided_up(product.columns, TILE)
     chunks = divided_up(product.inner, _CHUNK)
-    runs = _runs(tiles[0] * tiles[1] * call.groups, chunks)
     size = call.groups * chunks * product.rows * product.columns * _FLOAT_BYTES
-    if runs == 1 or size > _MOST_PART_BYTES:
-        stage.start(
-            "convolution", kernel, (*tiles, call.groups), THREADS, Convolving(call, None, chunks)
-        )
+    apart = chunks > 1 and tiles[0] * tiles[1] * call.groups <= _FEW and size <= _MOST_PART_BYTES
+    if not apart:
+        grid = (*tiles, call.groups)
+        stage.start("convolution", kernel, grid, THREADS, Convolving(call, None))
         return
-    run = divided_up(chunks, runs)
     parts = stage.scratch(size)
-    grid = (*tiles, call.groups * divided_up(chunks, run))
-    stage.start("convolution", kernel, grid, THREADS, Convolving(call, parts, run))
-    _add_chunks(stage, ChunkSums(parts, product.out, call.groups, chunks, *_shape(product)))
-
-
-def _runs(tiles: int, chunks: int) -> int:
-    """Into how many pieces to cut the inner elements, so that there are enough blocks."""
-    return max(1, min(chunks, _MOST_RUNS, _ENOUGH // tiles))
-
-
-def _shape(product: _Grouped) -> tuple[int, int, int]:
-    return product.rows, product.columns, product.out_row
+    grid = (*tiles, call.groups * chunks)
+    stage.start("convolution", kernel, grid, THREADS, Convolving(call, parts))
+    shape = (product.rows, product.columns, product.out_row)
+    _add_chunks(stage, ChunkSums(parts, product.out, call.groups, chunks, *shape))
 
 
 def _add_chunks(stage: Stage, call: ChunkSums) -> None:

@@ -7,12 +7,12 @@ from gpu.cuda.launches import convolution
 CONVOLUTIONS = ("conv2d", "conv2d_input", "conv2d_weights")
 
 
-@pytest.mark.parametrize(("enough", "runs"), [(5, 1), (10, 2), (99, 3)])
-def test_inner_elements_of_convolutions_in_any_number_of_runs(
-    open_device, oracle, arrays, monkeypatch, enough, runs
+@pytest.mark.parametrize(("few", "pieces"), [(4, 1), (5, 3)])
+def test_chunks_of_convolutions_at_once_or_apart(
+    open_device, oracle, arrays, monkeypatch, few, pieces
 ):
-    """Each has five tiles and three chunks: all at once, two and one, or each apart."""
-    monkeypatch.setattr(convolution, "_ENOUGH", enough)
+    """Each has five tiles and three chunks."""
+    monkeypatch.setattr(convolution, "_FEW", few)
     x, weights = arrays.normal(1, 1, 24, 22, 60), arrays.normal(2, 3, 3, 60, 60)
     gradient = arrays.normal(3, 1, 24, 22, 60)
 
@@ -26,5 +26,5 @@ def test_inner_elements_of_convolutions_in_any_number_of_runs(
     for ours, theirs in zip(results(device), results(oracle), strict=True):
         assert arrays.same_bits(arrays.get(device, ours), arrays.get(oracle, theirs))
     grids = {kernel: grid for kernel, grid, _ in device._driver.launched}
-    assert [grids[kernel] for kernel in CONVOLUTIONS] == [(5, 1, runs)] * 3
-    assert ("add_chunks" in grids) == (runs > 1)
+    assert [grids[kernel] for kernel in CONVOLUTIONS] == [(5, 1, pieces)] * 3
+    assert ("add_chunks" in grids) == (pieces > 1)

@@ -17,7 +17,13 @@ from node.errors import InvalidInput, NodeError, RewardBelowQuote, Unavailable
 from node.l1.keys import AccountKey, verify_digest
 
 ID = "4f1c9a52-7d0e-8b3a-9c61-2e5d7f80a1b4"
-ACCOUNT = {"address": "a", "available_cpc": "1.0", "reserved_cpc": "0.0", "deposit_address": "b"}
+ACCOUNT = {
+    "address": "a",
+    "available_cpc": "1.0",
+    "reserved_cpc": "0.0",
+    "earned_cpc": "0.0",
+    "deposit_address": "b",
+}
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
@@ -100,6 +106,20 @@ def test_every_method_reads_its_answer() -> None:
         assert client.account().available_cpc == "1.0"
         assert client.peers().peers == ()
         assert client.receipt(ID) == receipt
+
+
+def test_money_that_moved_and_what_a_payout_pays() -> None:
+    entry = {"cause": "c", "kind": "k", "at_ms": 1, "number": 2, "postings": []}
+    script = Script(
+        {"address": "a", "lines": [], "next": 7}, {"account": "burn", "entries": [entry]}
+    )
+    with blocking(script) as client:
+        assert client.statement(start=5, limit=9).next == 7
+        assert client.payout("ab", "a b/c").entries[0].number == 2
+    assert asked(script) == [
+        ("GET", "http://node.test/account/statement?start=5&limit=9"),
+        ("GET", "http://node.test/payouts/ab/a%20b%2Fc"),
+    ]
 
 
 def test_members_that_a_newer_node_adds_do_not_disturb() -> None:

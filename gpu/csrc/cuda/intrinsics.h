@@ -6,6 +6,7 @@
 
 #define TM_ARCH __CUDA_ARCH__
 #define TM_DEVICE __device__ __forceinline__
+// The 1: where the compiler hopes for more blocks side by side, it spills registers.
 #define TM_KERNEL(name, threads, Call) \
   extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Call call)
 

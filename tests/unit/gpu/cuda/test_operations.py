@@ -1,4 +1,4 @@
-"""Every test of the operations and of the synthetic workload, on the CUDA kernels.
+"""Every test of the operations, of the synthetic workload and its prover, on the CUDA kernels.
 
 The tests are those of `ops` and `workloads`, collected again: here `backend` and `threaded` are
 CUDA devices run by fibers, and what they are compared with is the CPU's reference.
@@ -27,6 +27,7 @@ MODULES = {
     "run": "workloads/synthetic/test_run.py",
     "freivalds": "workloads/synthetic/test_freivalds.py",
     "vectors": "workloads/synthetic/test_vectors.py",
+    "proving": "workloads/synthetic/test_proving.py",
 }
 
 # Seconds each with fibers.

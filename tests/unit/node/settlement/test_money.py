@@ -368,7 +368,7 @@ def test_the_money_is_right_on_a_chain_that_misbehaves(
 
 def on_many_blocks(tasks: int) -> list[Step]:
     """Tasks, withdrawals and pauses, so that payments are under way at every moment."""
-    steps: list[Step] = [("deposit", 10, tasks * UNITS_PER_CPC), ("wait", 60.0)]
+    steps: list[Step] = [("deposit", 10, tasks * UNITS_PER_CPC), ("wait", 900.0)]
     for number in range(tasks):
         workers, checks = {20 + number % 3: 1 + number % 2}, {23 + number % 2: 1}
         steps.append(("buy", f"task-{number}", UNITS_PER_CPC // 2 + number, workers, checks))

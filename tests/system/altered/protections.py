@@ -8,7 +8,7 @@ from node.market import judging, tasks
 from node.market.leases import Leases
 from node.roles import admission, gather, outputs
 from node.roles.admission import DrawGate
-from node.roles.examiner import Examiner
+from node.roles.evidence import WorkerSource
 from node.roles.lessor import Lessor
 from node.roles.mailbox import Mailbox
 from node.roles.reports import Reporter
@@ -111,6 +111,6 @@ def switch_protections(patcher: Patcher) -> None:
     patcher.function(quorum.decide, "one-invalid-decides", _one_decides("invalid"))
     patcher.function(quorum.decide, "one-valid-decides", _one_decides("valid"))
     patcher.function(outputs.check_inline, "takes-any-output", _nothing)
-    patcher.method(Examiner, "_ask_worker", "trusts-orchestrators", _not_done)
+    patcher.method(WorkerSource, "open", "trusts-orchestrators", _not_done)
     patcher.method(DrawGate, "check", "draws-of-any-time", _any_time)
     patcher.method(LevelDBStore, "write", "ignores-failed-writes", _as_if_written)

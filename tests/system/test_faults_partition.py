@@ -16,7 +16,7 @@ SOON_S = 30.0
 def a_partition(altered, *, quietly: bool) -> None:
     """It lasts until all work in hand is done, and cannot be reported, and a lease is over."""
     net = altered.net
-    posted = [net.post(size=700, iterations=12) for _ in range(TASKS)]
+    posted = [net.post(size=1500, iterations=12) for _ in range(TASKS)]
     net.until(lambda: net.busy(net.workers), "a worker has a job")
     with altered.cut(quietly=quietly):
         assert net.count("market", "tasks_leased"), "there is something that cannot be reported"

@@ -10,7 +10,7 @@ import trio
 
 from node.bench.load import get, post_all, task_bodies
 from node.bench.processes import cpu_s, resident_mib
-from node.bench.report import Report, Row, median, quantile, report
+from node.bench.report import Report, Row, median, quantile, report, row
 from node.devnet.network import Devnet, DevnetOptions, open_devnet
 from node.devnet.processes import Program
 
@@ -38,9 +38,9 @@ async def bench_api(requests: int) -> Report:
             rows += await _post_rows(devnet, requests // 3, f", {SLOW_MS} ms added per sync")
     help_s = [_help_s() for _ in range(5)]
     rows += [
-        _row("market and chain, start to funded", started_s, "s"),
-        _row("idle memory of the market", idle, "MiB"),
-        _row("tmnode --help", median(help_s), "s", len(help_s)),
+        row("market and chain, start to funded", started_s, "s"),
+        row("idle memory of the market", idle, "MiB"),
+        row("tmnode --help", median(help_s), "s", len(help_s)),
     ]
     return report("api", rows)
 
@@ -57,11 +57,11 @@ async def _post_rows(devnet: Devnet, requests: int, disk: str) -> list[Row]:
     spent_s, syncs = cpu_s(market) - spent_s, await _syncs(url) - syncs
     name = f"durable POST /tasks, {CLIENTS} clients{disk}"
     return [
-        _row(name, requests / elapsed_s, "requests/s", requests),
-        _row("  median", 1000 * median(seconds), "ms", requests),
-        _row("  p99", 1000 * quantile(seconds, 0.99), "ms", requests),
-        _row("  CPU of the market", 1000 * spent_s / requests, "ms", requests),
-        _row("  syncs per 1,000 requests", 1000 * syncs / requests, "syncs", requests),
+        row(name, requests / elapsed_s, "requests/s", requests),
+        row("  median", 1000 * median(seconds), "ms", requests),
+        row("  p99", 1000 * quantile(seconds, 0.99), "ms", requests),
+        row("  CPU of the market", 1000 * spent_s / requests, "ms", requests),
+        row("  syncs per 1,000 requests", 1000 * syncs / requests, "syncs", requests),
     ]
 
 
@@ -84,7 +84,3 @@ def _help_s() -> float:
     command = [sys.executable, "-m", "node.cli", "--help"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
-
-
-def _row(metric: str, value: float, unit: str, runs: int = 1) -> Row:
-    return Row(metric=metric, value=value, unit=unit, runs=runs)

@@ -26,7 +26,7 @@ from gpu.proofs.envelope import ProofEnvelope, ProofSystem
 from gpu.proofs.statement import Statement
 from gpu.workloads.synthetic.parameters import SyntheticParameters, canonical
 from gpu.workloads.synthetic.proving import iterates_of
-from node.bench.report import Report, Row, report
+from node.bench.report import Report, report, row
 from node.errors import NodeError, Unavailable
 
 CPU = "cpu"
@@ -70,7 +70,7 @@ def bench_challenge(
     rated = [rate(backend, fresh_challenge(size, iterations, beacon)) for _ in range(runs)]
     name = f"{backend.name}, {size} x {iterations}"
     rows = [
-        Row(metric=f"{name}: {metric}", value=median(map(figure, rated)), unit=unit, runs=runs)
+        row(f"{name}: {metric}", median(map(figure, rated)), unit, runs)
         for metric, unit, figure in FIGURES
     ]
     return report("challenge", rows)

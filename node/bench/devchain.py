@@ -10,7 +10,7 @@ import trio
 
 from node.amounts import UNITS_PER_CPC
 from node.bench.load import post_all
-from node.bench.report import Report, Row, report
+from node.bench.report import Report, report, row
 from node.devnet.layout import Layout, write_layout
 from node.devnet.network import Devnet, DevnetOptions
 from node.l1.client import HttpL1Client, open_l1_client
@@ -30,8 +30,8 @@ async def bench_devchain(transfers: int) -> Report:
     for block_time_s in BLOCK_TIMES_S:
         admitted, included = await _measure(block_time_s, transfers)
         blocks = f"{block_time_s:g} s blocks"
-        rows.append(_row(f"admitted, {blocks}", admitted, transfers))
-        rows.append(_row(f"included, {blocks}", included, transfers))
+        rows.append(row(f"admitted, {blocks}", admitted, "tx/s", transfers))
+        rows.append(row(f"included, {blocks}", included, "tx/s", transfers))
     return report("devchain", rows)
 
 
@@ -103,7 +103,3 @@ async def _included(client: HttpL1Client, count: int) -> float:
             sizes.append(len(block.txs))
             seen_s.append(trio.current_time())
     return sum(sizes[1:-1]) / (seen_s[-2] - seen_s[0]) if len(sizes) > 2 else 0.0
-
-
-def _row(metric: str, value: float, runs: int) -> Row:
-    return Row(metric=metric, value=value, unit="tx/s", runs=runs)

@@ -15,7 +15,7 @@ from node.bench import network_peer
 from node.bench.network_child import FLOODER
 from node.bench.network_processes import Node, Peer, all_do, open_nodes, open_peer
 from node.bench.network_wire import Ask, Fetch, Flood, Gossip, Meet, Took
-from node.bench.report import Report, Row, median, quantile, report
+from node.bench.report import Report, Row, median, quantile, report, row
 
 NODES = 4
 RATE_PER_S = 200.0
@@ -56,10 +56,10 @@ async def _gossip_rows(nodes: Sequence[Node], seconds: float) -> list[Row]:
     cpu_s = sum(node.cpu_s for node in took)
     what = f"gossip of 1 KB, {NODES} nodes, {RATE_PER_S:g}/s"
     return [
-        _row(f"{what}, lost", command.expected * NODES - len(each_s), "messages", published),
-        _row(f"{what}, p50", 1000 * median(each_s), "ms", published),
-        _row(f"{what}, p99", 1000 * quantile(each_s, 0.99), "ms", published),
-        _row(f"{what}, CPU each", 1000 * cpu_s / published / NODES, "ms", published),
+        row(f"{what}, lost", command.expected * NODES - len(each_s), "messages", published),
+        row(f"{what}, p50", 1000 * median(each_s), "ms", published),
+        row(f"{what}, p99", 1000 * quantile(each_s, 0.99), "ms", published),
+        row(f"{what}, CPU each", 1000 * cpu_s / published / NODES, "ms", published),
     ]
 
 
@@ -72,8 +72,8 @@ async def _request_rows(nodes: Sequence[Node], peer: Peer, count: int) -> list[R
     return [
         _latency("p50", median(alone.each_s), median(theirs), count),
         _latency("p99", quantile(alone.each_s, 0.99), quantile(theirs, 0.99), count),
-        _row("requests, 1 at a time", count / alone.elapsed_s, "requests/s", count),
-        _row(f"requests, {AT_ONCE} at a time", count / together.elapsed_s, "requests/s", count),
+        row("requests, 1 at a time", count / alone.elapsed_s, "requests/s", count),
+        row(f"requests, {AT_ONCE} at a time", count / together.elapsed_s, "requests/s", count),
     ]
 
 
@@ -109,7 +109,7 @@ async def _bulk_rows(nodes: Sequence[Node], peer: Peer, size: int, runs: int) ->
             peer_value=peer_value,
             ratio=value / peer_value,
         ),
-        _row("bulk transfer, CPU of the receiver", 1000 * median(cpu_s) * MB / size, "ms/MB", runs),
+        row("bulk transfer, CPU of the receiver", 1000 * median(cpu_s) * MB / size, "ms/MB", runs),
     ]
 
 
@@ -127,16 +127,12 @@ async def _flood_rows(nodes: Sequence[Node], seconds: float) -> list[Row]:
     afterwards = await all_do(nodes, lambda _at: command)
     sent_s, count = flooded[0].each_s, command.count * NODES
     return [
-        _row("a peer that floods, its messages", len(sent_s) / sent_s[-1], "/s", len(sent_s)),
-        _row("  cut off after", sent_s[-1], "s", 1),
-        _row("  gossip of the others meanwhile, p99", 1000 * _p99(meanwhile), "ms", count),
-        _row("  gossip of the others afterwards, p99", 1000 * _p99(afterwards), "ms", count),
+        row("a peer that floods, its messages", len(sent_s) / sent_s[-1], "/s", len(sent_s)),
+        row("  cut off after", sent_s[-1], "s", 1),
+        row("  gossip of the others meanwhile, p99", 1000 * _p99(meanwhile), "ms", count),
+        row("  gossip of the others afterwards, p99", 1000 * _p99(afterwards), "ms", count),
     ]
 
 
 def _p99(took: Sequence[Took]) -> float:
     return quantile([one for node in took for one in node.each_s], 0.99)
-
-
-def _row(metric: str, value: float, unit: str, runs: int) -> Row:
-    return Row(metric=metric, value=value, unit=unit, runs=runs)

@@ -20,7 +20,7 @@ from gpu.proofs.chain241.specification import out_digest
 from gpu.proofs.chain241.system import Chain
 from gpu.proofs.chain241.verifier import verify
 from gpu.workloads.synthetic.proving import iterates_of
-from node.bench.report import Report, Row, report
+from node.bench.report import Report, Row, report, row
 
 SIZES = ((1024, 8), (2048, 4), (4096, 2))
 MEMORY_BYTES = 1 << 30
@@ -44,7 +44,7 @@ def bench_proofs(
     runs: int, task: tuple[int, int], sizes: Sequence[tuple[int, int]] = SIZES
 ) -> Report:
     """Measure each of the sizes (n and T) a few times, and one whole task once."""
-    rows = [_row("load of the machine, one minute", os.getloadavg()[0], "", 1)]
+    rows = [row("load of the machine, one minute", os.getloadavg()[0], "", 1)]
     for size, steps in sizes:
         proven = _proven(Chain(KEY, size, steps), runs)
         rows += _size_rows(proven, runs)
@@ -75,7 +75,7 @@ def _size_rows(proven: Proven, runs: int) -> list[Row]:
     name, chain_ms = f"n = {size}", 1000 * proven.chain_s / steps
     prover_ms = 1000 * proven.prover_s / steps
     return [
-        _row(f"{name}, chain, a step", chain_ms, "ms", runs),
+        row(f"{name}, chain, a step", chain_ms, "ms", runs),
         Row(
             metric=f"{name}, prover, a step",
             value=prover_ms,
@@ -85,8 +85,8 @@ def _size_rows(proven: Proven, runs: int) -> list[Row]:
             peer_value=chain_ms,
             ratio=chain_ms / prover_ms,
         ),
-        _row(f"{name}, prover, part of the chain", 100 * prover_ms / chain_ms, "%", runs),
-        _row(f"{name}, proof, a step", len(proven.proof) / steps, "bytes", 1),
+        row(f"{name}, prover, part of the chain", 100 * prover_ms / chain_ms, "%", runs),
+        row(f"{name}, proof, a step", len(proven.proof) / steps, "bytes", 1),
         _verifier_row(proven, NativeArithmetic(), runs),
         _verifier_row(proven, IntegerArithmetic(), runs),
     ]
@@ -94,7 +94,7 @@ def _size_rows(proven: Proven, runs: int) -> list[Row]:
 
 def _verifier_row(proven: Proven, arithmetic: Arithmetic, runs: int) -> Row:
     name = f"n = {proven.chain.size}, T = {proven.chain.iterations}, verifier, {arithmetic.name}"
-    return _row(name, 1000 * _verified(proven, arithmetic, runs), "ms", runs)
+    return row(name, 1000 * _verified(proven, arithmetic, runs), "ms", runs)
 
 
 def _task_rows(proven: Proven) -> list[Row]:
@@ -102,10 +102,10 @@ def _task_rows(proven: Proven) -> list[Row]:
     name = f"matrix_size {proven.chain.size}, iterations {proven.chain.iterations}"
     verified_s = _verified(proven, NativeArithmetic(), 1)
     return [
-        _row(f"{name}, computed", proven.chain_s, "s", 1),
-        _row(f"{name}, proven", proven.prover_s, "s", 1),
-        _row(f"{name}, verified", verified_s, "s", 1),
-        _row(f"{name}, proof", len(proven.proof), "bytes", 1),
+        row(f"{name}, computed", proven.chain_s, "s", 1),
+        row(f"{name}, proven", proven.prover_s, "s", 1),
+        row(f"{name}, verified", verified_s, "s", 1),
+        row(f"{name}, proof", len(proven.proof), "bytes", 1),
     ]
 
 
@@ -124,7 +124,3 @@ def _best(work: Callable[[], T], runs: int) -> tuple[T, float]:
         result = work()
         best_s = min(best_s, time.process_time() - began)
     return result, best_s
-
-
-def _row(metric: str, value: float, unit: str, runs: int) -> Row:
-    return Row(metric=metric, value=value, unit=unit, runs=runs)

@@ -32,6 +32,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
+def row(metric: str, value: float, unit: str, runs: int = 1) -> Row:
+    """A figure without a peer."""
+    return Row(metric=metric, value=value, unit=unit, runs=runs)
+
+
 def report(bench: str, rows: Sequence[Row]) -> Report:
     """A report of this machine and commit."""
     return Report(bench=bench, commit=_commit(), machine=_machine(), rows=tuple(rows))

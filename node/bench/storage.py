@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import trio
 
-from node.bench.report import Report, Row, report
+from node.bench.report import Report, Row, report, row
 from node.bench.slow_disk import SlowStore
 from storage.database import Database, open_database
 from storage.leveldb import open_leveldb
@@ -69,7 +69,7 @@ def _rows(writers: int, added_s: float, seconds: float, runs: int) -> list[Row]:
             peer_value=peer,
             ratio=puts / peer,
         ),
-        Row(metric=f"puts per sync, {case}", value=shared, unit="puts", runs=runs),
+        row(f"puts per sync, {case}", shared, "puts", runs),
     ]
 
 

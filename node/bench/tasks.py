@@ -8,7 +8,7 @@ import trio
 
 from node.bench.load import post_all, task_bodies
 from node.bench.processes import resident_mib, tree_cpu_s
-from node.bench.report import Report, Row, median, quantile, report
+from node.bench.report import Report, Row, median, quantile, report, row
 from node.client import AsyncClient
 from node.devnet.network import Devnet, DevnetOptions, open_devnet
 from node.settlement.ledger import Ledger
@@ -32,8 +32,8 @@ async def bench_tasks(tasks: int, singles: int) -> Report:
             rows = [*_latency_rows(alone), *await _many(devnet, tasks)]
             market_db = devnet.layout.market.directory / "db"
         rows.append(await _ledger_row(market_db))
-    rows.append(_row("network of 8 processes, start to funded", started_s, "s"))
-    rows.append(_row("idle memory, largest node", max(idle.values()), "MiB", len(idle)))
+    rows.append(row("network of 8 processes, start to funded", started_s, "s"))
+    rows.append(row("idle memory, largest node", max(idle.values()), "MiB", len(idle)))
     return report("tasks", rows)
 
 
@@ -66,15 +66,15 @@ async def _many(devnet: Devnet, count: int) -> list[Row]:
     elapsed_s = trio.current_time() - began
     after = _cpu(devnet)
     rows = [
-        _row("tasks posted and completed", wanted, "tasks"),
-        _row("throughput, POST to completed", wanted / elapsed_s, "tasks/s", wanted),
-        _row("POST /tasks meanwhile", wanted / posted_s, "requests/s", wanted),
+        row("tasks posted and completed", wanted, "tasks"),
+        row("throughput, POST to completed", wanted / elapsed_s, "tasks/s", wanted),
+        row("POST /tasks meanwhile", wanted / posted_s, "requests/s", wanted),
     ]
     total = sum(after.values()) - sum(before.values())
-    rows.append(_row("CPU a task, all nodes", 1000 * total / wanted, "ms", wanted))
+    rows.append(row("CPU a task, all nodes", 1000 * total / wanted, "ms", wanted))
     for role in ("market", "validator", "worker", "l1"):
         spent = sum(after[name] - before[name] for name in after if name.startswith(role))
-        rows.append(_row(f"  of it {role}", 1000 * spent / wanted, "ms", wanted))
+        rows.append(row(f"  of it {role}", 1000 * spent / wanted, "ms", wanted))
     return rows
 
 
@@ -97,15 +97,11 @@ async def _ledger_row(path: Path) -> Row:
     with open_leveldb(path) as store:
         async with open_database(store) as db:
             audit = Ledger(db).audit()
-    return _row("ledger entries audited, all balanced", audit.entries if audit.ok else -1, "")
+    return row("ledger entries audited, all balanced", audit.entries if audit.ok else -1, "")
 
 
 def _latency_rows(seconds: list[float]) -> list[Row]:
     return [
-        _row("POST to completed, median", median(seconds), "s", len(seconds)),
-        _row("POST to completed, p95", quantile(seconds, 0.95), "s", len(seconds)),
+        row("POST to completed, median", median(seconds), "s", len(seconds)),
+        row("POST to completed, p95", quantile(seconds, 0.95), "s", len(seconds)),
     ]
-
-
-def _row(metric: str, value: float, unit: str, runs: int = 1) -> Row:
-    return Row(metric=metric, value=value, unit=unit, runs=runs)

@@ -9,7 +9,7 @@ import msgspec
 
 from node.cli.failures import FAILED
 from node.cli.options import data_dir_option, json_option
-from node.cli.output import pairs, print_answer
+from node.cli.output import found_text, print_answer
 
 if TYPE_CHECKING:
     from node.settlement.audit import AuditReport
@@ -116,5 +116,4 @@ def _text(found: Audit) -> str:
         "on their way": found.leaving_cpc and f"{found.leaving_cpc} CPC",
         "on the chain": found.on_chain_cpc and f"{found.on_chain_cpc} CPC",
     }
-    findings = found.findings or ("nothing is wrong",)
-    return "\n".join([pairs(about), *(f"- {one}" for one in findings)])
+    return found_text(about, found.findings)

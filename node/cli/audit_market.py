@@ -9,7 +9,7 @@ import msgspec
 
 from node.cli.failures import FAILED
 from node.cli.options import PATH, api_option, json_option
-from node.cli.output import pairs, print_answer
+from node.cli.output import found_text, print_answer
 from node.client import Client
 from node.config import load_network
 from node.errors import NotFound
@@ -139,5 +139,4 @@ def _text(found: MarketAudit) -> str:
         "to be burned": f"{found.to_burn_cpc} CPC",
         "burned": f"{found.burned_cpc} CPC",
     }
-    findings = found.findings or ("nothing is wrong",)
-    return "\n".join([pairs(about), *(f"- {one}" for one in findings)])
+    return found_text(about, found.findings)

@@ -120,12 +120,6 @@ def kernels(runs: int, peers: Path | None, as_json: bool) -> None:
     _show(bench_kernels(runs, peers=peers), as_json)
 
 
-def _show(result: "Report", as_json: bool) -> None:
-    from node.bench.report import lines
-
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
-
-
 @bench.command()
 @click.option(
     "--matrix-size",
@@ -141,7 +135,7 @@ def _show(result: "Report", as_json: bool) -> None:
     show_default=True,
     help="Steps of each chain.",
 )
-@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Challenges.")
+@_count_option("--runs", 3, "Challenges.")
 @click.option("--beacon", help="32 bytes in hex that nobody knew before; random by default.")
 @click.option(
     "--device", default="cpu", show_default=True, help="What is rated: cpu, or cuda:0 and so on."
@@ -152,13 +146,11 @@ def challenge(
 ) -> None:
     """Rate a device: work units a second of fresh chains, each verified by its proof."""
     from node.bench.challenge import bench_challenge
-    from node.bench.report import lines
 
     fresh = None if beacon is None else read_beacon(beacon)
     if re.fullmatch(r"cpu|cuda:[0-9]{1,2}", device) is None:
         raise click.BadParameter("is not cpu or cuda:N", param_hint="--device")
-    result = bench_challenge(matrix_size, iterations, runs, fresh, device)
-    print_answer(result, "\n".join(lines(result)), as_json=as_json)
+    _show(bench_challenge(matrix_size, iterations, runs, fresh, device), as_json)
 
 
 def read_beacon(text: str) -> bytes:
@@ -170,3 +162,9 @@ def read_beacon(text: str) -> bytes:
     if len(beacon) != 32:
         raise click.BadParameter(f"has {len(beacon)} bytes, not 32", param_hint="--beacon")
     return beacon
+
+
+def _show(result: "Report", as_json: bool) -> None:
+    from node.bench.report import lines
+
+    print_answer(result, "\n".join(lines(result)), as_json=as_json)

@@ -31,6 +31,12 @@ def pairs(values: Mapping[str, object]) -> str:
     return "\n".join(f"{name:<{width}}{GAP}{value}".rstrip() for name, value in shown.items())
 
 
+def found_text(about: Mapping[str, object], findings: Sequence[str]) -> str:
+    """What was looked at, and each thing that is wrong, a line each."""
+    said = findings or ("nothing is wrong",)
+    return "\n".join([pairs(about), *(f"- {one}" for one in said)])
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows under their headings, columns aligned."""
     cells = [[name.upper() for name in head], *([_cell(value) for value in row] for row in rows)]

@@ -5,6 +5,7 @@ import msgspec
 from node.amounts import UNITS_PER_CPC, Amount
 from node.errors import ConfigError
 from node.l1.transactions import GAS
+from node.settlement.accounts import BURN, TREASURY, address_in
 from node.settlement.split import Shares
 
 BURN_ADDRESS = "cpc1burn" + "0" * 34
@@ -50,6 +51,11 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     confirmations: int = 2
     """Blocks, the one with the transaction included, before money counts as moved."""
+
+    def address_of(self, account: str) -> str:
+        """Where what the ledger's account holds is paid to."""
+        labels = {BURN: self.burn_address, TREASURY: self.treasury_address}
+        return labels.get(account) or address_in(account)
 
     @property
     def transfer_fee(self) -> int:

@@ -167,7 +167,7 @@ class Payouts:
         return Payout(
             cause=f"payout:{account}:{first}",
             account=account,
-            to_address=self._address_of(account),
+            to_address=self._parameters.address_of(account),
             amount=Amount(sum(entry.amount(account) for entry in entries)),
             at_ms=at_ms,
             first=first,
@@ -189,15 +189,8 @@ class Payouts:
             total += entry.amount(account)
         return entries, None
 
-    def _address_of(self, account: str) -> str:
-        labels = {
-            accounts.BURN: self._parameters.burn_address,
-            accounts.TREASURY: self._parameters.treasury_address,
-        }
-        return labels.get(account) or accounts.address_in(account)
-
     def _fees_suffice(self, account: str) -> bool:
-        fee = self._outbox.fee_to(self._address_of(account))
+        fee = self._outbox.fee_to(self._parameters.address_of(account))
         return self._ledger.balance(accounts.FEES) >= fee
 
     def _note_shortage(self, short: bool) -> None:

@@ -95,7 +95,7 @@ class PublicAudit:
         if merkle_root(digests).hex() != tx.payload["root"]:
             yield "the entries shown are not under its root"
             return
-        if self._address_of(shown.account) != tx.to_address:
+        if self._parameters.address_of(shown.account) != tx.to_address:
             yield f"it pays {tx.to_address}, the entries are of {shown.account}"
         total = sum(max(0, entry.amount(shown.account)) for entry in shown.entries)
         if total != tx.amount:
@@ -131,13 +131,6 @@ class PublicAudit:
                 yield f"{entry.cause} gives {name} {part} of {reward} units"
         if entry.amount(accounts.BURN) * BASIS_POINTS < reward * shares.burn:
             yield f"{entry.cause} burns {entry.amount(accounts.BURN)} of {reward} units"
-
-    def _address_of(self, account: str) -> str:
-        labels = {
-            accounts.BURN: self._parameters.burn_address,
-            accounts.TREASURY: self._parameters.treasury_address,
-        }
-        return labels.get(account) or accounts.address_in(account)
 
 
 def _reward(entry: Entry) -> int:

@@ -39,6 +39,7 @@ from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.submitter import Submitter
 from node.roles.worker import Compute, Worker
+from node.settlement.credit import CreditDesk
 from node.settlement.network import settlement_parameters
 from node.settlement.outbox import Outbox
 from node.settlement.transfer import TransferSettlement
@@ -95,6 +96,7 @@ class Assembly:
     runs: list[Run] = field(default_factory=list)
     market: Market | None = None
     withdrawals: Withdrawals | None = None
+    credit: CreditDesk | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -330,6 +332,13 @@ def _add_market(
         network=parts.network, db=parts.db, snapshots=snapshots, directory=assembly.directory
     )
     assembly.market = service
+    assembly.credit = CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=config.market.operator,
+        market=address,
+        now_ms=parts.now_ms,
+    )
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
     assembly.info.add(

@@ -6,43 +6,113 @@ permissions are the key. A connection carries one line of JSON and one line as t
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import msgspec
 import trio
 
+from node.amounts import format_cpc, parse_cpc
 from node.errors import InvalidInput, NodeError, Unavailable
 from storage.backup import BackupReport
 from storage.errors import StorageError
 
 NAME = "control"
 MAX_LINE_BYTES = 8192
+MAX_ANSWER_BYTES = 1 << 26
 REQUEST_S = 10.0
 """For a request to be complete."""
 
 
-class BackupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BackupRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="backup"
+):
     """Copy the database of the running node to a new directory."""
 
-    command: Literal["backup"]
     to: str
     """An absolute path."""
 
 
+class CreditRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="credit"
+):
+    """Give a customer of this market credit; without an address, only show it."""
+
+    address: str | None = None
+    limit_cpc: str = "0"
+    write_off: bool = False
+    """Let the operator pay what is owed first."""
+
+
+class CreditShown(msgspec.Struct, frozen=True):
+    """The credit of one customer."""
+
+    address: str
+    limit_cpc: str
+    owed_cpc: str
+    backer: str
+    """Account whose money is behind it."""
+
+
 class ControlAnswer(msgspec.Struct, frozen=True):
-    """What came of it: a report, or an error."""
+    """What came of it: a report, the credit of one or all customers, or an error."""
 
     report: BackupReport | None = None
+    credit: tuple[CreditShown, ...] | None = None
     error: str = ""
+
+
+class CreditLike(Protocol):
+    """A customer's credit as settlement tells it."""
+
+    @property
+    def address(self) -> str:
+        """The customer's."""
+
+    @property
+    def limit(self) -> int:
+        """Units of 10^-18 CPC, as is `owed`."""
+
+    @property
+    def owed(self) -> int:
+        """By now."""
+
+    @property
+    def backer(self) -> str:
+        """Whose money is behind it."""
+
+
+class CreditGiver(Protocol):
+    """`node.settlement.credit.CreditDesk`."""
+
+    def views(self) -> Sequence[CreditLike]:
+        """All credit."""
+        ...
+
+    async def set_limit(self, customer: str, limit: int, *, write_off: bool = ...) -> CreditLike:
+        """Set a customer's limit durably."""
+        ...
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the commands act on."""
+
+    backup: Callable[[Path], Awaitable[BackupReport]]
+    credit: CreditGiver | None = None
+    """None without the market role."""
 
 
 class ControlFailed(NodeError):
     """The running node could not do what it was asked."""
 
     code = "control_failed"
+
+
+_Request = BackupRequest | CreditRequest
 
 
 @contextmanager
@@ -57,7 +127,7 @@ def _address(data_dir: Path) -> Iterator[str]:
 
 async def serve_control(
     data_dir: Path,
-    backup: Callable[[Path], Awaitable[BackupReport]],
+    controls: Controls,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -72,7 +142,7 @@ async def serve_control(
 
     async def answer(stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError, trio.TooSlowError):
-            await _answer(stream, backup)
+            await _answer(stream, controls)
 
     task_status.started()
     try:
@@ -81,20 +151,38 @@ async def serve_control(
         (data_dir / NAME).unlink(missing_ok=True)
 
 
-async def _answer(
-    stream: trio.SocketStream, backup: Callable[[Path], Awaitable[BackupReport]]
-) -> None:
+async def _answer(stream: trio.SocketStream, controls: Controls) -> None:
     async with stream:
         with trio.fail_after(REQUEST_S):
             line = await _line(stream)
         try:
-            request = msgspec.json.decode(line, type=BackupRequest)
-            if not Path(request.to).is_absolute():
-                raise InvalidInput("is not an absolute path", field="to")
-            answer = ControlAnswer(await backup(Path(request.to)))
+            answer = await _carried_out(msgspec.json.decode(line, type=_Request), controls)
         except (msgspec.DecodeError, NodeError, StorageError) as error:
             answer = ControlAnswer(error=str(error))
         await stream.send_all(msgspec.json.encode(answer) + b"\n")
+
+
+async def _carried_out(request: _Request, controls: Controls) -> ControlAnswer:
+    if isinstance(request, CreditRequest):
+        return ControlAnswer(credit=await _credit(request, controls.credit))
+    if not Path(request.to).is_absolute():
+        raise InvalidInput("is not an absolute path", field="to")
+    return ControlAnswer(await controls.backup(Path(request.to)))
+
+
+async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[CreditShown, ...]:
+    if desk is None:
+        raise Unavailable("this node has no market role", remedy="ask the market's own node")
+    if request.address is None:
+        return tuple(map(_shown, desk.views()))
+    limit = parse_cpc(request.limit_cpc, field="limit")
+    view = await desk.set_limit(request.address, limit, write_off=request.write_off)
+    return (_shown(view),)
+
+
+def _shown(view: CreditLike) -> CreditShown:
+    limit, owed = format_cpc(view.limit), format_cpc(view.owed)
+    return CreditShown(view.address, limit, owed, view.backer)
 
 
 async def _line(stream: trio.SocketStream) -> bytes:
@@ -114,7 +202,30 @@ def ask_backup(data_dir: Path, to: Path) -> BackupReport:
         Unavailable: no node runs there.
         ControlFailed: it could not; the message says why.
     """
-    request = BackupRequest("backup", str(to.absolute()))
+    answer = _ask(data_dir, BackupRequest(str(to.absolute())))
+    if answer.report is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.report
+
+
+def ask_credit(
+    data_dir: Path, address: str | None = None, limit_cpc: str = "0", *, write_off: bool = False
+) -> tuple[CreditShown, ...]:
+    """Have the running market of a data directory set a customer's credit; without an address all
+    credit is shown.
+
+    Raises:
+        Unavailable: no node runs there.
+        ControlFailed: it would not; the message says why.
+    """
+    answer = _ask(data_dir, CreditRequest(address, limit_cpc, write_off))
+    if answer.credit is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.credit
+
+
+def _ask(data_dir: Path, request: _Request) -> ControlAnswer:
+    """One request to the running node, and its answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
             with _address(data_dir) as address:
@@ -122,8 +233,5 @@ def ask_backup(data_dir: Path, to: Path) -> BackupReport:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise Unavailable("no node runs there", field=str(data_dir)) from error
         stream.sendall(msgspec.json.encode(request) + b"\n")
-        line = stream.makefile("rb").readline(MAX_LINE_BYTES)
-    answer = msgspec.json.decode(line or b"{}", type=ControlAnswer)
-    if answer.report is None:
-        raise ControlFailed(answer.error or "the node ended meanwhile")
-    return answer.report
+        line = stream.makefile("rb").readline(MAX_ANSWER_BYTES)
+    return msgspec.json.decode(line or b"{}", type=ControlAnswer)

@@ -126,12 +126,17 @@ class AccountAnswer(msgspec.Struct, frozen=True):
 
     address: str
     available_cpc: str
+    """Its own money: to buy with or take out."""
     reserved_cpc: str
     earned_cpc: str
     """What it has earned as a worker or validator and is paid out next."""
     deposit_address: str
     withdrawal_fee_cpc: str | None = None
     """What a withdrawal costs; null where nothing is paid out."""
+    credit_limit_cpc: str = "0.0"
+    """The most that it may owe for tasks, as the operator allows."""
+    owed_cpc: str = "0.0"
+    """What it owes now; a deposit pays it back first."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -158,6 +163,9 @@ class StatementAnswer(msgspec.Struct, frozen=True):
     lines: tuple[StatementLine, ...]
     next: int | None
     """Where the next part starts; null if this was the last."""
+    credit_limit_cpc: str = "0.0"
+    owed_cpc: str = "0.0"
+    """What you owe now for tasks on credit."""
 
 
 class PostingAnswer(msgspec.Struct, frozen=True):
@@ -318,6 +326,8 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         earned_cpc=format_cpc(account.earned),
         deposit_address=account.deposit_address,
         withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
+        credit_limit_cpc=format_cpc(account.credit_limit),
+        owed_cpc=format_cpc(account.owed),
     )
 
 
@@ -334,7 +344,8 @@ def statement_answer(page: StatementPage) -> StatementAnswer:
         )
         for line in page.lines
     )
-    return StatementAnswer(page.address, lines, page.next)
+    limit, owed = format_cpc(page.credit_limit), format_cpc(page.owed)
+    return StatementAnswer(page.address, lines, page.next, limit, owed)
 
 
 def payout_answer(payout: PayoutView) -> PayoutAnswer:

@@ -144,6 +144,7 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True):
     """`[market]`: how much it takes on."""
 
     max_open_tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
+    operator: Account = Account("")
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):

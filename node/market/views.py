@@ -136,11 +136,15 @@ class AccountView(msgspec.Struct, frozen=True):
 
     address: str
     available: Amount
+    """Its own: to buy with or take out."""
     reserved: Amount
     earned: Amount
     """As a worker or validator, mature and not yet paid out."""
     deposit_address: str
     """L1 address: a TRANSFER to it is credited to its sender."""
+    credit_limit: Amount = Amount(0)
+    """The most that it may owe for tasks."""
+    owed: Amount = Amount(0)
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -166,6 +170,9 @@ class StatementPage(msgspec.Struct, frozen=True):
     lines: tuple[StatementLine, ...]
     next: int | None
     """Number of the entry that the next part starts with; None if this was the last."""
+    credit_limit: Amount = Amount(0)
+    owed: Amount = Amount(0)
+    """For tasks on credit, by now."""
 
 
 class PostingView(msgspec.Struct, frozen=True):

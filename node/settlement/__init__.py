@@ -5,6 +5,7 @@ Read the modules in this order:
 `accounts`     the ledger's accounts.
 `entries`      postings that sum to zero, and the digest by which an entry is known.
 `ledger`       append-only entries, each cause once, with balances; `audit` derives it all again.
+`bounds`       what an account may hold, and who may owe.
 `split`        how a reward is divided.
 `parameters`   what a network fixes; `network` reads it from the network file.
 `rewards`      the money of tasks: reserved, refunded, or divided; `maturing` keeps what waits.
@@ -13,6 +14,7 @@ Read the modules in this order:
 `owed`         who waits to be paid, `payouts` pays them, many entries in one TRANSFER.
 `withdrawals`  money out, to a customer's own address.
 `outbox`       a payment between leaving its account and being in a confirmed block.
+`credit`       what customers may owe, with the operator's money behind it.
 `solvency`     whether the chain's balance covers what the books owe.
 `public_audit` another market's payouts, checked against the entries that it shows.
 `errors`       what can go wrong beyond the node's own errors.

@@ -58,6 +58,7 @@ def test_the_commands_are_these() -> None:
         "wallet statement",
         "wallet withdraw",
         "wallet key",
+        "wallet credit",
         "wallet audit",
         "wallet audit-market",
         "bench tasks",

@@ -1,0 +1,80 @@
+"""`tmnode wallet credit`, against a control socket on which a real desk answers."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from node.amounts import UNITS_PER_CPC
+from node.control import Controls, serve_control
+from node.l1.keys import AccountKey
+from node.settlement import accounts
+from node.settlement.credit import CreditDesk, Credits
+from node.settlement.entries import move
+from node.settlement.ledger import Ledger
+from storage.database import open_database
+from storage.memory import MemoryStore
+from storage.store import Batch
+
+OPERATOR, CUSTOMER, MARKET = (AccountKey(bytes([n]) * 32).address for n in (1, 2, 3))
+
+
+class Running(threading.Thread):
+    """A market's control socket, until `stop`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__()
+        self.data_dir = data_dir
+        self.ready = threading.Event()
+
+    def run(self) -> None:
+        trio.run(self._serve)
+
+    async def _serve(self) -> None:
+        async with open_database(MemoryStore()) as db, trio.open_nursery() as nursery:
+            ledger, batch = Ledger(db), Batch()
+            paid_in = move(accounts.L1, accounts.customer(OPERATOR), 9 * UNITS_PER_CPC)
+            ledger.post(batch, cause="d", kind="deposit", postings=paid_in, at_ms=0)
+            db.stage(batch)
+            book = Credits(db, ledger)
+            desk = CreditDesk(db, book, operator=OPERATOR, market=MARKET, now_ms=lambda: 0)
+            await nursery.start(serve_control, self.data_dir, Controls(db.backup, desk))
+            self.token, self.scope = trio.lowlevel.current_trio_token(), nursery.cancel_scope
+            self.ready.set()
+
+    def stop(self) -> None:
+        self.token.run_sync_soon(self.scope.cancel)
+        self.join()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Iterator[Path]:
+    running = Running(tmp_path)
+    running.start()
+    running.ready.wait(30)
+    yield tmp_path
+    running.stop()
+
+
+def test_credit_is_given_on_the_market_s_own_machine(terminal, data_dir) -> None:
+    place = ["--data-dir", str(data_dir)]
+    assert terminal.json("wallet", "credit", *place) == {"credit": []}
+    line = {"address": CUSTOMER, "limit_cpc": "4.5", "owed_cpc": "0.0", "backer": OPERATOR}
+    assert terminal.json("wallet", "credit", CUSTOMER, "4.5", *place) == {"credit": [line]}
+    shown = terminal.run("wallet", "credit", *place).stdout
+    assert shown.splitlines()[1].split() == [CUSTOMER, "4.5", "0.0", OPERATOR]
+    refused = terminal.run("wallet", "credit", CUSTOMER, "9.5", *place)
+    assert refused.exit_code == 1
+    assert "0.5 CPC are missing (pay in from" in refused.stderr
+    assert terminal.run("wallet", "credit", CUSTOMER, "4.5", "--write-off", *place).exit_code == 0
+
+
+def test_a_limit_without_a_customer_is_no_command(terminal, tmp_path) -> None:
+    result = terminal.run("wallet", "credit", CUSTOMER, "--data-dir", str(tmp_path))
+    assert result.exit_code == 2
+    assert "both ADDRESS and LIMIT" in result.stderr
+    absent = terminal.run("wallet", "credit", "--data-dir", str(tmp_path))
+    assert absent.exit_code != 0
+    assert "no node runs there" in absent.stderr

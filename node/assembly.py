@@ -42,6 +42,7 @@ from node.roles.worker import Compute, Worker
 from node.settlement.credit import CreditDesk
 from node.settlement.network import settlement_parameters
 from node.settlement.outbox import Outbox
+from node.settlement.paydesk import PayDesk
 from node.settlement.transfer import TransferSettlement
 from node.settlement.withdrawals import Withdrawals
 from node.verification.anchors import AnchorBook
@@ -97,6 +98,7 @@ class Assembly:
     market: Market | None = None
     withdrawals: Withdrawals | None = None
     credit: CreditDesk | None = None
+    paydesk: PayDesk | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -339,6 +341,7 @@ def _add_market(
         market=address,
         now_ms=parts.now_ms,
     )
+    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
     assembly.info.add(

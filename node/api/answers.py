@@ -26,6 +26,7 @@ from node.market.views import (
 )
 
 if TYPE_CHECKING:  # the command line has the answers without settlement and storage
+    from node.settlement.paydesk import PayView
     from node.settlement.withdrawals import WithdrawalView
 
 MILLISECONDS = 1000
@@ -193,6 +194,30 @@ class PayoutAnswer(msgspec.Struct, frozen=True):
     entries: tuple[EntryAnswer, ...]
 
 
+class OnTheWayAnswer(msgspec.Struct, frozen=True):
+    """A payout that is in no confirmed block yet."""
+
+    amount_cpc: str
+    tx_hash: str
+
+
+class PayTermsAnswer(msgspec.Struct, frozen=True):
+    """What you have earned, and when it is paid."""
+
+    address: str
+    owed_cpc: str
+    """As a worker and as a validator, mature and not on its way."""
+    threshold_cpc: str | None
+    """At which you are paid; null: by the network's rule."""
+    least_threshold_cpc: str
+    most_threshold_cpc: str
+    pay_by: int | None
+    """Unix seconds: the latest; null if nothing is owed."""
+    fee_cpc: str
+    """What payment on demand costs."""
+    on_the_way: tuple[OnTheWayAnswer, ...]
+
+
 class WithdrawalAnswer(msgspec.Struct, frozen=True):
     """A withdrawal, and how far it is: `pending`, `confirmed` or `lost`."""
 
@@ -346,6 +371,23 @@ def statement_answer(page: StatementPage) -> StatementAnswer:
     )
     limit, owed = format_cpc(page.credit_limit), format_cpc(page.owed)
     return StatementAnswer(page.address, lines, page.next, limit, owed)
+
+
+def pay_terms_answer(view: "PayView") -> PayTermsAnswer:
+    """What a payee is owed as JSON."""
+    threshold, pay_by_ms = view.threshold, view.pay_by_ms
+    return PayTermsAnswer(
+        address=view.address,
+        owed_cpc=format_cpc(view.owed),
+        threshold_cpc=None if threshold is None else format_cpc(threshold),
+        least_threshold_cpc=format_cpc(view.least),
+        most_threshold_cpc=format_cpc(view.most),
+        pay_by=None if pay_by_ms is None else -(-pay_by_ms // MILLISECONDS),
+        fee_cpc=format_cpc(view.fee),
+        on_the_way=tuple(
+            OnTheWayAnswer(format_cpc(one.amount), f"0x{one.tx_hash}") for one in view.on_the_way
+        ),
+    )
 
 
 def payout_answer(payout: PayoutView) -> PayoutAnswer:

@@ -32,6 +32,7 @@ class WalletGroup(LazyGroup):
         "show": Entry("node.cli.wallet:show", "Show an account, by default your own."),
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
+        "payout": Entry("node.cli.payout:payout", "Say when your work is paid, or have it paid."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
         "credit": Entry("node.cli.credit:credit", "Let customers of your market owe for tasks."),
         "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),

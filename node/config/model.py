@@ -96,6 +96,8 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     payout_threshold: Amount = Amount(10 * UNITS_PER_CPC)
     payout_entries: Annotated[int, Meta(ge=1, le=100_000)] = 256
     payout_interval_s: Annotated[int, Meta(ge=1, le=86_400)] = 1
+    payout_max_age_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] = 604_800
+    max_payout_threshold: Amount = Amount(1_000 * UNITS_PER_CPC)
     burn_address: Destination
     treasury_address: Destination
 

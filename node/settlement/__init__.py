@@ -11,7 +11,8 @@ Read the modules in this order:
 `rewards`      the money of tasks: reserved, refunded, or divided; `maturing` keeps what waits.
 `transfer`     the back end: deposits, rewards, payouts, withdrawals. The parts it is made of:
 `deposits`     what arrives on the L1 is credited to its sender.
-`owed`         who waits to be paid, `payouts` pays them, many entries in one TRANSFER.
+`owed`         who waits to be paid, `terms` until when, `payouts` pays them, many entries in one
+               TRANSFER, and `paydesk` is where payees ask.
 `withdrawals`  money out, to a customer's own address.
 `outbox`       a payment between leaving its account and being in a confirmed block.
 `credit`       what customers may owe, with the operator's money behind it.

@@ -57,6 +57,7 @@ def test_the_commands_are_these() -> None:
         "wallet show",
         "wallet statement",
         "wallet withdraw",
+        "wallet payout",
         "wallet key",
         "wallet credit",
         "wallet audit",

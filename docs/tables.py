@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from node.deadlines import STATES  # noqa: E402 - the page is written wherever it is called from
+
 SAMPLE = ROOT / "configs" / "devnet.toml"
 WAITS = ("node/roles", "node/market", "p2p")
 """Where waits and bounds are part of the protocol; those of one carrier's inside are not."""
@@ -118,6 +122,13 @@ def parameters() -> Iterator[tuple[str, str, str, str]]:
             section, said = line.strip("[]") or section, ""
 
 
+def limits() -> Iterator[str]:
+    """Every state of everything, when it ends by itself, and in what."""
+    for thing, states in STATES.items():
+        for state, limit in states.items():
+            yield f"| {thing} | `{state}` | {limit.after} | {limit.then} |"
+
+
 def tables() -> dict[str, dict[str, str]]:
     """The text of each table by its page and its name in the page."""
     answered = answers()
@@ -133,9 +144,11 @@ def tables() -> dict[str, dict[str, str]]:
     time_head = "| constant | value | meaning |\n| --- | --- | --- |"
     keys = [f"| {key} | {value} | {unit} | {text} |" for key, value, unit, text in parameters()]
     key_head = "| key | devnet | unit | meaning |\n| --- | --- | --- | --- |"
+    limit_head = "| thing | state | ends by itself after | in |\n| --- | --- | --- | --- |"
     return {
         "protocol": {"messages": _table(head, rows), "waits": _table(time_head, times)},
         "economics": {"parameters": _table(key_head, keys)},
+        "operations": {"limits": _table(limit_head, list(limits()))},
     }
 
 

@@ -6,9 +6,10 @@ permissions are the key. A connection carries one line of JSON and one line as t
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,8 @@ from storage.errors import StorageError
 NAME = "control"
 MAX_LINE_BYTES = 8192
 MAX_ANSWER_BYTES = 1 << 26
+MAX_ENTRIES = 1000
+NO_MARKET = "this node has no market role"
 REQUEST_S = 10.0
 """For a request to be complete."""
 
@@ -47,6 +50,25 @@ class CreditRequest(
     """Let the operator pay what is owed first."""
 
 
+class UnclaimedRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="unclaimed"
+):
+    """Give unclaimed money to a customer; without a number, only show it."""
+
+    number: int | None = None
+    """Of the ledger's entry that left it unclaimed."""
+    address: str = ""
+
+
+class UnclaimedShown(msgspec.Struct, frozen=True):
+    """Money that one entry left unclaimed."""
+
+    number: int
+    at_ms: int
+    cause: str
+    amount_cpc: str
+
+
 class CreditShown(msgspec.Struct, frozen=True):
     """The credit of one customer."""
 
@@ -58,10 +80,11 @@ class CreditShown(msgspec.Struct, frozen=True):
 
 
 class ControlAnswer(msgspec.Struct, frozen=True):
-    """What came of it: a report, the credit of one or all customers, or an error."""
+    """What came of it: a report, credit, unclaimed money, or an error."""
 
     report: BackupReport | None = None
     credit: tuple[CreditShown, ...] | None = None
+    unclaimed: tuple[UnclaimedShown, ...] | None = None
     error: str = ""
 
 
@@ -97,13 +120,46 @@ class CreditGiver(Protocol):
         ...
 
 
+class EntryLike(Protocol):
+    """`node.settlement.entries.Entry`."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number."""
+
+    @property
+    def at_ms(self) -> int:
+        """When it was booked."""
+
+    @property
+    def cause(self) -> str:
+        """What for."""
+
+    def amount(self, account: str) -> int:
+        """Units that it gave the account."""
+        ...
+
+
+class UnclaimedGiver(Protocol):
+    """`node.settlement.unclaimed.UnclaimedDesk`."""
+
+    def entries(self) -> Iterable[EntryLike]:
+        """What is unclaimed."""
+        ...
+
+    async def give(self, number: int, address: str) -> EntryLike:
+        """Give it to a customer durably."""
+        ...
+
+
 @dataclass(frozen=True)
 class Controls:
     """What the commands act on."""
 
     backup: Callable[[Path], Awaitable[BackupReport]]
     credit: CreditGiver | None = None
-    """None without the market role."""
+    """None without the market role, as is `unclaimed`."""
+    unclaimed: UnclaimedGiver | None = None
 
 
 class ControlFailed(NodeError):
@@ -112,7 +168,7 @@ class ControlFailed(NodeError):
     code = "control_failed"
 
 
-_Request = BackupRequest | CreditRequest
+_Request = BackupRequest | CreditRequest | UnclaimedRequest
 
 
 @contextmanager
@@ -165,6 +221,8 @@ async def _answer(stream: trio.SocketStream, controls: Controls) -> None:
 async def _carried_out(request: _Request, controls: Controls) -> ControlAnswer:
     if isinstance(request, CreditRequest):
         return ControlAnswer(credit=await _credit(request, controls.credit))
+    if isinstance(request, UnclaimedRequest):
+        return ControlAnswer(unclaimed=await _unclaimed(request, controls.unclaimed))
     if not Path(request.to).is_absolute():
         raise InvalidInput("is not an absolute path", field="to")
     return ControlAnswer(await controls.backup(Path(request.to)))
@@ -172,7 +230,7 @@ async def _carried_out(request: _Request, controls: Controls) -> ControlAnswer:
 
 async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[CreditShown, ...]:
     if desk is None:
-        raise Unavailable("this node has no market role", remedy="ask the market's own node")
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
     if request.address is None:
         return tuple(map(_shown, desk.views()))
     limit = parse_cpc(request.limit_cpc, field="limit")
@@ -183,6 +241,21 @@ async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[Cre
 def _shown(view: CreditLike) -> CreditShown:
     limit, owed = format_cpc(view.limit), format_cpc(view.owed)
     return CreditShown(view.address, limit, owed, view.backer)
+
+
+async def _unclaimed(
+    request: UnclaimedRequest, desk: UnclaimedGiver | None
+) -> tuple[UnclaimedShown, ...]:
+    if desk is None:
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    if request.number is None:
+        return tuple(map(_entry_shown, islice(desk.entries(), MAX_ENTRIES)))
+    return (_entry_shown(await desk.give(request.number, request.address)),)
+
+
+def _entry_shown(entry: EntryLike) -> UnclaimedShown:
+    amount = format_cpc(entry.amount("unclaimed"))
+    return UnclaimedShown(entry.sequence, entry.at_ms, entry.cause, amount)
 
 
 async def _line(stream: trio.SocketStream) -> bytes:
@@ -222,6 +295,22 @@ def ask_credit(
     if answer.credit is None:
         raise ControlFailed(answer.error or "the node ended meanwhile")
     return answer.credit
+
+
+def ask_unclaimed(
+    data_dir: Path, number: int | None = None, address: str = ""
+) -> tuple[UnclaimedShown, ...]:
+    """Have the running market of a data directory give unclaimed money to a customer; without a
+    number all of it is shown, at most the first thousand entries.
+
+    Raises:
+        Unavailable: no node runs there.
+        ControlFailed: it would not; the message says why.
+    """
+    answer = _ask(data_dir, UnclaimedRequest(number, address))
+    if answer.unclaimed is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.unclaimed
 
 
 def _ask(data_dir: Path, request: _Request) -> ControlAnswer:

@@ -209,6 +209,19 @@ class WorkerView(msgspec.Struct, frozen=True):
     kinds: tuple[str, ...]
 
 
+class Overdue(msgspec.Struct, frozen=True):
+    """Something that is older than it should be."""
+
+    what: str
+    """`queued task`, `payout`, `deposit` and others."""
+    about: str
+    """Which."""
+    overdue_s: float
+    """Seconds beyond its limit."""
+    reason: str
+    remedy: str
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """What the node is doing."""
 
@@ -227,6 +240,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """Sentences: what waits for what."""
     obstacles: tuple[str, ...] = ()
     """Those of them that keep the node from its work: it is not ready."""
+    overdue: tuple[Overdue, ...] = ()
+    """What is older than it should be."""
 
 
 class Node(Protocol):

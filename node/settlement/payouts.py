@@ -123,6 +123,11 @@ class Payouts:
         owed = self._owed.get(account)
         return None if owed is None else latest_ms(self._parameters, owed)
 
+    def waiting(self, at_ms: int) -> Iterator[tuple[str, Owed, bool]]:
+        """Accounts that are owed something, and whether they are to be paid now."""
+        for account, owed in self._owed.items():
+            yield account, owed, self._is_due(account, owed, at_ms)
+
     def find(self, cause: str) -> Payout | None:
         """The payout of a cause, or None."""
         return self._payouts.get(cause.encode())

@@ -15,12 +15,15 @@ from node.control import (
     ControlFailed,
     Controls,
     CreditShown,
+    UnclaimedShown,
     ask_backup,
     ask_credit,
+    ask_unclaimed,
     serve_control,
 )
-from node.errors import InsufficientFunds, Unavailable
+from node.errors import InsufficientFunds, NotFound, Unavailable
 from node.settlement.credit import CreditView
+from node.settlement.entries import Entry, move
 from storage.backup import restore_backup
 from storage.database import open_database
 from storage.leveldb import open_leveldb
@@ -36,10 +39,12 @@ def one(key: bytes) -> Batch:
 
 
 @asynccontextmanager
-async def node_in(data_dir: Path, desk=None):
+async def node_in(data_dir: Path, desk=None, unclaimed=None):
     with open_leveldb(data_dir / "db") as store:
         async with open_database(store) as db, trio.open_nursery() as nursery:
-            await nursery.start(partial(serve_control, data_dir, Controls(db.backup, desk)))
+            await nursery.start(
+                partial(serve_control, data_dir, Controls(db.backup, desk, unclaimed))
+            )
             yield db
             nursery.cancel_scope.cancel()
 
@@ -138,6 +143,38 @@ async def test_credit_is_given_and_shown(tmp_path) -> None:
             await give("cpc1a", "1")
     with pytest.raises(Unavailable):
         await give()
+
+
+class Nobodys:
+    """One entry of unclaimed money."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, str]] = []
+
+    def entries(self):
+        return [Entry("lost:x", "lost", 5, 7, move("outbox:x", "unclaimed", 3 * CPC))]
+
+    async def give(self, number, address):
+        if number != 7:
+            raise NotFound("nothing unclaimed has this number", field="number")
+        self.given.append((number, address))
+        return self.entries()[0]
+
+
+async def test_unclaimed_money_is_shown_and_given(tmp_path) -> None:
+    async def give(*arguments):
+        return await trio.to_thread.run_sync(ask_unclaimed, tmp_path, *arguments)
+
+    desk, shown = Nobodys(), UnclaimedShown(7, 5, "lost:x", "3.0")
+    async with node_in(tmp_path, unclaimed=desk):
+        assert await give() == (shown,)
+        assert await give(7, "cpc1a") == (shown,)
+        with pytest.raises(ControlFailed, match="nothing unclaimed"):
+            await give(8, "cpc1a")
+    assert desk.given == [(7, "cpc1a")]
+    async with node_in(tmp_path):
+        with pytest.raises(ControlFailed, match="no market role"):
+            await give()
 
 
 @pytest.mark.parametrize(

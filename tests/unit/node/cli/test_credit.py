@@ -1,4 +1,4 @@
-"""`tmnode wallet credit`, against a control socket on which a real desk answers."""
+"""`tmnode wallet credit` and `unclaimed`, against a control socket on which real desks answer."""
 
 import threading
 from collections.abc import Iterator
@@ -14,10 +14,12 @@ from node.settlement import accounts
 from node.settlement.credit import CreditDesk, Credits
 from node.settlement.entries import move
 from node.settlement.ledger import Ledger
+from node.settlement.unclaimed import UnclaimedDesk
 from storage.database import open_database
 from storage.memory import MemoryStore
 from storage.store import Batch
 
+EPOCH = ("1970-01-01", "00:00:00", "UTC")
 OPERATOR, CUSTOMER, MARKET = (AccountKey(bytes([n]) * 32).address for n in (1, 2, 3))
 
 
@@ -37,10 +39,14 @@ class Running(threading.Thread):
             ledger, batch = Ledger(db), Batch()
             paid_in = move(accounts.L1, accounts.customer(OPERATOR), 9 * UNITS_PER_CPC)
             ledger.post(batch, cause="d", kind="deposit", postings=paid_in, at_ms=0)
+            found = move(accounts.L1, accounts.UNCLAIMED, 2 * UNITS_PER_CPC)
+            ledger.post(batch, cause="lost:x", kind="lost", postings=found, at_ms=0)
             db.stage(batch)
             book = Credits(db, ledger)
             desk = CreditDesk(db, book, operator=OPERATOR, market=MARKET, now_ms=lambda: 0)
-            await nursery.start(serve_control, self.data_dir, Controls(db.backup, desk))
+            nobodys = UnclaimedDesk(db, ledger, lambda: 0)
+            controls = Controls(db.backup, desk, nobodys)
+            await nursery.start(serve_control, self.data_dir, controls)
             self.token, self.scope = trio.lowlevel.current_trio_token(), nursery.cancel_scope
             self.ready.set()
 
@@ -78,3 +84,15 @@ def test_a_limit_without_a_customer_is_no_command(terminal, tmp_path) -> None:
     absent = terminal.run("wallet", "credit", "--data-dir", str(tmp_path))
     assert absent.exit_code != 0
     assert "no node runs there" in absent.stderr
+
+
+def test_unclaimed_money_is_given_to_whom_it_belongs(terminal, data_dir) -> None:
+    place = ["--data-dir", str(data_dir)]
+    line = {"number": 1, "at_ms": 0, "cause": "lost:x", "amount_cpc": "2.0"}
+    assert terminal.json("wallet", "unclaimed", *place) == {"unclaimed": [line]}
+    shown = terminal.run("wallet", "unclaimed", "1", CUSTOMER, *place)
+    assert shown.stdout.splitlines()[1].split() == ["1", *EPOCH, "2.0", "lost:x"]
+    assert terminal.json("wallet", "unclaimed", *place) == {"unclaimed": []}
+    again = terminal.run("wallet", "unclaimed", "1", OPERATOR, *place)
+    assert (again.exit_code, "given to somebody else" in again.stderr) == (1, True)
+    assert terminal.run("wallet", "unclaimed", "1", *place).exit_code == 2

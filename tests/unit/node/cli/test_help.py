@@ -60,6 +60,7 @@ def test_the_commands_are_these() -> None:
         "wallet payout",
         "wallet key",
         "wallet credit",
+        "wallet unclaimed",
         "wallet audit",
         "wallet audit-market",
         "bench tasks",

@@ -41,6 +41,7 @@ from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.submitter import Submitter
+from node.roles.wishes import Wishes, WishTeller
 from node.roles.worker import Compute, Worker
 from node.settlement.arriving import Arrivals
 from node.settlement.credit import CreditDesk
@@ -145,6 +146,8 @@ def assemble(parts: Parts) -> Assembly:
             dict, lambda: (f"transactions wait: {sender.blocked}",) if sender.blocked else ()
         )
         assembly.runs.append(sender.run)
+    if {"worker", "validator"} & set(config.node.roles) and config.payout.threshold:
+        _add_teller(parts, assembly, author)
     reunion = ReunionRole(parts.network, directory, AddressBook(parts.db, parts.now_ms))
     assembly.runs += [presence.run, reunion.run]
     return assembly
@@ -203,6 +206,19 @@ def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
     )
     assembly.info.watch(lambda: tuple(shortened(late_attempts(worker.attempts(), parts.now_ms()))))
     assembly.runs.append(worker.run)
+
+
+def _add_teller(parts: Parts, assembly: Assembly, author: Author) -> None:
+    teller = WishTeller(
+        network=parts.network,
+        directory=assembly.directory,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        threshold=parts.config.payout.threshold,
+        now_ms=parts.now_ms,
+    )
+    assembly.info.add(dict, teller.waits)
+    assembly.runs.append(teller.run)
 
 
 def _submitter(parts: Parts, author: Author, sender: Sender) -> Submitter:
@@ -365,6 +381,13 @@ def _add_market(
         now_ms=parts.now_ms,
     )
     assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
+    Wishes(
+        network=parts.network,
+        directory=assembly.directory,
+        desk=assembly.paydesk,
+        chain_id=network.chain_id,
+        now_ms=parts.now_ms,
+    )
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
 

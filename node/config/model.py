@@ -149,6 +149,12 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True):
     operator: Account = Account("")
 
 
+class PayoutSection(msgspec.Struct, frozen=True, kw_only=True):
+    """`[payout]`: when a worker or validator wants to be paid."""
+
+    threshold: Amount = Amount(0)
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A whole node file."""
 
@@ -157,6 +163,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     api: ApiSection = ApiSection()
     worker: WorkerSection = WorkerSection()
     market: MarketSection = MarketSection()
+    payout: PayoutSection = PayoutSection()
 
 
 class Config(NodeConfig, frozen=True, kw_only=True):

@@ -80,7 +80,9 @@ async def open_node(config: Config) -> AsyncIterator[str]:
             for part in assembly.runs:
                 await roles.start(part)
             async with trio.open_nursery() as doors:
-                controls = Controls(parts.db.backup, assembly.credit, assembly.unclaimed)
+                controls = Controls(
+                    parts.db.backup, assembly.credit, assembly.unclaimed, assembly.fees
+                )
                 await doors.start(serve_control, config.data_dir, controls)
                 yield await _open_door(config, parts.db, assembly, ground.listener, doors)
                 doors.cancel_scope.cancel()

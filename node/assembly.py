@@ -45,6 +45,7 @@ from node.roles.wishes import Wishes, WishTeller
 from node.roles.worker import Compute, Worker
 from node.settlement.arriving import Arrivals
 from node.settlement.credit import CreditDesk
+from node.settlement.feedesk import FeeDesk
 from node.settlement.network import settlement_parameters
 from node.settlement.outbox import Outbox
 from node.settlement.paydesk import PayDesk
@@ -106,6 +107,7 @@ class Assembly:
     credit: CreditDesk | None = None
     paydesk: PayDesk | None = None
     unclaimed: UnclaimedDesk | None = None
+    fees: FeeDesk | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -380,6 +382,7 @@ def _add_market(
         market=address,
         now_ms=parts.now_ms,
     )
+    assembly.fees = FeeDesk(parts.db, settlement, config.market.operator, parts.now_ms)
     assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
     Wishes(
         network=parts.network,

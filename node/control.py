@@ -60,6 +60,16 @@ class UnclaimedRequest(
     address: str = ""
 
 
+class FeesRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="fees"
+):
+    """Give money of the operator's for the chain's fees; nothing only shows them."""
+
+    amount_cpc: str
+    key: str
+    """The same key gives once."""
+
+
 class UnclaimedShown(msgspec.Struct, frozen=True):
     """Money that one entry left unclaimed."""
 
@@ -80,11 +90,12 @@ class CreditShown(msgspec.Struct, frozen=True):
 
 
 class ControlAnswer(msgspec.Struct, frozen=True):
-    """What came of it: a report, credit, unclaimed money, or an error."""
+    """What came of it: a report, credit, unclaimed money, fees, or an error."""
 
     report: BackupReport | None = None
     credit: tuple[CreditShown, ...] | None = None
     unclaimed: tuple[UnclaimedShown, ...] | None = None
+    fees_cpc: str | None = None
     error: str = ""
 
 
@@ -152,14 +163,23 @@ class UnclaimedGiver(Protocol):
         ...
 
 
+class FeeGiver(Protocol):
+    """`node.settlement.feedesk.FeeDesk`."""
+
+    async def give(self, amount: int, key: str) -> int:
+        """Give so much, durably; what there is then."""
+        ...
+
+
 @dataclass(frozen=True)
 class Controls:
     """What the commands act on."""
 
     backup: Callable[[Path], Awaitable[BackupReport]]
     credit: CreditGiver | None = None
-    """None without the market role, as is `unclaimed`."""
+    """None without the market role, as are those below."""
     unclaimed: UnclaimedGiver | None = None
+    fees: FeeGiver | None = None
 
 
 class ControlFailed(NodeError):
@@ -168,7 +188,7 @@ class ControlFailed(NodeError):
     code = "control_failed"
 
 
-_Request = BackupRequest | CreditRequest | UnclaimedRequest
+_Request = BackupRequest | CreditRequest | UnclaimedRequest | FeesRequest
 
 
 @contextmanager
@@ -223,6 +243,8 @@ async def _carried_out(request: _Request, controls: Controls) -> ControlAnswer:
         return ControlAnswer(credit=await _credit(request, controls.credit))
     if isinstance(request, UnclaimedRequest):
         return ControlAnswer(unclaimed=await _unclaimed(request, controls.unclaimed))
+    if isinstance(request, FeesRequest):
+        return ControlAnswer(fees_cpc=await _fees(request, controls.fees))
     if not Path(request.to).is_absolute():
         raise InvalidInput("is not an absolute path", field="to")
     return ControlAnswer(await controls.backup(Path(request.to)))
@@ -241,6 +263,12 @@ async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[Cre
 def _shown(view: CreditLike) -> CreditShown:
     limit, owed = format_cpc(view.limit), format_cpc(view.owed)
     return CreditShown(view.address, limit, owed, view.backer)
+
+
+async def _fees(request: FeesRequest, desk: FeeGiver | None) -> str:
+    if desk is None:
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    return format_cpc(await desk.give(parse_cpc(request.amount_cpc), request.key))
 
 
 async def _unclaimed(
@@ -311,6 +339,20 @@ def ask_unclaimed(
     if answer.unclaimed is None:
         raise ControlFailed(answer.error or "the node ended meanwhile")
     return answer.unclaimed
+
+
+def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
+    """Have the running market of a data directory take money of its operator's for fees; returns
+    what it has for them, in CPC.
+
+    Raises:
+        Unavailable: no node runs there.
+        ControlFailed: it would not; the message says why.
+    """
+    answer = _ask(data_dir, FeesRequest(amount_cpc, key))
+    if answer.fees_cpc is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.fees_cpc
 
 
 def _ask(data_dir: Path, request: _Request) -> ControlAnswer:

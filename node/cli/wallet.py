@@ -36,6 +36,7 @@ class WalletGroup(LazyGroup):
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
         "credit": Entry("node.cli.credit:credit", "Let customers of your market owe for tasks."),
         "unclaimed": Entry("node.cli.unclaimed:unclaimed", "Give away what is nobody's."),
+        "fees": Entry("node.cli.fees:fees", "Give money for your market's fees on the chain."),
         "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),
         "audit-market": Entry(
             "node.cli.audit_market:audit_market", "Check what a market paid and burned."

@@ -129,7 +129,7 @@ class MarketOverdue:
         if trouble := self._l1_trouble():
             return trouble, "restore the L1; it is paid then"
         if self._settlement.payouts.short_of_fees:
-            remedy = "deposit CPC and give them to `fees`; the payee can have it paid now"
+            remedy = "`tmnode wallet fees AMOUNT`; the payee can also have it paid now"
             return "`fees` holds less than a TRANSFER costs", remedy
         return "the market did not pay it", RESTART
 

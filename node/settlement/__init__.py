@@ -14,6 +14,7 @@ Read the modules in this order:
 `owed`         who waits to be paid, `terms` until when, `payouts` pays them, many entries in one
                TRANSFER, and `paydesk` is where payees ask.
 `withdrawals`  money out, to a customer's own address.
+`feedesk`      where the operator gives for the chain's fees.
 `unclaimed`    what belongs to nobody here yet, and `arriving`, what is not credited yet.
 `outbox`       a payment between leaving its account and being in a confirmed block.
 `credit`       what customers may owe, with the operator's money behind it.

@@ -61,6 +61,7 @@ def test_the_commands_are_these() -> None:
         "wallet key",
         "wallet credit",
         "wallet unclaimed",
+        "wallet fees",
         "wallet audit",
         "wallet audit-market",
         "bench tasks",

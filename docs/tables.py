@@ -1,17 +1,23 @@
-"""Write the tables of docs/protocol.md from the code: every message, every wait, every bound.
+"""Write tables of the docs: in docs/protocol.md every message and every wait, from the code,
+and in docs/economics.md every parameter of a network, from its sample.
 
 python docs/tables.py            rewrite the tables
 python docs/tables.py --check    exit 1 if they are not what the code says
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "protocol.md"
+sys.path.insert(0, str(ROOT))
+
+from node.deadlines import STATES  # noqa: E402 - the page is written wherever it is called from
+
+SAMPLE = ROOT / "configs" / "devnet.toml"
 WAITS = ("node/roles", "node/market", "p2p")
 """Where waits and bounds are part of the protocol; those of one carrier's inside are not."""
 ENDINGS = {"_S": "s", "_MS": "ms"}
@@ -96,8 +102,35 @@ def _shown(value: object) -> str:
     return " to ".join(map(_shown, value)) if isinstance(value, tuple) else f"{value:,}"
 
 
-def tables() -> dict[str, str]:
-    """The text of each table by its name in the page."""
+def parameters() -> Iterator[tuple[str, str, str, str]]:
+    """Every key of the sample of a network file: key, value, unit, what its comment says."""
+    section, said = "", ""
+    for line in SAMPLE.read_text().splitlines():
+        if line.startswith("#"):
+            said += line.removeprefix("#")
+        elif " = " in line:
+            key, value = line.split(" = ", 1)
+            meaning, _, rest = re.sub(r" (Default: .*|Required)\.$", "", said).partition(" Unit: ")
+            yield (
+                f"`{section}.{key}`",
+                value.strip('"') or '""',
+                rest.strip(" .") or "–",
+                meaning.strip(),
+            )
+            said = ""
+        else:
+            section, said = line.strip("[]") or section, ""
+
+
+def limits() -> Iterator[str]:
+    """Every state of everything, when it ends by itself, and in what."""
+    for thing, states in STATES.items():
+        for state, limit in states.items():
+            yield f"| {thing} | `{state}` | {limit.after} | {limit.then} |"
+
+
+def tables() -> dict[str, dict[str, str]]:
+    """The text of each table by its page and its name in the page."""
     answered = answers()
     rows = [
         f"| {one.type_id} | `{one.name}` | {_code(answered.get(one.name))} | {one.bound:,} "
@@ -109,7 +142,14 @@ def tables() -> dict[str, str]:
     )
     times = [f"| {place} | {value} | {text} |" for place, value, text in waits()]
     time_head = "| constant | value | meaning |\n| --- | --- | --- |"
-    return {"messages": _table(head, rows), "waits": _table(time_head, times)}
+    keys = [f"| {key} | {value} | {unit} | {text} |" for key, value, unit, text in parameters()]
+    key_head = "| key | devnet | unit | meaning |\n| --- | --- | --- | --- |"
+    limit_head = "| thing | state | ends by itself after | in |\n| --- | --- | --- | --- |"
+    return {
+        "protocol": {"messages": _table(head, rows), "waits": _table(time_head, times)},
+        "economics": {"parameters": _table(key_head, keys)},
+        "operations": {"limits": _table(limit_head, list(limits()))},
+    }
 
 
 def _code(name: str | None) -> str:
@@ -121,16 +161,21 @@ def _table(head: str, rows: list[str]) -> str:
 
 
 def main() -> int:
-    """Rewrite the page, or check it."""
-    page = before = PAGE.read_text()
-    for name, text in tables().items():
+    """Rewrite the pages, or check them."""
+    changed = [_rewrite(ROOT / "docs" / f"{page}.md", texts) for page, texts in tables().items()]
+    return int("--check" in sys.argv and any(changed))
+
+
+def _rewrite(path: Path, texts: dict[str, str]) -> bool:
+    """Whether the page was not as it should be; it is written unless it is only to be checked."""
+    page = before = path.read_text()
+    for name, text in texts.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
         head, _, rest = page.partition(begin)
         page = head + begin + text + end + rest.partition(end)[2]
-    if "--check" in sys.argv:
-        return int(page != before)
-    PAGE.write_text(page)
-    return 0
+    if "--check" not in sys.argv:
+        path.write_text(page)
+    return page != before
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from node.config import Config
-from node.control import serve_control
+from node.control import Controls, serve_control
 from node.errors import ConfigError
 from node.keys import NodeKeys, find_passphrase, finish_rotation, load_or_make_keys
 from node.lifetime import open_stop_signal
@@ -80,7 +80,10 @@ async def open_node(config: Config) -> AsyncIterator[str]:
             for part in assembly.runs:
                 await roles.start(part)
             async with trio.open_nursery() as doors:
-                await doors.start(serve_control, config.data_dir, parts.db.backup)
+                controls = Controls(
+                    parts.db.backup, assembly.credit, assembly.unclaimed, assembly.fees
+                )
+                await doors.start(serve_control, config.data_dir, controls)
                 yield await _open_door(config, parts.db, assembly, ground.listener, doors)
                 doors.cancel_scope.cancel()
             roles.cancel_scope.cancel()
@@ -188,6 +191,7 @@ async def _open_door(
         node=assembly.info,
         market_role=assembly.market,
         till=assembly.withdrawals,
+        paydesk=assembly.paydesk,
         key_ring=Accounts(db, network.chain_id, time.time) if assembly.market else None,
         max_body_bytes=config.api.max_body_bytes,
         local_account=str(network.local_account) or None,

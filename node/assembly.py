@@ -1,6 +1,6 @@
 """Building a node's objects from opened parts: the same for a real node and a simulated one."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from node.l1.sender import OutboundRecord, Sender
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
+from node.market.overdue import MarketOverdue, shortened
 from node.market.progress import JobProgressBook
 from node.market.service import MarketService
 from node.market.snapshots import SnapshotLog
@@ -32,16 +33,24 @@ from node.roles.lessor import Lessor
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
+from node.roles.overdue import late_attempts, late_leases, late_results
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
+from node.roles.rescue import Rescue
 from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.submitter import Submitter
+from node.roles.wishes import Wishes, WishTeller
 from node.roles.worker import Compute, Worker
+from node.settlement.arriving import Arrivals
+from node.settlement.credit import CreditDesk
+from node.settlement.feedesk import FeeDesk
 from node.settlement.network import settlement_parameters
 from node.settlement.outbox import Outbox
+from node.settlement.paydesk import PayDesk
 from node.settlement.transfer import TransferSettlement
+from node.settlement.unclaimed import UnclaimedDesk
 from node.settlement.withdrawals import Withdrawals
 from node.verification.anchors import AnchorBook
 from node.verification.author import Author
@@ -95,6 +104,10 @@ class Assembly:
     runs: list[Run] = field(default_factory=list)
     market: Market | None = None
     withdrawals: Withdrawals | None = None
+    credit: CreditDesk | None = None
+    paydesk: PayDesk | None = None
+    unclaimed: UnclaimedDesk | None = None
+    fees: FeeDesk | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -118,16 +131,25 @@ def assemble(parts: Parts) -> Assembly:
         _add_worker(parts, assembly, author)
     sender = Sender(parts.keys.account, parts.db, parts.l1, confirmations=protocol.l1_confirmations)
     settled = Settled()
-    if "validator" in config.node.roles:
-        settled.add(_add_validator(parts, assembly, author, shelf, sender))
-    if "market" in config.node.roles:
-        settled.add(_add_market(parts, assembly, chain, shelf, sender))
+    if {"market", "validator"} & set(config.node.roles):
+        submitter = _submitter(parts, author, sender)
+        settled.add(submitter)
+        assembly.runs.append(submitter.run)
+        assembly.info.watch(
+            lambda: tuple(shortened(late_results(submitter.under_way(), sender, chain)))
+        )
+        if "validator" in config.node.roles:
+            _add_validator(parts, assembly, author, shelf, submitter)
+        if "market" in config.node.roles:
+            settled.add(_add_market(parts, assembly, chain, shelf, sender, submitter))
     sender.on_confirmed, sender.on_lost = settled.confirmed, settled.lost
     if settled.owners:
         assembly.info.add(
             dict, lambda: (f"transactions wait: {sender.blocked}",) if sender.blocked else ()
         )
         assembly.runs.append(sender.run)
+    if {"worker", "validator"} & set(config.node.roles) and config.payout.threshold:
+        _add_teller(parts, assembly, author)
     reunion = ReunionRole(parts.network, directory, AddressBook(parts.db, parts.now_ms))
     assembly.runs += [presence.run, reunion.run]
     return assembly
@@ -184,7 +206,33 @@ def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
     assembly.info.add(
         lambda: {"jobs_busy": worker.busy, "results_committed": worker.committed}, worker.waits
     )
+    assembly.info.watch(lambda: tuple(shortened(late_attempts(worker.attempts(), parts.now_ms()))))
     assembly.runs.append(worker.run)
+
+
+def _add_teller(parts: Parts, assembly: Assembly, author: Author) -> None:
+    teller = WishTeller(
+        network=parts.network,
+        directory=assembly.directory,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        threshold=parts.config.payout.threshold,
+        now_ms=parts.now_ms,
+    )
+    assembly.info.add(dict, teller.waits)
+    assembly.runs.append(teller.run)
+
+
+def _submitter(parts: Parts, author: Author, sender: Sender) -> Submitter:
+    """Puts results on the chain: a validator its own, a market those that nobody else did."""
+    return Submitter(
+        network=parts.network,
+        db=parts.db,
+        author=author,
+        protocol=parts.config.network.protocol,
+        sender=sender,
+        gas_price=parts.config.network.economics.gas_price,
+    )
 
 
 def _add_validator(
@@ -192,8 +240,8 @@ def _add_validator(
     assembly: Assembly,
     author: Author,
     shelf: OutputShelf,
-    sender: Sender,
-) -> Submitter:
+    submitter: Submitter,
+) -> None:
     protocol = parts.config.network.protocol
     markets = parts.config.network.network.market_keys
     book = SnapshotBook(parts.db, author.chain_id, markets, parts.now_ms)
@@ -222,14 +270,6 @@ def _add_validator(
         examiner=examiner,
         now_ms=parts.now_ms,
     )
-    submitter = Submitter(
-        network=parts.network,
-        db=parts.db,
-        author=author,
-        protocol=protocol,
-        sender=sender,
-        gas_price=parts.config.network.economics.gas_price,
-    )
     orchestrator = Orchestrator(
         network=parts.network,
         db=parts.db,
@@ -253,12 +293,17 @@ def _add_validator(
         },
         lambda: validator_waits(orchestrator.waiting, submitter.pending, orchestrator.barred),
     )
-    assembly.runs += [feed.run, submitter.run, orchestrator.run]
-    return submitter
+    assembly.info.watch(lambda: tuple(shortened(late_leases(orchestrator.draws(), parts.now_ms()))))
+    assembly.runs += [feed.run, orchestrator.run]
 
 
 def _add_market(
-    parts: Parts, assembly: Assembly, chain: ChainWatch, shelf: OutputShelf, sender: Sender
+    parts: Parts,
+    assembly: Assembly,
+    chain: ChainWatch,
+    shelf: OutputShelf,
+    sender: Sender,
+    submitter: Submitter,
 ) -> Outbox:
     config, identity, address = parts.config, parts.keys.identity, parts.keys.account.address
     network = config.network.network
@@ -330,16 +375,60 @@ def _add_market(
         network=parts.network, db=parts.db, snapshots=snapshots, directory=assembly.directory
     )
     assembly.market = service
+    assembly.credit = CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=config.market.operator,
+        market=address,
+        now_ms=parts.now_ms,
+    )
+    assembly.fees = FeeDesk(parts.db, settlement, config.market.operator, parts.now_ms)
+    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
+    Wishes(
+        network=parts.network,
+        directory=assembly.directory,
+        desk=assembly.paydesk,
+        chain_id=network.chain_id,
+        now_ms=parts.now_ms,
+    )
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
+
+    def queued() -> Mapping[str, str]:
+        needed = config.network.protocol.quorum_needed
+        return queue_waits(board, assembly.directory, needed)
+
+    arrivals = Arrivals(parts.l1, deposits, address)
+    assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
+    overdue = MarketOverdue(
+        board=board,
+        settlement=settlement,
+        sender=sender,
+        l1=chain,
+        arrivals=arrivals,
+        nobodys=assembly.unclaimed,
+        why_queued=lambda kind: queued()[kind],
+        now_ms=parts.now_ms,
+    )
+    assembly.info.watch(overdue.found)
     assembly.info.add(
         lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()},
         lambda: (
-            *queue_waits(board, assembly.directory, config.network.protocol.quorum_needed),
+            *queued().values(),
             *money_waits(settlement),
         ),
     )
-    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run]
+    rescue = Rescue(
+        db=parts.db,
+        board=board,
+        submitter=submitter,
+        market=identity.peer_id,
+        l1=chain,
+        window_s=settlement.parameters.dispute_window_s,
+        now_ms=parts.now_ms,
+    )
+    money = (deposits.run, arrivals.run, settlement.run)
+    assembly.runs += [*money, publisher.run, lessor.run, role.run, rescue.run]
     return settlement.outbox
 
 

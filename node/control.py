@@ -6,43 +6,189 @@ permissions are the key. A connection carries one line of JSON and one line as t
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import msgspec
 import trio
 
+from node.amounts import format_cpc, parse_cpc
 from node.errors import InvalidInput, NodeError, Unavailable
 from storage.backup import BackupReport
 from storage.errors import StorageError
 
 NAME = "control"
 MAX_LINE_BYTES = 8192
+MAX_ANSWER_BYTES = 1 << 26
+MAX_ENTRIES = 1000
+NO_MARKET = "this node has no market role"
 REQUEST_S = 10.0
 """For a request to be complete."""
 
 
-class BackupRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class BackupRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="backup"
+):
     """Copy the database of the running node to a new directory."""
 
-    command: Literal["backup"]
     to: str
     """An absolute path."""
 
 
+class CreditRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="credit"
+):
+    """Give a customer of this market credit; without an address, only show it."""
+
+    address: str | None = None
+    limit_cpc: str = "0"
+    write_off: bool = False
+    """Let the operator pay what is owed first."""
+
+
+class UnclaimedRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="unclaimed"
+):
+    """Give unclaimed money to a customer; without a number, only show it."""
+
+    number: int | None = None
+    """Of the ledger's entry that left it unclaimed."""
+    address: str = ""
+
+
+class FeesRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="fees"
+):
+    """Give money of the operator's for the chain's fees; nothing only shows them."""
+
+    amount_cpc: str
+    key: str
+    """The same key gives once."""
+
+
+class UnclaimedShown(msgspec.Struct, frozen=True):
+    """Money that one entry left unclaimed."""
+
+    number: int
+    at_ms: int
+    cause: str
+    amount_cpc: str
+
+
+class CreditShown(msgspec.Struct, frozen=True):
+    """The credit of one customer."""
+
+    address: str
+    limit_cpc: str
+    owed_cpc: str
+    backer: str
+    """Account whose money is behind it."""
+
+
 class ControlAnswer(msgspec.Struct, frozen=True):
-    """What came of it: a report, or an error."""
+    """What came of it: a report, credit, unclaimed money, fees, or an error."""
 
     report: BackupReport | None = None
+    credit: tuple[CreditShown, ...] | None = None
+    unclaimed: tuple[UnclaimedShown, ...] | None = None
+    fees_cpc: str | None = None
     error: str = ""
+
+
+class CreditLike(Protocol):
+    """A customer's credit as settlement tells it."""
+
+    @property
+    def address(self) -> str:
+        """The customer's."""
+
+    @property
+    def limit(self) -> int:
+        """Units of 10^-18 CPC, as is `owed`."""
+
+    @property
+    def owed(self) -> int:
+        """By now."""
+
+    @property
+    def backer(self) -> str:
+        """Whose money is behind it."""
+
+
+class CreditGiver(Protocol):
+    """`node.settlement.credit.CreditDesk`."""
+
+    def views(self) -> Sequence[CreditLike]:
+        """All credit."""
+        ...
+
+    async def set_limit(self, customer: str, limit: int, *, write_off: bool = ...) -> CreditLike:
+        """Set a customer's limit durably."""
+        ...
+
+
+class EntryLike(Protocol):
+    """`node.settlement.entries.Entry`."""
+
+    @property
+    def sequence(self) -> int:
+        """Its number."""
+
+    @property
+    def at_ms(self) -> int:
+        """When it was booked."""
+
+    @property
+    def cause(self) -> str:
+        """What for."""
+
+    def amount(self, account: str) -> int:
+        """Units that it gave the account."""
+        ...
+
+
+class UnclaimedGiver(Protocol):
+    """`node.settlement.unclaimed.UnclaimedDesk`."""
+
+    def entries(self) -> Iterable[EntryLike]:
+        """What is unclaimed."""
+        ...
+
+    async def give(self, number: int, address: str) -> EntryLike:
+        """Give it to a customer durably."""
+        ...
+
+
+class FeeGiver(Protocol):
+    """`node.settlement.feedesk.FeeDesk`."""
+
+    async def give(self, amount: int, key: str) -> int:
+        """Give so much, durably; what there is then."""
+        ...
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the commands act on."""
+
+    backup: Callable[[Path], Awaitable[BackupReport]]
+    credit: CreditGiver | None = None
+    """None without the market role, as are those below."""
+    unclaimed: UnclaimedGiver | None = None
+    fees: FeeGiver | None = None
 
 
 class ControlFailed(NodeError):
     """The running node could not do what it was asked."""
 
     code = "control_failed"
+
+
+_Request = BackupRequest | CreditRequest | UnclaimedRequest | FeesRequest
 
 
 @contextmanager
@@ -57,7 +203,7 @@ def _address(data_dir: Path) -> Iterator[str]:
 
 async def serve_control(
     data_dir: Path,
-    backup: Callable[[Path], Awaitable[BackupReport]],
+    controls: Controls,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -72,7 +218,7 @@ async def serve_control(
 
     async def answer(stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError, trio.TooSlowError):
-            await _answer(stream, backup)
+            await _answer(stream, controls)
 
     task_status.started()
     try:
@@ -81,20 +227,63 @@ async def serve_control(
         (data_dir / NAME).unlink(missing_ok=True)
 
 
-async def _answer(
-    stream: trio.SocketStream, backup: Callable[[Path], Awaitable[BackupReport]]
-) -> None:
+async def _answer(stream: trio.SocketStream, controls: Controls) -> None:
     async with stream:
         with trio.fail_after(REQUEST_S):
             line = await _line(stream)
         try:
-            request = msgspec.json.decode(line, type=BackupRequest)
-            if not Path(request.to).is_absolute():
-                raise InvalidInput("is not an absolute path", field="to")
-            answer = ControlAnswer(await backup(Path(request.to)))
+            answer = await _carried_out(msgspec.json.decode(line, type=_Request), controls)
         except (msgspec.DecodeError, NodeError, StorageError) as error:
             answer = ControlAnswer(error=str(error))
         await stream.send_all(msgspec.json.encode(answer) + b"\n")
+
+
+async def _carried_out(request: _Request, controls: Controls) -> ControlAnswer:
+    if isinstance(request, CreditRequest):
+        return ControlAnswer(credit=await _credit(request, controls.credit))
+    if isinstance(request, UnclaimedRequest):
+        return ControlAnswer(unclaimed=await _unclaimed(request, controls.unclaimed))
+    if isinstance(request, FeesRequest):
+        return ControlAnswer(fees_cpc=await _fees(request, controls.fees))
+    if not Path(request.to).is_absolute():
+        raise InvalidInput("is not an absolute path", field="to")
+    return ControlAnswer(await controls.backup(Path(request.to)))
+
+
+async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[CreditShown, ...]:
+    if desk is None:
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    if request.address is None:
+        return tuple(map(_shown, desk.views()))
+    limit = parse_cpc(request.limit_cpc, field="limit")
+    view = await desk.set_limit(request.address, limit, write_off=request.write_off)
+    return (_shown(view),)
+
+
+def _shown(view: CreditLike) -> CreditShown:
+    limit, owed = format_cpc(view.limit), format_cpc(view.owed)
+    return CreditShown(view.address, limit, owed, view.backer)
+
+
+async def _fees(request: FeesRequest, desk: FeeGiver | None) -> str:
+    if desk is None:
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    return format_cpc(await desk.give(parse_cpc(request.amount_cpc), request.key))
+
+
+async def _unclaimed(
+    request: UnclaimedRequest, desk: UnclaimedGiver | None
+) -> tuple[UnclaimedShown, ...]:
+    if desk is None:
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    if request.number is None:
+        return tuple(map(_entry_shown, islice(desk.entries(), MAX_ENTRIES)))
+    return (_entry_shown(await desk.give(request.number, request.address)),)
+
+
+def _entry_shown(entry: EntryLike) -> UnclaimedShown:
+    amount = format_cpc(entry.amount("unclaimed"))
+    return UnclaimedShown(entry.sequence, entry.at_ms, entry.cause, amount)
 
 
 async def _line(stream: trio.SocketStream) -> bytes:
@@ -114,7 +303,60 @@ def ask_backup(data_dir: Path, to: Path) -> BackupReport:
         Unavailable: no node runs there.
         ControlFailed: it could not; the message says why.
     """
-    request = BackupRequest("backup", str(to.absolute()))
+    answer = _ask(data_dir, BackupRequest(str(to.absolute())))
+    if answer.report is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.report
+
+
+def ask_credit(
+    data_dir: Path, address: str | None = None, limit_cpc: str = "0", *, write_off: bool = False
+) -> tuple[CreditShown, ...]:
+    """Have the running market of a data directory set a customer's credit; without an address all
+    credit is shown.
+
+    Raises:
+        Unavailable: no node runs there.
+        ControlFailed: it would not; the message says why.
+    """
+    answer = _ask(data_dir, CreditRequest(address, limit_cpc, write_off))
+    if answer.credit is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.credit
+
+
+def ask_unclaimed(
+    data_dir: Path, number: int | None = None, address: str = ""
+) -> tuple[UnclaimedShown, ...]:
+    """Have the running market of a data directory give unclaimed money to a customer; without a
+    number all of it is shown, at most the first thousand entries.
+
+    Raises:
+        Unavailable: no node runs there.
+        ControlFailed: it would not; the message says why.
+    """
+    answer = _ask(data_dir, UnclaimedRequest(number, address))
+    if answer.unclaimed is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.unclaimed
+
+
+def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
+    """Have the running market of a data directory take money of its operator's for fees; returns
+    what it has for them, in CPC.
+
+    Raises:
+        Unavailable: no node runs there.
+        ControlFailed: it would not; the message says why.
+    """
+    answer = _ask(data_dir, FeesRequest(amount_cpc, key))
+    if answer.fees_cpc is None:
+        raise ControlFailed(answer.error or "the node ended meanwhile")
+    return answer.fees_cpc
+
+
+def _ask(data_dir: Path, request: _Request) -> ControlAnswer:
+    """One request to the running node, and its answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:
             with _address(data_dir) as address:
@@ -122,8 +364,5 @@ def ask_backup(data_dir: Path, to: Path) -> BackupReport:
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
             raise Unavailable("no node runs there", field=str(data_dir)) from error
         stream.sendall(msgspec.json.encode(request) + b"\n")
-        line = stream.makefile("rb").readline(MAX_LINE_BYTES)
-    answer = msgspec.json.decode(line or b"{}", type=ControlAnswer)
-    if answer.report is None:
-        raise ControlFailed(answer.error or "the node ended meanwhile")
-    return answer.report
+        line = stream.makefile("rb").readline(MAX_ANSWER_BYTES)
+    return msgspec.json.decode(line or b"{}", type=ControlAnswer)

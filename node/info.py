@@ -9,7 +9,7 @@ from node.chainwatch import ChainWatch
 from node.directory import Directory
 from node.market.board import TaskBoard
 from node.market.tasks import STATUS_OF
-from node.market.views import NodeStatus, WorkerView
+from node.market.views import NodeStatus, Overdue, WorkerView
 from node.metrics import Family, Sample, by_label, counter, gauge
 from node.settlement.transfer import TransferSettlement
 from node.verification.author import Author
@@ -34,6 +34,7 @@ _TASKS = "tasks_"
 
 Facts = Callable[[], Mapping[str, int]]
 Waits = Callable[[], Sequence[str]]
+Lates = Callable[[], Sequence[Overdue]]
 
 
 class NodeInfo:
@@ -60,6 +61,7 @@ class NodeInfo:
         self._facts: list[Facts] = []
         self._waits: list[Waits] = []
         self._needs: list[Waits] = []
+        self._lates: list[Lates] = []
 
     def add(self, facts: Facts, waits: Waits = tuple) -> None:
         """Let a part of the node contribute numbers, and sentences on what waits for what."""
@@ -69,6 +71,10 @@ class NodeInfo:
     def require(self, obstacles: Waits) -> None:
         """Let a part contribute sentences on what keeps the node from its work: not ready then."""
         self._needs.append(obstacles)
+
+    def watch(self, overdue: Lates) -> None:
+        """Let a part contribute what is older than it should be."""
+        self._lates.append(overdue)
 
     def status(self) -> NodeStatus:
         """Describe this node now."""
@@ -86,6 +92,7 @@ class NodeInfo:
             counts={name: value for facts in self._facts for name, value in facts().items()},
             waiting=tuple(dict.fromkeys((*obstacles, *waiting))),
             obstacles=obstacles,
+            overdue=tuple(one for lates in self._lates for one in lates()),
         )
 
     def metrics(self) -> tuple[Family, ...]:
@@ -102,6 +109,7 @@ class NodeInfo:
             gauge("tmnode_l1_reachable", "1 if the L1 answers.", int(self._chain.reachable)),
             gauge("tmnode_ready", "1 if the node can do its work.", int(not status.obstacles)),
             gauge("tmnode_waiting", "Things that wait, see status.", len(status.waiting)),
+            gauge("tmnode_overdue", "Things older than they should be.", len(status.overdue)),
             counter("tmnode_database_syncs_total", "Synced writes.", self._db.syncs),
             by_label(
                 "tmnode_network_events_total",
@@ -128,12 +136,12 @@ class NodeInfo:
         return self._directory.views()
 
 
-def queue_waits(board: TaskBoard, directory: Directory, needed: int) -> Sequence[str]:
-    """Why queued tasks are not leased, kind by kind."""
+def queue_waits(board: TaskBoard, directory: Directory, needed: int) -> Mapping[str, str]:
+    """Why queued tasks are not leased, by the kind of work."""
     queued = Counter(task.kind for task in board.queued_tasks())
     leased = sum(1 for _ in board.leased_tasks()) if queued else 0
-    return [
-        waiting.queue_sentence(
+    return {
+        kind: waiting.queue_sentence(
             waiting.Queue(
                 kind=kind,
                 tasks=tasks,
@@ -144,7 +152,7 @@ def queue_waits(board: TaskBoard, directory: Directory, needed: int) -> Sequence
             )
         )
         for kind, tasks in sorted(queued.items())
-    ]
+    }
 
 
 def validator_waits(jobs: int, results: int, barred: int) -> Sequence[str]:

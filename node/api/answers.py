@@ -26,6 +26,7 @@ from node.market.views import (
 )
 
 if TYPE_CHECKING:  # the command line has the answers without settlement and storage
+    from node.settlement.paydesk import PayView
     from node.settlement.withdrawals import WithdrawalView
 
 MILLISECONDS = 1000
@@ -126,12 +127,17 @@ class AccountAnswer(msgspec.Struct, frozen=True):
 
     address: str
     available_cpc: str
+    """Its own money: to buy with or take out."""
     reserved_cpc: str
     earned_cpc: str
     """What it has earned as a worker or validator and is paid out next."""
     deposit_address: str
     withdrawal_fee_cpc: str | None = None
     """What a withdrawal costs; null where nothing is paid out."""
+    credit_limit_cpc: str = "0.0"
+    """The most that it may owe for tasks, as the operator allows."""
+    owed_cpc: str = "0.0"
+    """What it owes now; a deposit pays it back first."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -158,6 +164,9 @@ class StatementAnswer(msgspec.Struct, frozen=True):
     lines: tuple[StatementLine, ...]
     next: int | None
     """Where the next part starts; null if this was the last."""
+    credit_limit_cpc: str = "0.0"
+    owed_cpc: str = "0.0"
+    """What you owe now for tasks on credit."""
 
 
 class PostingAnswer(msgspec.Struct, frozen=True):
@@ -183,6 +192,30 @@ class PayoutAnswer(msgspec.Struct, frozen=True):
     account: str
     """The ledger's account that was paid."""
     entries: tuple[EntryAnswer, ...]
+
+
+class OnTheWayAnswer(msgspec.Struct, frozen=True):
+    """A payout that is in no confirmed block yet."""
+
+    amount_cpc: str
+    tx_hash: str
+
+
+class PayTermsAnswer(msgspec.Struct, frozen=True):
+    """What you have earned, and when it is paid."""
+
+    address: str
+    owed_cpc: str
+    """As a worker and as a validator, mature and not on its way."""
+    threshold_cpc: str | None
+    """At which you are paid; null: by the network's rule."""
+    least_threshold_cpc: str
+    most_threshold_cpc: str
+    pay_by: int | None
+    """Unix seconds: the latest; null if nothing is owed."""
+    fee_cpc: str
+    """What payment on demand costs."""
+    on_the_way: tuple[OnTheWayAnswer, ...]
 
 
 class WithdrawalAnswer(msgspec.Struct, frozen=True):
@@ -318,6 +351,8 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         earned_cpc=format_cpc(account.earned),
         deposit_address=account.deposit_address,
         withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
+        credit_limit_cpc=format_cpc(account.credit_limit),
+        owed_cpc=format_cpc(account.owed),
     )
 
 
@@ -334,7 +369,25 @@ def statement_answer(page: StatementPage) -> StatementAnswer:
         )
         for line in page.lines
     )
-    return StatementAnswer(page.address, lines, page.next)
+    limit, owed = format_cpc(page.credit_limit), format_cpc(page.owed)
+    return StatementAnswer(page.address, lines, page.next, limit, owed)
+
+
+def pay_terms_answer(view: "PayView") -> PayTermsAnswer:
+    """What a payee is owed as JSON."""
+    threshold, pay_by_ms = view.threshold, view.pay_by_ms
+    return PayTermsAnswer(
+        address=view.address,
+        owed_cpc=format_cpc(view.owed),
+        threshold_cpc=None if threshold is None else format_cpc(threshold),
+        least_threshold_cpc=format_cpc(view.least),
+        most_threshold_cpc=format_cpc(view.most),
+        pay_by=None if pay_by_ms is None else -(-pay_by_ms // MILLISECONDS),
+        fee_cpc=format_cpc(view.fee),
+        on_the_way=tuple(
+            OnTheWayAnswer(format_cpc(one.amount), f"0x{one.tx_hash}") for one in view.on_the_way
+        ),
+    )
 
 
 def payout_answer(payout: PayoutView) -> PayoutAnswer:

@@ -215,6 +215,17 @@ COMMANDS: tuple[Command[Any], ...] = (
         headers={"idempotency_key": "Idempotency-Key"},
     ),
     Command(
+        name="pay-terms",
+        method="tm_payTerms",
+        verb="POST",
+        path="/account/payout",
+        params=params.PayTermsParams,
+        answer=answers.PayTermsAnswer,
+        call=operations.set_pay_terms,
+        summary="Show what you have earned, say at which sum to pay it, or have it paid now.",
+        needs_account=True,
+    ),
+    Command(
         name="account-challenge",
         method="tm_accountChallenge",
         verb="POST",

@@ -187,6 +187,20 @@ async def withdraw_money(
     return answers.withdrawal_answer(await till.withdraw(account, amount, p.idempotency_key))
 
 
+async def set_pay_terms(
+    service: Service, caller: Caller, p: params.PayTermsParams
+) -> answers.PayTermsAnswer:
+    """Set when the caller is paid for work, or pay at once."""
+    account, desk = caller.owner(), service.payees
+    if caller.key is not None:
+        service.accounts.limits.refuse_limited(caller.key)
+    if p.threshold is not None:
+        await desk.set_threshold(account, parse_cpc(p.threshold, field="threshold"))
+    if p.now:
+        await desk.pay_now(account)
+    return answers.pay_terms_answer(desk.view(account))
+
+
 async def make_challenge(
     service: Service, _: Caller, p: params.ChallengeParams
 ) -> answers.ChallengeAnswer:

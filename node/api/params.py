@@ -173,6 +173,18 @@ class WithdrawParams(Params, frozen=True, kw_only=True):
         _check_key(self.idempotency_key)
 
 
+class PayTermsParams(Params, frozen=True, kw_only=True):
+    """When you want to be paid; without either it is only shown."""
+
+    threshold: Annotated[
+        str | None,
+        _text("Pay at this sum of CPC; 0 goes back to the network's rule.", "25.0", _AMOUNT),
+    ] = None
+    now: Annotated[
+        bool, _doc("Pay what is owed at once; the chain's fee is taken from it.", True)
+    ] = False
+
+
 class CreateKeyParams(Params, frozen=True, kw_only=True):
     """A challenge signed with the account's key."""
 

@@ -15,6 +15,7 @@ from node.metrics import RequestMeter
 
 if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
     from node.api.accounts import Accounts
+    from node.settlement.paydesk import PayDesk
     from node.settlement.withdrawals import Withdrawals
 
 DAY_S = 86400
@@ -32,6 +33,8 @@ class Service:
     """API keys; without them only the local account can spend."""
     till: "Withdrawals | None" = None
     """Where customers take their money out."""
+    paydesk: "PayDesk | None" = None
+    """Where workers and validators say when they want to be paid."""
     local_account: str | None = None
     """Address that unauthenticated requests from this machine spend from (devnet only)."""
     max_deadline_s: int = 7 * DAY_S
@@ -64,6 +67,14 @@ class Service:
         if self.key_ring is None:
             raise Unavailable("this node has no API keys", remedy="ask its operator")
         return self.key_ring
+
+    @property
+    def payees(self) -> "PayDesk":
+        """Where payees ask; raises NotAMarket or Unavailable where nobody is paid."""
+        self.market  # noqa: B018 - it raises
+        if self.paydesk is None:
+            raise Unavailable("this node pays nobody", remedy="ask its operator")
+        return self.paydesk
 
     @property
     def withdrawals(self) -> "Withdrawals":

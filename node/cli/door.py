@@ -45,4 +45,8 @@ def _status_text(status: NodeStatus) -> str:
     }
     lines = [f"not ready: {what}" for what in status.obstacles]
     lines += [f"waiting: {what}" for what in status.waiting if what not in status.obstacles]
+    lines += [
+        f"overdue for {one.overdue_s:.0f} s: {one.what} {one.about}: {one.reason} ({one.remedy})"
+        for one in status.overdue
+    ]
     return "\n".join((pairs(about), *lines))

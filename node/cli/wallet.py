@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from node.api import answers
 
 ALL = "all"
+NOTHING = "0.0"
 
 
 class WalletGroup(LazyGroup):
@@ -31,7 +32,11 @@ class WalletGroup(LazyGroup):
         "show": Entry("node.cli.wallet:show", "Show an account, by default your own."),
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
+        "payout": Entry("node.cli.payout:payout", "Say when your work is paid, or have it paid."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
+        "credit": Entry("node.cli.credit:credit", "Let customers of your market owe for tasks."),
+        "unclaimed": Entry("node.cli.unclaimed:unclaimed", "Give away what is nobody's."),
+        "fees": Entry("node.cli.fees:fees", "Give money for your market's fees on the chain."),
         "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),
         "audit-market": Entry(
             "node.cli.audit_market:audit_market", "Check what a market paid and burned."
@@ -67,6 +72,7 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "available": f"{answer.available_cpc} CPC",
             "reserved": f"{answer.reserved_cpc} CPC",
             "earned": f"{answer.earned_cpc} CPC",
+            **credit_lines(answer),
             "deposit to": answer.deposit_address,
         }
     )
@@ -83,7 +89,8 @@ def statement(as_csv: bool, api: str | None, as_json: bool) -> None:
     Money that you have as a customer, as a worker and as a validator has a balance each.
     """
     with Client(api) as client:
-        lines = list(_lines(client))
+        pages = list(_pages(client))
+    lines, last = list(_lines(pages)), pages[-1]
     if as_csv:
         click.echo(_csv(lines), nl=False)
     else:
@@ -91,7 +98,9 @@ def statement(as_csv: bool, api: str | None, as_json: bool) -> None:
             (moment(one.at), one.account, one.kind, one.amount_cpc, one.balance_cpc, one.about)
             for one in lines
         )
-        print_answer({"lines": lines}, table(_COLUMNS, rows), as_json=as_json)
+        now = {"credit_limit_cpc": last.credit_limit_cpc, "owed_cpc": last.owed_cpc}
+        parts = table(_COLUMNS, rows), pairs(credit_lines(last))
+        print_answer({"lines": lines, **now}, "\n".join(filter(None, parts)), as_json=as_json)
 
 
 _COLUMNS = ("time", "as", "what", "amount CPC", "balance CPC", "about")
@@ -109,20 +118,32 @@ class _Line(msgspec.Struct, frozen=True):
     balance_cpc: str
 
 
-def _lines(client: Client) -> Iterator[_Line]:
-    """The whole statement, page by page."""
-    from node.amounts import format_cpc, parse_signed_cpc
+def credit_lines(answer: "answers.AccountAnswer | answers.StatementAnswer") -> dict[str, str]:
+    """What may be owed and what is; nothing for an account that has no credit."""
+    limit, owed = answer.credit_limit_cpc, answer.owed_cpc
+    if {limit, owed} == {NOTHING}:
+        return {}
+    return {"credit limit": f"{limit} CPC", "owed": f"{owed} CPC"}
 
-    balances: dict[str, int] = {}
+
+def _pages(client: Client) -> Iterator["answers.StatementAnswer"]:
+    """The whole statement, at least one page."""
     start: int | None = 0
     while start is not None:
         page = client.statement(start=start, limit=MAX_PAGE)
-        for one in page.lines:
-            amount = parse_signed_cpc(one.amount_cpc)
-            balances[one.account] = balances.get(one.account, 0) + amount
-            balance = format_cpc(balances[one.account])
-            yield _Line(**msgspec.structs.asdict(one), balance_cpc=balance)
+        yield page
         start = page.next
+
+
+def _lines(pages: list["answers.StatementAnswer"]) -> Iterator[_Line]:
+    from node.amounts import format_cpc, parse_signed_cpc
+
+    balances: dict[str, int] = {}
+    for one in (line for page in pages for line in page.lines):
+        amount = parse_signed_cpc(one.amount_cpc)
+        balances[one.account] = balances.get(one.account, 0) + amount
+        balance = format_cpc(balances[one.account])
+        yield _Line(**msgspec.structs.asdict(one), balance_cpc=balance)
 
 
 def _csv(lines: list[_Line]) -> str:

@@ -135,6 +135,12 @@ class Client:
             answer = self.ask(call)
         return answer
 
+    def pay_terms(
+        self, *, threshold: str | None = None, now: bool = False
+    ) -> answers.PayTermsAnswer:
+        """Show what the caller has earned; set the sum at which it is paid, or have it paid now."""
+        return self.ask(calls.pay_terms(threshold=threshold, now=now))
+
     def create_key(
         self, account: "AccountKey", chain_id: str, spend_limit: str | None = None
     ) -> answers.KeyAnswer:

@@ -142,6 +142,17 @@ def withdraw(amount: str, *, idempotency_key: str) -> Call[answers.WithdrawalAns
     )
 
 
+def pay_terms(*, threshold: str | None = None, now: bool = False) -> Call[answers.PayTermsAnswer]:
+    """Show what the caller has earned; set the sum at which it is paid, or have it paid now."""
+    body: dict[str, Any] = {} if threshold is None else {"threshold": threshold}
+    return Call(
+        verb="POST",
+        path="/account/payout",
+        answer=answers.PayTermsAnswer,
+        body={**body, "now": True} if now else body,
+    )
+
+
 def challenge(address: str) -> Call[answers.ChallengeAnswer]:
     """Get something for the owner of `address` to sign."""
     body = {"address": address}

@@ -131,6 +131,12 @@ class AsyncClient:
             answer = await self.ask(call)
         return answer
 
+    async def pay_terms(
+        self, *, threshold: str | None = None, now: bool = False
+    ) -> answers.PayTermsAnswer:
+        """Show what the caller has earned; set the sum at which it is paid, or have it paid now."""
+        return await self.ask(calls.pay_terms(threshold=threshold, now=now))
+
     async def create_key(
         self, account: "AccountKey", chain_id: str, spend_limit: str | None = None
     ) -> answers.KeyAnswer:

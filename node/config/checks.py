@@ -82,3 +82,11 @@ def _check_payouts(economics: EconomicsSection, source: str) -> None:
     if economics.min_payout < fee:
         message = f"is less than the fee of a TRANSFER, {format_cpc(fee)}"
         raise fault(source, "economics.min_payout", message, f"use at least {format_cpc(fee)}")
+    if economics.payout_max_age_s < economics.payout_interval_s:
+        message = f"is less than payout_interval_s, {economics.payout_interval_s}"
+        remedy = f"use at least {economics.payout_interval_s}"
+        raise fault(source, "economics.payout_max_age_s", message, remedy)
+    if economics.max_payout_threshold < economics.min_payout:
+        message = f"is less than min_payout, {format_cpc(economics.min_payout)}"
+        remedy = f"use at least {format_cpc(economics.min_payout)}"
+        raise fault(source, "economics.max_payout_threshold", message, remedy)

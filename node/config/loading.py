@@ -54,6 +54,7 @@ def load_config(
         api=_override(file.api, "api", listen=api),
         worker=file.worker,
         market=file.market,
+        payout=file.payout,
         network=load_network(network),
     )
     check_node(config, str(path or _COMMAND_LINE))

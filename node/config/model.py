@@ -96,6 +96,8 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     payout_threshold: Amount = Amount(10 * UNITS_PER_CPC)
     payout_entries: Annotated[int, Meta(ge=1, le=100_000)] = 256
     payout_interval_s: Annotated[int, Meta(ge=1, le=86_400)] = 1
+    payout_max_age_s: Annotated[int, Meta(ge=1, le=30 * 86_400)] = 604_800
+    max_payout_threshold: Amount = Amount(1_000 * UNITS_PER_CPC)
     burn_address: Destination
     treasury_address: Destination
 
@@ -144,6 +146,13 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True):
     """`[market]`: how much it takes on."""
 
     max_open_tasks: Annotated[int, Meta(ge=1, le=10_000_000)] = 10_000
+    operator: Account = Account("")
+
+
+class PayoutSection(msgspec.Struct, frozen=True, kw_only=True):
+    """`[payout]`: when a worker or validator wants to be paid."""
+
+    threshold: Amount = Amount(0)
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +163,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     api: ApiSection = ApiSection()
     worker: WorkerSection = WorkerSection()
     market: MarketSection = MarketSection()
+    payout: PayoutSection = PayoutSection()
 
 
 class Config(NodeConfig, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ class TaskBoard:
         self._unannounced: dict[str, TaskRecord] = {}
         self._queued: dict[str, TaskRecord] = {}
         self._leased: dict[str, TaskRecord] = {}
+        self._verified: dict[str, TaskRecord] = {}
         self.changed = trio.Event()
         """Set, and replaced, at every change of any task."""
         stored = [task for _, task in self._tasks.items()]
@@ -112,6 +113,10 @@ class TaskBoard:
         """Tasks that an orchestrator holds."""
         return iter(list(self._leased.values()))
 
+    def verified_tasks(self) -> Iterator[TaskRecord]:
+        """Tasks that are completed and not anchored yet, in the order of their completion."""
+        return iter(list(self._verified.values()))
+
     def open_tasks(self) -> Iterator[TaskRecord]:
         """Tasks that are not ended yet."""
         yield from self.leased_tasks()
@@ -151,7 +156,10 @@ class TaskBoard:
         self._index.put(task.sequence, Line(task.task_id, task.kind, task.status, task.phase))
         self._queued.pop(task.task_id, None)
         self._leased.pop(task.task_id, None)
+        self._verified.pop(task.task_id, None)
         if task.phase == "queued":
             self._queued[task.task_id] = task
         elif task.phase == "leased":
             self._leased[task.task_id] = task
+        elif task.phase == "verified":
+            self._verified[task.task_id] = task

@@ -203,7 +203,9 @@ class MarketService:
 
     def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
         """Show what moved an address's money."""
-        return statement_page(self._settlement.ledger, address, start=start, limit=limit)
+        page = statement_page(self._settlement.ledger, address, start=start, limit=limit)
+        credit = self._settlement.credit.view(address)
+        return msgspec.structs.replace(page, credit_limit=credit.limit, owed=credit.owed)
 
     def payout(self, root: str, address: str) -> PayoutView:
         """Show the entries that a payout pays, to anybody."""

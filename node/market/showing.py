@@ -51,14 +51,17 @@ def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
 
 def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: str) -> AccountView:
     """An account with the `reserved` units of its open tasks."""
+    free = ledger.balance(accounts.customer(address))
     return AccountView(
         address=address,
-        available=Amount(ledger.balance(accounts.customer(address))),
+        available=Amount(max(0, free)),
         reserved=Amount(reserved),
         earned=Amount(
             ledger.balance(accounts.worker(address)) + ledger.balance(accounts.validator(address))
         ),
         deposit_address=deposit_address,
+        credit_limit=Amount(ledger.balance(accounts.credit(address))),
+        owed=Amount(max(0, -free)),
     )
 
 

@@ -136,11 +136,15 @@ class AccountView(msgspec.Struct, frozen=True):
 
     address: str
     available: Amount
+    """Its own: to buy with or take out."""
     reserved: Amount
     earned: Amount
     """As a worker or validator, mature and not yet paid out."""
     deposit_address: str
     """L1 address: a TRANSFER to it is credited to its sender."""
+    credit_limit: Amount = Amount(0)
+    """The most that it may owe for tasks."""
+    owed: Amount = Amount(0)
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -166,6 +170,9 @@ class StatementPage(msgspec.Struct, frozen=True):
     lines: tuple[StatementLine, ...]
     next: int | None
     """Number of the entry that the next part starts with; None if this was the last."""
+    credit_limit: Amount = Amount(0)
+    owed: Amount = Amount(0)
+    """For tasks on credit, by now."""
 
 
 class PostingView(msgspec.Struct, frozen=True):
@@ -202,6 +209,19 @@ class WorkerView(msgspec.Struct, frozen=True):
     kinds: tuple[str, ...]
 
 
+class Overdue(msgspec.Struct, frozen=True):
+    """Something that is older than it should be."""
+
+    what: str
+    """`queued task`, `payout`, `deposit` and others."""
+    about: str
+    """Which."""
+    overdue_s: float
+    """Seconds beyond its limit."""
+    reason: str
+    remedy: str
+
+
 class NodeStatus(msgspec.Struct, frozen=True):
     """What the node is doing."""
 
@@ -220,6 +240,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     """Sentences: what waits for what."""
     obstacles: tuple[str, ...] = ()
     """Those of them that keep the node from its work: it is not ready."""
+    overdue: tuple[Overdue, ...] = ()
+    """What is older than it should be."""
 
 
 class Node(Protocol):

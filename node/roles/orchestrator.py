@@ -5,7 +5,7 @@ asks validators, `reports` tells the market. After a restart every stored lease 
 where that leaves it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -95,6 +95,10 @@ class Orchestrator:
     def leases(self) -> int:
         """Tasks in hand."""
         return len(self._running)
+
+    def draws(self) -> Iterator[Draw]:
+        """Of all leases in hand, as stored."""
+        return self._leases.draws()
 
     @property
     def waiting(self) -> int:

@@ -5,7 +5,9 @@ together with the signed transaction, and leaves when its market has the anchor.
 write, so a crash between any two repeats a step and never skips one.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -52,6 +54,14 @@ class SealedBatch(msgspec.Struct, frozen=True):
     """Block that includes it, or -1."""
 
 
+class SealedSince(NamedTuple):
+    """A batch on its way, and since when on trio's clock; since the start if it is older."""
+
+    name: str
+    sealed: SealedBatch
+    since_s: float
+
+
 class Submitter:
     """One validator's results on their way to the chain."""
 
@@ -73,6 +83,7 @@ class Submitter:
         self._gas_price = gas_price
         self._pending = Table(db, "pending-results", PendingResult)
         self._batches = Table(db, "result-batches", SealedBatch)
+        self._since: dict[str, float] = {}
         self._arrived = trio.Event()
         self._anchored_send, self._anchored = trio.open_memory_channel[str](float("inf"))
 
@@ -81,12 +92,29 @@ class Submitter:
         """Results that wait for a batch."""
         return sum(1 for _ in self._pending.items())
 
+    def under_way(self) -> Iterator[SealedSince]:
+        """Batches that are not in a block, or whose markets have not all heard of it."""
+        for key, sealed in self._batches.items():
+            since_s = self._since.get(key.decode(), trio.current_time())
+            yield SealedSince(key.decode(), sealed, since_s)
+
     def add(self, batch: Batch, report: ReportResult, market: str) -> None:
         """Add the results that their market took, in the batch that ends their lease."""
-        for one in report.jobs:
-            key = f"{one.result.task_id}/{one.result.nonce}".encode()
-            self._pending.put(batch, key, PendingResult(one.result, market))
+        self.add_results(batch, [one.result for one in report.jobs], market)
+
+    def add_results(self, batch: Batch, results: Iterable[ComputeResult], market: str) -> None:
+        """Add results of a market's to a batch; they go to the chain once that is staged."""
+        for one in results:
+            key = f"{one.task_id}/{one.nonce}".encode()
+            self._pending.put(batch, key, PendingResult(one, market))
         self._arrived.set()
+
+    def has(self, task_id: str) -> bool:
+        """Whether results of the task are on their way."""
+        start = f"{task_id}/".encode()
+        if next(self._pending.items(start, start + b"\xff"), None) is not None:
+            return True
+        return any(task_id in sealed.task_ids for _, sealed in self._batches.items())
 
     def on_confirmed(self, batch: Batch, record: OutboundRecord) -> None:
         """Our transaction is in a block: note the height in its batch."""
@@ -111,6 +139,7 @@ class Submitter:
         """Seal and notify until cancelled; takes up what a restart interrupted."""
         async with trio.open_nursery() as nursery:
             for key, sealed in list(self._batches.items()):
+                self._since[key.decode()] = trio.current_time()
                 if sealed.height >= 0:
                     self._anchored_send.send_nowait(key.decode())
             nursery.start_soon(self._seal_loop)
@@ -148,6 +177,7 @@ class Submitter:
             self._pending.delete(batch, key)
         self._submit(batch, f"{CAUSE}{sealed.task_id}", sealed)
         self._db.stage(batch)
+        self._since[sealed.task_id] = trio.current_time()
         return True
 
     async def _notify(self, name: str) -> None:
@@ -160,6 +190,7 @@ class Submitter:
             await self._tell(market, message)
         batch = Batch()
         self._batches.delete(batch, name.encode())
+        self._since.pop(name, None)
         await self._db.commit(batch)
 
     async def _tell(self, market: str, message: BatchAnchored) -> None:

@@ -4,7 +4,7 @@
 time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -106,6 +106,10 @@ class Worker:
     def busy(self) -> int:
         """Jobs running or waiting for a slot."""
         return self._pace.in_hand
+
+    def attempts(self) -> Iterator[tuple[str, JobRecord]]:
+        """All attempts that are kept, by their keys."""
+        return self._store.items()
 
     def waits(self) -> Sequence[str]:
         """What is being computed, and how far it is, in sentences."""

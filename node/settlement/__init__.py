@@ -5,14 +5,19 @@ Read the modules in this order:
 `accounts`     the ledger's accounts.
 `entries`      postings that sum to zero, and the digest by which an entry is known.
 `ledger`       append-only entries, each cause once, with balances; `audit` derives it all again.
+`bounds`       what an account may hold, and who may owe.
 `split`        how a reward is divided.
 `parameters`   what a network fixes; `network` reads it from the network file.
 `rewards`      the money of tasks: reserved, refunded, or divided; `maturing` keeps what waits.
 `transfer`     the back end: deposits, rewards, payouts, withdrawals. The parts it is made of:
 `deposits`     what arrives on the L1 is credited to its sender.
-`owed`         who waits to be paid, `payouts` pays them, many entries in one TRANSFER.
+`owed`         who waits to be paid, `terms` until when, `payouts` pays them, many entries in one
+               TRANSFER, and `paydesk` is where payees ask.
 `withdrawals`  money out, to a customer's own address.
+`feedesk`      where the operator gives for the chain's fees.
+`unclaimed`    what belongs to nobody here yet, and `arriving`, what is not credited yet.
 `outbox`       a payment between leaving its account and being in a confirmed block.
+`credit`       what customers may owe, with the operator's money behind it.
 `solvency`     whether the chain's balance covers what the books owe.
 `public_audit` another market's payouts, checked against the entries that it shows.
 `errors`       what can go wrong beyond the node's own errors.

@@ -5,6 +5,7 @@
 cause of a payment that is on its way to the chain. `treasury` and `burn` wait for their payouts,
 `fees` pays the chain's fees, and may owe some: a result is on the chain before its pay matures, of
 which a part is for them. `unclaimed` keeps deposits whose sender is no account of this network.
+`credit:` takes a customer's address: money of the operator's that backs what the customer may owe.
 """
 
 import re
@@ -15,18 +16,25 @@ BURN = "burn"
 FEES = "fees"
 UNCLAIMED = "unclaimed"
 CUSTOMER = "customer:"
+CREDIT = "credit:"
 MAY_OWE = frozenset({L1, FEES})
-"""Accounts that may hold less than nothing: the second only for a fee that the chain has taken."""
+"""Accounts that may hold less than nothing: the second only for a fee that the chain has taken.
+A customer may owe as well, but never more than the customer's `credit:` holds."""
 
 _NAME = re.compile(
     r"l1|treasury|burn|fees|unclaimed"
-    r"|(?:customer|reserved|maturing|worker|validator|outbox):[!-~]{1,200}"
+    r"|(?:customer|credit|reserved|maturing|worker|validator|outbox):[!-~]{1,200}"
 )
 
 
 def customer(address: str) -> str:
     """What a customer may spend or withdraw."""
     return f"{CUSTOMER}{address}"
+
+
+def credit(address: str) -> str:
+    """The operator's money that stands for what this customer may owe: the customer's limit."""
+    return f"{CREDIT}{address}"
 
 
 def reserved(task_id: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from node.settlement.accounts import L1, MAY_OWE
+from node.settlement.accounts import CUSTOMER, L1
+from node.settlement.bounds import may_hold
 from node.settlement.entries import Entry, check_entry, index_key
 from node.settlement.errors import MalformedEntry
 from storage.store import Batch
@@ -25,6 +26,9 @@ class AuditReport(msgspec.Struct, frozen=True):
     held: int
     """Units held for others: minus the balance of `l1`."""
     findings: tuple[str, ...]
+    owed: int = 0
+    """Units that customers owe for tasks on credit; as much of what is held is the operator's, set
+    aside for them."""
 
     @property
     def ok(self) -> bool:
@@ -45,7 +49,8 @@ def audit(ledger: "Ledger") -> AuditReport:
             totals[posting.account] += posting.amount
     findings += _balance_findings(ledger, totals)
     findings += _size_findings(ledger, entries, postings)
-    return AuditReport(entries, len(totals), -totals[L1], tuple(findings[:MAX_FINDINGS]))
+    owed = -sum(min(0, units) for name, units in totals.items() if name.startswith(CUSTOMER))
+    return AuditReport(entries, len(totals), -totals[L1], tuple(findings[:MAX_FINDINGS]), owed)
 
 
 def _entry_findings(ledger: "Ledger", entry: Entry, expected: int) -> Iterator[str]:
@@ -69,7 +74,7 @@ def _balance_findings(ledger: "Ledger", totals: Mapping[str, int]) -> Iterator[s
         total, kept = totals.get(account, 0), stored.get(account, 0)
         if total != kept:
             yield f"{account} holds {kept} units, its entries say {total}"
-        if total < 0 and account not in MAY_OWE:
+        if account in totals and not may_hold(account, totals):
             yield f"{account} is negative: {total} units"
     if sum(stored.values()):
         yield f"all balances together are {sum(stored.values())} units, not zero"

@@ -14,6 +14,8 @@ ENTRY_TAG = "tmnode/ledger-entry"
 FEE_TAKEN = "fee"
 """Kind of the entry for what the chain has taken for a transaction that is no payment: the one that
 `fees` may owe."""
+ON_CREDIT = "reserve"
+"""Kind of the entry by which a customer may come to owe: buying a task, and nothing else."""
 MAX_CAUSE = 200
 """Characters of a cause or a kind, printable ASCII."""
 

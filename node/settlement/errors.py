@@ -27,4 +27,4 @@ class MalformedEntry(NodeError):
 
 
 class Overdrawn(NodeError):
-    """An entry would make an account negative that is neither `l1` nor a customer's."""
+    """An entry would leave an account less than it must hold, other than a customer's."""

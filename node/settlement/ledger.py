@@ -2,8 +2,7 @@
 
 An entry moves money between accounts; its postings sum to zero. It has a *cause*, a name chosen by
 whoever posts it (`settle:<task id>`); the same cause again changes nothing, so whatever moves money
-may be repeated after a crash. Only `l1`, the outside world, may be negative, and `fees` by what the
-chain has taken already.
+may be repeated after a crash. Who may hold less than nothing is said in `bounds`.
 
 Posting stages into the caller's batch and reads through it, so several entries in one batch are
 right. The batch must reach `Database.stage` before anything else posts, which holds as long as the
@@ -14,12 +13,11 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from node.amounts import Amount, format_cpc
-from node.errors import InsufficientFunds
-from node.settlement.accounts import CUSTOMER, FEES, L1
+from node.amounts import Amount
 from node.settlement.audit import AuditReport, audit
-from node.settlement.entries import FEE_TAKEN, Entry, Posting, check_entry, index_key
-from node.settlement.errors import LedgerConflict, Overdrawn
+from node.settlement.bounds import check_balances
+from node.settlement.entries import Entry, Posting, check_entry, index_key
+from node.settlement.errors import LedgerConflict
 from p2p.encoding import u64
 from storage.database import Database
 from storage.store import Batch
@@ -80,8 +78,7 @@ class Ledger:
         Raises:
             LedgerConflict: the cause is there with another kind or other postings.
             MalformedEntry: see `check_entry`.
-            InsufficientFunds: a customer's account would become negative.
-            Overdrawn: another account would, unless it is `l1`, or `fees` by an entry of FEE_TAKEN.
+            InsufficientFunds, Overdrawn: an account may not hold what it would, see `bounds`.
         """
         check_entry(cause, kind, postings)
         known = self.find(cause, batch)
@@ -89,9 +86,7 @@ class Ledger:
             _check_same(known, kind, postings)
             return False
         after = {p.account: self.balance(p.account, batch) + p.amount for p in postings}
-        for account, amount in after.items():
-            if (account, kind) != (FEES, FEE_TAKEN):
-                _check_not_negative(account, amount, cause)
+        check_balances(kind, cause, postings, after, lambda account: self.balance(account, batch))
         entry = Entry(cause, kind, at_ms, self.next_sequence(batch), tuple(postings))
         self._append(batch, entry, after)
         return True
@@ -142,13 +137,3 @@ class Ledger:
 def _check_same(known: Entry, kind: str, postings: Sequence[Posting]) -> None:
     if known.kind != kind or known.postings != tuple(postings):
         raise LedgerConflict(f"{known.cause} is already entry {known.sequence} and differs")
-
-
-def _check_not_negative(account: str, amount: int, cause: str) -> None:
-    if amount >= 0 or account == L1:
-        return
-    if account.startswith(CUSTOMER):
-        raise InsufficientFunds(
-            f"{format_cpc(-amount)} CPC are missing", remedy="deposit CPC with the market first"
-        )
-    raise Overdrawn(f"{cause}: {account} would hold {amount} units")

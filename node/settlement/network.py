@@ -23,6 +23,8 @@ def settlement_parameters(config: NetworkConfig) -> SettlementParameters:
         payout_entries=economics.payout_entries,
         payout_threshold=economics.payout_threshold,
         min_payout=economics.min_payout,
+        payout_max_age_s=economics.payout_max_age_s,
+        max_payout_threshold=economics.max_payout_threshold,
         burn_address=str(economics.burn_address),
         treasury_address=str(economics.treasury_address),
         confirmations=config.protocol.l1_confirmations,

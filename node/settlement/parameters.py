@@ -46,6 +46,12 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
     min_payout: Amount = Amount(2_100_000_000)
     """Units below which a payee waits, so that the fee is at most a hundredth of a payout."""
 
+    payout_max_age_s: int = 604_800
+    """Age of the oldest unpaid entry at which a payee is paid in any case that is worth the fee."""
+
+    max_payout_threshold: Amount = Amount(1_000 * UNITS_PER_CPC)
+    """Units that a payee's own threshold may be at most."""
+
     burn_address: str = BURN_ADDRESS
     treasury_address: str = TREASURY_ADDRESS
 
@@ -74,6 +80,8 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 "a payout would cost more than it pays", field="min_payout", remedy=remedy
             )
+        if self.payout_max_age_s < self.payout_interval_s:
+            raise ConfigError("is below payout_interval_s", field="payout_max_age_s")
         for field in ("burn_address", "treasury_address"):
             if not getattr(self, field):
                 raise ConfigError("is missing", field=field)

@@ -1,9 +1,9 @@
 """Payouts: what a payee is owed, many ledger entries in one TRANSFER.
 
-A payee is paid when the oldest unpaid entry is old enough, or there are many, or they are worth
-much; never when a payout is smaller than `min_payout` or `fees` cannot pay for it. The TRANSFER's
-payload carries the Merkle root over the digests of exactly those entries whose postings add up to
-its amount, so whoever is shown the entries can check that nothing else was paid or left out.
+`terms` says when a payee is paid; never while `fees` cannot pay for it, unless the payee asked for
+it and pays the fee. The TRANSFER's payload carries the Merkle root over the digests of exactly
+those entries whose postings add up to its amount (and fee, if the payee pays that), so whoever is
+shown the entries can check that nothing else was paid or left out.
 """
 
 import logging
@@ -19,16 +19,14 @@ from node.settlement.ledger import Ledger
 from node.settlement.outbox import Clock, Outbox
 from node.settlement.owed import Owed, OwedBook
 from node.settlement.parameters import SettlementParameters
-from node.settlement.public_audit import Shown
+from node.settlement.public_audit import FEE_BY_PAYEE, Shown
+from node.settlement.terms import MAX_ENTRIES, TermsBook, is_due, latest_ms
 from storage.database import Database
 from storage.merkle import merkle_root
 from storage.store import Batch
 from storage.tables import Table
 
 log = logging.getLogger(__name__)
-
-MAX_ENTRIES = 1_024
-"""Entries in one payout, so that making it blocks for less than a tenth of a second."""
 
 MAX_AT_ONCE = 64
 """Payouts between waits for the disk."""
@@ -50,6 +48,8 @@ class Payout(msgspec.Struct, frozen=True):
     entries: int
     root: str
     """Hex of the Merkle root over the entries' digests."""
+    fee: Amount = Amount(0)
+    """Of the chain, taken from what the entries are worth: the payee asked to be paid at once."""
 
 
 class _Cause(msgspec.Struct, frozen=True):
@@ -70,6 +70,7 @@ class Payouts:
         parameters: SettlementParameters,
         chain_id: str,
     ) -> None:
+        self.terms = TermsBook(db, parameters)
         self.short_of_fees = False
         """Whether something is due that `fees` cannot pay the chain for."""
         self._db = db
@@ -105,6 +106,28 @@ class Payouts:
         self._note_shortage(short)
         return staged
 
+    def pay_now(self, account: str, at_ms: int) -> bool:
+        """Stage what the account is owed, less the chain's fee; False if it is not worth that.
+
+        Raises Unavailable while the sender is not ready.
+        """
+        fee = self._outbox.fee_to(self._parameters.address_of(account))
+        owed, paid = self._owed.get(account), False
+        while owed is not None and self._ledger.balance(account) > fee:
+            self._stage(account, owed, at_ms, fee=fee)
+            owed, paid = self._owed.get(account), True
+        return paid
+
+    def latest_ms(self, account: str) -> int | None:
+        """When the account is paid at the latest; None if it is owed nothing."""
+        owed = self._owed.get(account)
+        return None if owed is None else latest_ms(self._parameters, owed)
+
+    def waiting(self, at_ms: int) -> Iterator[tuple[str, Owed, bool]]:
+        """Accounts that are owed something, and whether they are to be paid now."""
+        for account, owed in self._owed.items():
+            yield account, owed, self._is_due(account, owed, at_ms)
+
     def find(self, cause: str) -> Payout | None:
         """The payout of a cause, or None."""
         return self._payouts.get(cause.encode())
@@ -132,18 +155,18 @@ class Payouts:
         return sorted(due, key=lambda one: (one[1].since_ms, one[0]))
 
     def _is_due(self, account: str, owed: Owed, at_ms: int) -> bool:
-        rules, amount = self._parameters, self._ledger.balance(account)
-        return amount >= rules.min_payout and (
-            at_ms - owed.since_ms >= rules.payout_interval_s * 1000
-            or owed.entries >= rules.payout_entries
-            or amount >= rules.payout_threshold
-        )
+        threshold = self.terms.threshold(accounts.address_in(account))
+        amount = self._ledger.balance(account)
+        return is_due(self._parameters, threshold, amount, owed, at_ms)
 
-    def _stage(self, account: str, owed: Owed, at_ms: int) -> None:
-        """Pay as many of the account's oldest unpaid entries as fit, in one batch."""
+    def _stage(self, account: str, owed: Owed, at_ms: int, fee: int = 0) -> None:
+        """Pay as many of the account's oldest unpaid entries as fit, in one batch.
+
+        A `fee` is taken from them; without one, `fees` pays the chain.
+        """
         batch = Batch()
-        entries, rest = self._unpaid(account, owed)
-        payout = self._payout(account, entries, at_ms)
+        entries, rest = self._unpaid(account, owed, fee)
+        payout = self._payout(account, entries, at_ms, fee)
         self._payouts.put(batch, payout.cause.encode(), payout)
         self._causes.put(batch, _place(payout.root, payout.to_address), _Cause(payout.cause))
         self._owed.replace(batch, account, rest)
@@ -153,22 +176,24 @@ class Payouts:
             cause=payout.cause,
             kind=kind,
             source=account,
-            fee_from=accounts.FEES,
+            fee_from=account if fee else accounts.FEES,
             to=payout.to_address,
             amount=payout.amount,
-            payload={"tmnode": kind, "entries": payout.entries, "root": payout.root},
+            payload={"tmnode": kind, "entries": payout.entries, "root": payout.root}
+            | (FEE_BY_PAYEE if fee else {}),
             at_ms=at_ms,
         )
         self._db.stage(batch)
         log.info("%s: %s CPC for %d entries", payout.cause, format_cpc(payout.amount), len(entries))
 
-    def _payout(self, account: str, entries: list[Entry], at_ms: int) -> Payout:
+    def _payout(self, account: str, entries: list[Entry], at_ms: int, fee: int) -> Payout:
         first, last = entries[0].sequence, entries[-1].sequence
         return Payout(
             cause=f"payout:{account}:{first}",
             account=account,
             to_address=self._parameters.address_of(account),
-            amount=Amount(sum(entry.amount(account) for entry in entries)),
+            amount=Amount(sum(entry.amount(account) for entry in entries) - fee),
+            fee=Amount(fee),
             at_ms=at_ms,
             first=first,
             last=last,
@@ -176,14 +201,15 @@ class Payouts:
             root=merkle_root([digest(self._chain_id, entry) for entry in entries]).hex(),
         )
 
-    def _unpaid(self, account: str, owed: Owed) -> tuple[list[Entry], Owed | None]:
+    def _unpaid(self, account: str, owed: Owed, fee: int) -> tuple[list[Entry], Owed | None]:
         """The entries of the next payout, which is worth its fee, and what stays owed after it."""
+        least = max(self._parameters.min_payout, fee + 1)
         entries: list[Entry] = []
         total = 0
         for entry in self._ledger.entries(account, start=owed.first):
             if entry.amount(account) < 0:  # an earlier payout
                 continue
-            if len(entries) >= MAX_ENTRIES and total >= self._parameters.min_payout:
+            if len(entries) >= MAX_ENTRIES and total >= least:
                 return entries, Owed(entry.sequence, entry.at_ms, owed.entries - len(entries))
             entries.append(entry)
             total += entry.amount(account)

@@ -20,6 +20,9 @@ from node.settlement.split import BASIS_POINTS
 from storage.merkle import merkle_root
 
 PAYOUTS = frozenset({"payout", "burn", "treasury"})
+FEE_BY_PAYEE: dict[str, object] = {"fee": "payee"}
+"""In a payout's payload: whoever is paid asked for it before it was due, and paid the chain's fee
+out of it."""
 MATURE = "mature"
 MAX_FINDINGS = 100
 
@@ -98,7 +101,8 @@ class PublicAudit:
         if self._parameters.address_of(shown.account) != tx.to_address:
             yield f"it pays {tx.to_address}, the entries are of {shown.account}"
         total = sum(max(0, entry.amount(shown.account)) for entry in shown.entries)
-        if total != tx.amount:
+        fee = tx.fee if FEE_BY_PAYEE.items() <= tx.payload.items() else 0
+        if total != tx.amount + fee:
             yield f"it pays {tx.amount} units, its entries are worth {total}"
         for entry, name in zip(shown.entries, digests, strict=True):
             yield from self._entry_problems(entry, name, shown.account)

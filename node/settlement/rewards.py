@@ -102,6 +102,13 @@ class Rewards:
         """Ids of the tasks whose pay is due and not yet paid, the longest first."""
         return self._maturing.due(now_ms)
 
+    def due_ms(self, task_id: str) -> int:
+        """When the pay of a task that matures is due; raises NotFound if there is none."""
+        pay = self._maturing.get(task_id)
+        if pay is None:
+            raise NotFound(f"no pay of task {task_id} matures")
+        return pay.due_ms
+
     def mature(self, batch: Batch, task_id: str, at_ms: int) -> bool:
         """Pay what a task's settlement fixed; False if that was done before.
 

@@ -7,6 +7,7 @@ payout the market's own account has everybody's CPC, and the ledger says whose t
     rewards   see `rewards`
     payout    worker (validator, treasury, burn) -> outbox -> l1
     withdraw  customer -> outbox -> l1
+    credit    see `credit`
 
 `withdraw` stages into the caller's batch, is idempotent, and whenever it raises it has not touched
 the batch.
@@ -19,6 +20,7 @@ import trio
 from node.errors import ConfigError, InvalidInput
 from node.l1.sender import Sender
 from node.settlement import accounts
+from node.settlement.credit import Credits
 from node.settlement.deposits import Deposits
 from node.settlement.entries import Posting, move
 from node.settlement.ledger import Ledger
@@ -53,6 +55,7 @@ class TransferSettlement:
             raise ConfigError("the market's own account cannot be the burn's or the treasury's")
         self.parameters = parameters
         self.ledger = Ledger(db)
+        self.credit = Credits(db, self.ledger)
         self.deposits = Deposits(self.ledger, address)
         self.outbox = Outbox(self.ledger, sender, parameters, address, clock_ms)
         owed = OwedBook(db)

@@ -8,12 +8,28 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.control import MAX_LINE_BYTES, NAME, ControlFailed, ask_backup, serve_control
-from node.errors import Unavailable
+from node.amounts import Amount
+from node.control import (
+    MAX_LINE_BYTES,
+    NAME,
+    ControlFailed,
+    Controls,
+    CreditShown,
+    UnclaimedShown,
+    ask_backup,
+    ask_credit,
+    ask_unclaimed,
+    serve_control,
+)
+from node.errors import InsufficientFunds, NotFound, Unavailable
+from node.settlement.credit import CreditView
+from node.settlement.entries import Entry, move
 from storage.backup import restore_backup
 from storage.database import open_database
 from storage.leveldb import open_leveldb
 from storage.store import Batch
+
+CPC = 10**18
 
 
 def one(key: bytes) -> Batch:
@@ -23,10 +39,12 @@ def one(key: bytes) -> Batch:
 
 
 @asynccontextmanager
-async def node_in(data_dir: Path):
+async def node_in(data_dir: Path, desk=None, unclaimed=None):
     with open_leveldb(data_dir / "db") as store:
         async with open_database(store) as db, trio.open_nursery() as nursery:
-            await nursery.start(partial(serve_control, data_dir, db.backup))
+            await nursery.start(
+                partial(serve_control, data_dir, Controls(db.backup, desk, unclaimed))
+            )
             yield db
             nursery.cancel_scope.cancel()
 
@@ -89,12 +107,82 @@ async def test_what_a_killed_node_left_does_not_hinder_the_next(data_dir, tmp_pa
         assert (await ask(data_dir, tmp_path / "copy")).records == 0
 
 
+class Desk:
+    """Gives credit without a market."""
+
+    def __init__(self) -> None:
+        self.limits: dict[str, CreditView] = {}
+
+    def views(self):
+        return tuple(self.limits.values())
+
+    async def set_limit(self, customer, limit, *, write_off=False):
+        if limit > 5 * CPC:
+            raise InsufficientFunds("2.0 CPC are missing", field="limit", remedy="pay in")
+        owed = Amount(0 if write_off else 7)
+        self.limits[customer] = CreditView(customer, Amount(limit), owed, "cpc1operator")
+        return self.limits[customer]
+
+
+async def test_credit_is_given_and_shown(tmp_path) -> None:
+    async def give(*arguments, **named):
+        call = partial(ask_credit, tmp_path, *arguments, **named)
+        return await trio.to_thread.run_sync(call)
+
+    async with node_in(tmp_path, Desk()):
+        assert await give() == ()
+        line = CreditShown("cpc1a", "2.5", "0.000000000000000007", "cpc1operator")
+        assert await give("cpc1a", "2.5") == (line,)
+        assert (await give("cpc1b", "1", write_off=True))[0].owed_cpc == "0.0"
+        assert [one.address for one in await give()] == ["cpc1a", "cpc1b"]
+        for limit, said in (("9", "2.0 CPC are missing"), ("-1", "limit: is not a decimal")):
+            with pytest.raises(ControlFailed, match=said):
+                await give("cpc1a", limit)
+    async with node_in(tmp_path):
+        with pytest.raises(ControlFailed, match="no market role"):
+            await give("cpc1a", "1")
+    with pytest.raises(Unavailable):
+        await give()
+
+
+class Nobodys:
+    """One entry of unclaimed money."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[int, str]] = []
+
+    def entries(self):
+        return [Entry("lost:x", "lost", 5, 7, move("outbox:x", "unclaimed", 3 * CPC))]
+
+    async def give(self, number, address):
+        if number != 7:
+            raise NotFound("nothing unclaimed has this number", field="number")
+        self.given.append((number, address))
+        return self.entries()[0]
+
+
+async def test_unclaimed_money_is_shown_and_given(tmp_path) -> None:
+    async def give(*arguments):
+        return await trio.to_thread.run_sync(ask_unclaimed, tmp_path, *arguments)
+
+    desk, shown = Nobodys(), UnclaimedShown(7, 5, "lost:x", "3.0")
+    async with node_in(tmp_path, unclaimed=desk):
+        assert await give() == (shown,)
+        assert await give(7, "cpc1a") == (shown,)
+        with pytest.raises(ControlFailed, match="nothing unclaimed"):
+            await give(8, "cpc1a")
+    assert desk.given == [(7, "cpc1a")]
+    async with node_in(tmp_path):
+        with pytest.raises(ControlFailed, match="no market role"):
+            await give()
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         (b"\n", b"truncated"),
         (b"backup\n", b"malformed"),
-        (b'{"command":"stop","to":"/x"}\n', b"Invalid enum value"),
+        (b'{"command":"stop","to":"/x"}\n', b"Invalid value 'stop'"),
         (b'{"command":"backup","to":"x"}\n', b"not an absolute path"),
         (b'{"command":"backup","to":"/x","more":1}\n', b"unknown field"),
         (b"x" * (2 * MAX_LINE_BYTES), b"malformed"),

@@ -43,7 +43,12 @@ def till(twin, market):
 @pytest.fixture
 def service(twin, market, node, till) -> Service:
     return Service(
-        node=node, market_role=market, till=till, local_account=twin.LOCAL, now=lambda: NOW
+        node=node,
+        market_role=market,
+        till=till,
+        paydesk=twin.TwinPayDesk(),
+        local_account=twin.LOCAL,
+        now=lambda: NOW,
     )
 
 

@@ -333,6 +333,8 @@ async def test_account_status_peers_workers(client, twin) -> None:
         "earned_cpc": "0.25",
         "deposit_address": "cpc1deposit",
         "withdrawal_fee_cpc": "0.000000000021",
+        "credit_limit_cpc": "0.0",
+        "owed_cpc": "0.0",
     }
     nobody = "cpc1we7t3vhwcgxkelznr06du3tvzurh3cnpf2ee7g"
     other = (await client.get("/account", params={"address": nobody})).json()

@@ -11,6 +11,7 @@ from node.amounts import Amount, format_cpc
 from node.errors import (
     Conflict,
     InsufficientFunds,
+    InvalidInput,
     NotAllowed,
     NotFound,
     RewardBelowQuote,
@@ -38,6 +39,7 @@ from node.market.views import (
     WorkerView,
 )
 from node.metrics import Family, gauge
+from node.settlement.paydesk import OnTheWay, PayView
 from node.settlement.withdrawals import WithdrawalView
 
 CPC = 10**18
@@ -240,6 +242,37 @@ class TwinTill:
     def confirm(self) -> None:
         for key, view in self.paid.items():
             self.paid[key] = msgspec.structs.replace(view, state="confirmed", height=12)
+
+
+class TwinPayDesk:
+    """Owes everybody one CPC until it is asked for it."""
+
+    def __init__(self) -> None:
+        self.owed: dict[str, int] = {}
+        self.thresholds: dict[str, int] = {}
+
+    def view(self, address: str) -> PayView:
+        owed = self.owed.get(address, CPC)
+        own = self.thresholds.get(address)
+        paid = () if owed else (OnTheWay(Amount(CPC - FEE), "cd" * 32),)
+        return PayView(
+            address=address,
+            owed=Amount(owed),
+            threshold=Amount(own) if own else None,
+            least=Amount(100 * FEE),
+            most=Amount(1000 * CPC),
+            pay_by_ms=STARTED_MS + 1 if owed else None,
+            fee=FEE,
+            on_the_way=paid,
+        )
+
+    async def set_threshold(self, address: str, threshold: int) -> None:
+        if threshold > 1000 * CPC:
+            raise InvalidInput("is too high", field="threshold", remedy="use less")
+        self.thresholds[address] = threshold
+
+    async def pay_now(self, address: str) -> None:
+        self.owed[address] = 0
 
 
 class TwinNode:

@@ -20,6 +20,8 @@ ACCOUNT = {
     "earned_cpc": "0.0",
     "deposit_address": "cpc1m",
     "withdrawal_fee_cpc": "0.25",
+    "credit_limit_cpc": "0.0",
+    "owed_cpc": "0.0",
 }
 STATUS = {
     "version": "0",
@@ -51,6 +53,23 @@ def test_an_account_is_shown_with_and_without_show(terminal, door) -> None:
     door.answer("GET /account?address=cpc1a", ACCOUNT)
     for arguments in ([], ["show"], ["cpc1a"], ["show", "cpc1a"]):
         assert terminal.json("wallet", *arguments) == ACCOUNT
+
+
+def test_what_is_owed_is_shown_where_there_is_credit(terminal, door) -> None:
+    door.answer("GET /account", ACCOUNT)
+    assert "owed" not in terminal.run("wallet").stdout
+    lent = {"credit_limit_cpc": "2.0", "owed_cpc": "0.5"}
+    door.answers.clear()
+    door.answer("GET /account", {**ACCOUNT, **lent})
+    shown = terminal.run("wallet").stdout
+    assert "credit limit  2.0 CPC\nowed          0.5 CPC\n" in shown
+    line = statement_line(0, "customer", "reserve", "-0.5")
+    page = {"address": "cpc1a", "lines": [line], "next": None, **lent}
+    door.answer("GET /account/statement?start=0&limit=200", page)
+    assert terminal.run("wallet", "statement").stdout.endswith("owed          0.5 CPC\n")
+    found = terminal.json("wallet", "statement")
+    assert found["lines"][0]["balance_cpc"] == "-0.5"
+    assert (found["credit_limit_cpc"], found["owed_cpc"]) == ("2.0", "0.5")
 
 
 def statement_line(number: int, account: str, kind: str, amount: str) -> dict[str, object]:

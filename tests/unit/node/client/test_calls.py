@@ -21,6 +21,7 @@ CALLS: dict[str, Call[Any]] = {
     "cancel": calls.cancel(ID),
     "receipt": calls.receipt(ID),
     "account": calls.account("cpc1x"),
+    "pay-terms": calls.pay_terms(threshold="2.0", now=True),
     "status": calls.status(),
     "peers": calls.peers(),
 }

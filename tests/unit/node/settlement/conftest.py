@@ -249,6 +249,21 @@ def make_world() -> type[World]:
     return World
 
 
+class MarketMaker:
+    """A market whose pay matures at once, over an open database."""
+
+    key = key_of(1)
+
+    def __call__(self, db: Database, client: L1Client) -> Market:
+        parameters = msgspec.structs.replace(PARAMETERS, dispute_window_s=0.0)
+        return Market(db, client, parameters, self.key)
+
+
+@pytest.fixture(scope="session")
+def make_market() -> MarketMaker:
+    return MarketMaker()
+
+
 @pytest.fixture(scope="session")
 def crashing_store() -> type[CrashingStore]:
     return CrashingStore
@@ -275,5 +290,4 @@ async def market(db: Database) -> Market:
     OutboundBook(db, key_of(1).address).set_next_nonce(batch, 0)
     db.stage(batch)
     nowhere = HttpL1Client("http://nowhere", httpx.AsyncClient())
-    parameters = msgspec.structs.replace(PARAMETERS, dispute_window_s=0.0)
-    return Market(db, nowhere, parameters, key_of(1))
+    return MarketMaker()(db, nowhere)

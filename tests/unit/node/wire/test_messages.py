@@ -77,6 +77,7 @@ from node.wire.leases import (
     SeatsAnswer,
     TaskProgress,
 )
+from node.wire.payouts import SetThreshold
 from node.wire.presence import Ack, Answer, Hello, Presence
 from node.wire.snapshots import PublishedSnapshot, RequestSnapshot
 from node.workloads import MAX_STEPS
@@ -307,6 +308,7 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
         large_draw(), RESULT, manifest(), COMMITMENTS, SECRETS, DIGESTS, INLINE
     ),
     VerdictAnswer: lambda: VerdictAnswer(verdict()),
+    SetThreshold: lambda: SetThreshold(Amount(MAX_AMOUNT), U63, bytes(64)),
 }
 
 

@@ -1,0 +1,81 @@
+"""How long anything may stay in a state, and what ends that by itself.
+
+`STATES` has every state of everything that a node keeps and that is to go on; a test enumerates
+them in the code, so that none is without an end. The seconds above it are from when on `tmnode
+status` says of a thing that it is overdue, why, and what to do.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+GRACE_S = 5.0
+"""Beyond a deadline that the node itself keeps: it looks every half second."""
+UNLEASED_S = 60.0
+"""For a task to be leased."""
+UNANCHORED_S = 60.0
+"""For a result to be in a block, after its task's completion."""
+UNCONFIRMED_S = 120.0
+"""For a payment or a result to be in a confirmed block, after it was signed."""
+UNCREDITED_S = 120.0
+"""For a deposit to be credited, after it was seen in a block."""
+
+
+class Limit(NamedTuple):
+    """When a state ends by itself, and in what."""
+
+    after: str
+    then: str
+
+
+END = Limit("–", "the end")
+OWN = Limit("–", "its owner's: stays until the owner spends it or takes it out")
+
+STATES: Mapping[str, Mapping[str, Limit]] = {
+    "task": {
+        "queued": Limit("the task's deadline", "refunded"),
+        "leased": Limit("the lease; 1.5 s without its orchestrator", "queued, refunded"),
+        "verified": Limit("600 s without an anchor", "the market anchors it itself"),
+        "anchored": Limit("`dispute_window_s` after completion", "settled"),
+        "settled": END,
+        "refunded": END,
+    },
+    "job": {
+        "computing": Limit("the attempt's lease", "retrying"),
+        "checking": Limit("300 s for verdicts, the task's lease", "verified, retrying"),
+        "retrying": Limit("the task's lease", "the next epoch, or refunded"),
+        "verified": Limit("reported at once, again for a day", "given up: its task has ended"),
+    },
+    "transaction": {
+        "open": Limit("sent again every 2 blocks; 10 blocks after its nonce was used up", "lost"),
+        "confirmed": END,
+        "lost": Limit("at once", "a payment is unclaimed, a result is signed again"),
+    },
+    "withdrawal": {
+        "pending": Limit("as its transaction", "confirmed, lost"),
+        "confirmed": END,
+        "lost": Limit("at once", "unclaimed"),
+    },
+    "deposit": {
+        "seen": Limit("`l1_confirmations` blocks", "credited; or gone with its block"),
+        "credited": END,
+    },
+    "challenge": {
+        "given": Limit("300 s", "expired: nothing is kept of it"),
+        "used": Limit("300 s", "forgotten: it has expired"),
+    },
+    "money": {
+        "l1": END,
+        "customer": OWN,
+        "credit": Limit("–", "the operator's: stays until the limit is lowered or written off"),
+        "reserved": Limit("as its task", "maturing, customer"),
+        "maturing": Limit("`dispute_window_s`", "worker, validator, treasury, burn, fees"),
+        "worker": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
+        "validator": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
+        "treasury": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
+        "burn": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
+        "fees": Limit("–", "stays until transactions need it"),
+        "outbox": Limit("as its transaction", "l1, unclaimed"),
+        "unclaimed": Limit("–", "for the operator to decide: `tmnode wallet unclaimed`"),
+    },
+}
+"""By thing and state; those of `money` are the kinds of the ledger's accounts."""

@@ -25,6 +25,7 @@ from node.market.service import MarketService
 from node.market.snapshots import SnapshotLog
 from node.market.views import Market
 from node.offload import Offload
+from node.roles.acceptance import Acceptance, Electorate
 from node.roles.admission import DrawGate, SeatGate
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
@@ -37,6 +38,7 @@ from node.roles.publishing import SnapshotRole
 from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
+from node.roles.standings import StandingBook
 from node.roles.submitter import Submitter
 from node.roles.worker import Compute, Worker
 from node.settlement.network import settlement_parameters
@@ -305,6 +307,9 @@ def _add_market(
         identity=identity,
         now_ms=parts.now_ms,
     )
+    protocol = config.network.protocol
+    standings = StandingBook(parts.db, protocol.bar_s, parts.now_ms, "standing/validators")
+    electorate = Electorate(assembly.directory, snapshots, standings)
     role = MarketRole(
         network=parts.network,
         db=parts.db,
@@ -312,6 +317,10 @@ def _add_market(
         lifecycle=lifecycle,
         progress=JobProgressBook(board, board.changes, assembly.directory.address_of),
         shelf=shelf,
+        acceptance=Acceptance(
+            parts.artifacts, chain_id=network.chain_id, protocol=protocol, offload=parts.offload
+        ),
+        electorate=electorate,
         anchors=anchors,
         l1=parts.l1,
         proposer_keys=proposer_keys,
@@ -327,15 +336,22 @@ def _add_market(
         now_ms=parts.now_ms,
     )
     publisher = SnapshotRole(
-        network=parts.network, db=parts.db, snapshots=snapshots, directory=assembly.directory
+        network=parts.network,
+        db=parts.db,
+        snapshots=snapshots,
+        directory=assembly.directory,
+        electorate=electorate,
     )
     assembly.market = service
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
     assembly.info.add(
-        lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()},
         lambda: (
-            *queue_waits(board, assembly.directory, config.network.protocol.quorum_needed),
+            {f"tasks_{phase}": count for phase, count in board.counts().items()}
+            | {"validators_barred": electorate.barred}
+        ),
+        lambda: (
+            *queue_waits(board, assembly.directory, protocol.quorum_needed),
             *money_waits(settlement),
         ),
     )

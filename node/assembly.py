@@ -29,10 +29,12 @@ from node.roles.acceptance import Acceptance, Electorate
 from node.roles.admission import DrawGate, SeatGate
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
+from node.roles.handover import Handover
 from node.roles.lessor import Lessor
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
+from node.roles.ownresults import OwnResults
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
 from node.roles.reunion import ReunionRole
@@ -116,10 +118,12 @@ def assemble(parts: Parts) -> Assembly:
     presence = PresenceRole(
         parts.network, directory, _presence(parts, author), protocol.presence_interval_s
     )
-    if "worker" in config.node.roles:
-        _add_worker(parts, assembly, author)
     sender = Sender(parts.keys.account, parts.db, parts.l1, confirmations=protocol.l1_confirmations)
     settled = Settled()
+    if "worker" in config.node.roles:
+        _add_worker(parts, assembly, author)
+        if config.network.network.proofs_on_chain:
+            settled.add(_own_results(parts, author, sender))
     if "validator" in config.node.roles:
         settled.add(_add_validator(parts, assembly, author, shelf, sender))
     if "market" in config.node.roles:
@@ -189,6 +193,20 @@ def _add_worker(parts: Parts, assembly: Assembly, author: Author) -> None:
     assembly.runs.append(worker.run)
 
 
+def _own_results(parts: Parts, author: Author, sender: Sender) -> OwnResults:
+    network = parts.config.network
+    return OwnResults(
+        network=parts.network,
+        db=parts.db,
+        author=author,
+        markets=network.network.market_keys,
+        sender=sender,
+        l1=parts.l1,
+        gas_price=network.economics.gas_price,
+        offload=parts.offload,
+    )
+
+
 def _add_validator(
     parts: Parts,
     assembly: Assembly,
@@ -232,6 +250,14 @@ def _add_validator(
         sender=sender,
         gas_price=parts.config.network.economics.gas_price,
     )
+    handover = Handover(
+        network=parts.network,
+        db=parts.db,
+        chain_id=author.chain_id,
+        submitter=submitter,
+        proofs_on_chain=parts.config.network.network.proofs_on_chain,
+        now_ms=parts.now_ms,
+    )
     orchestrator = Orchestrator(
         network=parts.network,
         db=parts.db,
@@ -242,20 +268,20 @@ def _add_validator(
         directory=assembly.directory,
         shelf=shelf,
         now_ms=parts.now_ms,
-        on_verified=submitter.add,
+        on_verified=handover.add,
     )
     assembly.info.add(
         lambda: {
             "verdicts_signed": checker.verdicts,
             "leases_held": orchestrator.leases,
-            "results_pending": submitter.pending,
+            "results_pending": submitter.pending + handover.pending,
             "checks_in_hand": checker.checking,
             "jobs_waiting": orchestrator.waiting,
             "workers_barred": orchestrator.barred,
         },
         lambda: validator_waits(orchestrator.waiting, submitter.pending, orchestrator.barred),
     )
-    assembly.runs += [feed.run, submitter.run, orchestrator.run]
+    assembly.runs += [feed.run, submitter.run, handover.run, orchestrator.run]
     return submitter
 
 

@@ -73,6 +73,7 @@ def verify_receipt(
         "task": receipt.task_id,
         "chain": receipt.chain_id,
         "block": ", ".join(blocks),
+        "in_block": _in_block(receipt),
         "jobs": len(receipt.jobs),
         "worker": ", ".join(workers),
         "result_hash": result_hash_of(receipt.results).hex(),
@@ -84,6 +85,15 @@ def verify_receipt(
         ],
     }
     return CheckedReceipt(standing is Standing.ANCHORED, proven, standing.value, facts)
+
+
+def _in_block(receipt: "Receipt") -> str:
+    from node.verification.own import is_own
+
+    own = sum(is_own(anchor.batch) for anchor in receipt.anchors)
+    batches = len(receipt.anchors) - own
+    parts = [f"{own} proven results with their own transactions"] if own else []
+    return ", ".join(parts + [f"{batches} batches of results"] * bool(batches))
 
 
 def _proofs(

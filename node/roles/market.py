@@ -18,6 +18,7 @@ from node.roles.acceptance import Acceptance, Electorate, ProofFalse, Refuted
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.claims import strict_hex
+from node.verification.own import anchor_name
 from node.verification.proofs import artifact_of
 from node.wire.leases import BatchAnchored, ReportFailure, ReportProgress, ReportResult
 from node.wire.presence import Ack
@@ -183,7 +184,7 @@ class MarketRole:
         """Store the anchor if it is one of a result here."""
         batch = Batch()
         self._anchors.put(batch, record)
-        name = message.batch.task_id
+        name = anchor_name(message.batch)
         placed = self._results.anchor(batch, name, message.task_ids, message.leaves)
         if placed:
             self._db.stage(batch)

@@ -31,11 +31,12 @@ def run_node(config: Config) -> None:
     _run(run, config)
 
 
-def run_devnet(directory: Path, *, validators: int, workers: int, port: int) -> None:
+def run_devnet(directory: Path, *, validators: int, workers: int, port: int, profile: str) -> None:
     """Run a network of nodes and a chain on this machine until it is told to stop."""
-    from node.devnet import run_devnet
+    from node.devnet import DevnetOptions, run_devnet
 
-    _run(run_devnet, directory, validators, workers, port)
+    options = DevnetOptions(validators=validators, workers=workers, api_port=port, profile=profile)
+    _run(run_devnet, directory, options)
 
 
 def run_demo() -> None:

@@ -92,9 +92,8 @@ def _in_block(receipt: "Receipt") -> str:
     from node.verification.own import is_own
 
     own = sum(is_own(anchor.batch) for anchor in receipt.anchors)
-    batches = len(receipt.anchors) - own
-    parts = [f"{own} proven results with their own transactions"] if own else []
-    return ", ".join(parts + [f"{batches} batches of results"] * bool(batches))
+    kinds = {"proven results": own, "batches": len(receipt.anchors) - own}
+    return ", ".join(f"{kind}: {count}" for kind, count in kinds.items() if count)
 
 
 def _proofs(

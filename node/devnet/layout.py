@@ -191,7 +191,7 @@ max_requests = 256
 
 
 def _write_genesis(layout: Layout) -> None:
-    """Money for the customer, and for the fees of those who send results; an existing chain is kept."""
+    """Money for the customer, and for the fees of who sends results; an existing chain is kept."""
     alloc = {layout.customer.account.address: CUSTOMER_CPC * UNITS_PER_CPC}
     senders = layout.validators + (layout.workers if layout.proofs_on_chain else ())
     for seat in senders:

@@ -31,6 +31,7 @@ LOOK_AFTER_S = 0.1
 ASK_PAUSE_S = 1.0
 """Between questions how far it is."""
 ASK_TIMEOUT_S = 10.0
+"""For a worker to say how far its transaction is, and for a market to find it in its block."""
 MAX_UNHEARD = 5
 """Questions in a row without an answer: a node that has just started has not met everybody."""
 NOT_YET = "block"

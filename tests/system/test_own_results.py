@@ -30,7 +30,7 @@ def test_a_proven_result_goes_to_the_chain_in_its_workers_transaction(running, t
         file.write_bytes(net.client.receipt(task_id))
         answer = verified(file, layout.network_file)
     assert answer["anchored"]
-    assert answer["in_block"] == "1 proven results with their own transactions"
+    assert answer["in_block"] == "proven results: 1"
 
 
 def verified(file, network) -> dict[str, object]:

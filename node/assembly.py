@@ -26,20 +26,24 @@ from node.market.service import MarketService
 from node.market.snapshots import SnapshotLog
 from node.market.views import Market
 from node.offload import Offload
+from node.roles.acceptance import Acceptance, Electorate
 from node.roles.admission import DrawGate, SeatGate
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
+from node.roles.handover import Handover
 from node.roles.lessor import Lessor
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
 from node.roles.overdue import late_attempts, late_leases, late_results
+from node.roles.ownresults import OwnResults
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
 from node.roles.rescue import Rescue
 from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
+from node.roles.standings import StandingBook
 from node.roles.submitter import Submitter
 from node.roles.wishes import Wishes, WishTeller
 from node.roles.worker import Compute, Worker
@@ -127,10 +131,12 @@ def assemble(parts: Parts) -> Assembly:
     presence = PresenceRole(
         parts.network, directory, _presence(parts, author), protocol.presence_interval_s
     )
-    if "worker" in config.node.roles:
-        _add_worker(parts, assembly, author)
     sender = Sender(parts.keys.account, parts.db, parts.l1, confirmations=protocol.l1_confirmations)
     settled = Settled()
+    if "worker" in config.node.roles:
+        _add_worker(parts, assembly, author)
+        if config.network.network.proofs_on_chain:
+            settled.add(_own_results(parts, author, sender))
     if {"market", "validator"} & set(config.node.roles):
         submitter = _submitter(parts, author, sender)
         settled.add(submitter)
@@ -235,6 +241,20 @@ def _submitter(parts: Parts, author: Author, sender: Sender) -> Submitter:
     )
 
 
+def _own_results(parts: Parts, author: Author, sender: Sender) -> OwnResults:
+    network = parts.config.network
+    return OwnResults(
+        network=parts.network,
+        db=parts.db,
+        author=author,
+        markets=network.network.market_keys,
+        sender=sender,
+        l1=parts.l1,
+        gas_price=network.economics.gas_price,
+        offload=parts.offload,
+    )
+
+
 def _add_validator(
     parts: Parts,
     assembly: Assembly,
@@ -270,6 +290,14 @@ def _add_validator(
         examiner=examiner,
         now_ms=parts.now_ms,
     )
+    handover = Handover(
+        network=parts.network,
+        db=parts.db,
+        chain_id=author.chain_id,
+        submitter=submitter,
+        proofs_on_chain=parts.config.network.network.proofs_on_chain,
+        now_ms=parts.now_ms,
+    )
     orchestrator = Orchestrator(
         network=parts.network,
         db=parts.db,
@@ -280,13 +308,13 @@ def _add_validator(
         directory=assembly.directory,
         shelf=shelf,
         now_ms=parts.now_ms,
-        on_verified=submitter.add,
+        on_verified=handover.add,
     )
     assembly.info.add(
         lambda: {
             "verdicts_signed": checker.verdicts,
             "leases_held": orchestrator.leases,
-            "results_pending": submitter.pending,
+            "results_pending": submitter.pending + handover.pending,
             "checks_in_hand": checker.checking,
             "jobs_waiting": orchestrator.waiting,
             "workers_barred": orchestrator.barred,
@@ -294,7 +322,7 @@ def _add_validator(
         lambda: validator_waits(orchestrator.waiting, submitter.pending, orchestrator.barred),
     )
     assembly.info.watch(lambda: tuple(shortened(late_leases(orchestrator.draws(), parts.now_ms()))))
-    assembly.runs += [feed.run, orchestrator.run]
+    assembly.runs += [feed.run, handover.run, orchestrator.run]
 
 
 def _add_market(
@@ -350,6 +378,9 @@ def _add_market(
         identity=identity,
         now_ms=parts.now_ms,
     )
+    protocol = config.network.protocol
+    standings = StandingBook(parts.db, protocol.bar_s, parts.now_ms, "standing/validators")
+    electorate = Electorate(assembly.directory, snapshots, standings)
     role = MarketRole(
         network=parts.network,
         db=parts.db,
@@ -357,6 +388,10 @@ def _add_market(
         lifecycle=lifecycle,
         progress=JobProgressBook(board, board.changes, assembly.directory.address_of),
         shelf=shelf,
+        acceptance=Acceptance(
+            parts.artifacts, chain_id=network.chain_id, protocol=protocol, offload=parts.offload
+        ),
+        electorate=electorate,
         anchors=anchors,
         l1=parts.l1,
         proposer_keys=proposer_keys,
@@ -372,7 +407,11 @@ def _add_market(
         now_ms=parts.now_ms,
     )
     publisher = SnapshotRole(
-        network=parts.network, db=parts.db, snapshots=snapshots, directory=assembly.directory
+        network=parts.network,
+        db=parts.db,
+        snapshots=snapshots,
+        directory=assembly.directory,
+        electorate=electorate,
     )
     assembly.market = service
     assembly.credit = CreditDesk(
@@ -395,8 +434,7 @@ def _add_market(
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
 
     def queued() -> Mapping[str, str]:
-        needed = config.network.protocol.quorum_needed
-        return queue_waits(board, assembly.directory, needed)
+        return queue_waits(board, assembly.directory, protocol.quorum_needed)
 
     arrivals = Arrivals(parts.l1, deposits, address)
     assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
@@ -412,11 +450,11 @@ def _add_market(
     )
     assembly.info.watch(overdue.found)
     assembly.info.add(
-        lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()},
         lambda: (
-            *queued().values(),
-            *money_waits(settlement),
+            {f"tasks_{phase}": count for phase, count in board.counts().items()}
+            | {"validators_barred": electorate.barred}
         ),
+        lambda: (*queued().values(), *money_waits(settlement)),
     )
     rescue = Rescue(
         db=parts.db,

@@ -38,9 +38,16 @@ from node.cli.options import PATH
     show_default=True,
     help="The market's API port on 127.0.0.1; 0 takes any free one.",
 )
-def devnet(directory: Path, validators: int, workers: int, port: int) -> None:
+@click.option(
+    "--profile",
+    type=click.Choice(["upstream", "market"]),
+    default="upstream",
+    show_default=True,
+    help="The chain's rules; with `market` it verifies proofs, and workers send them themselves.",
+)
+def devnet(directory: Path, validators: int, workers: int, port: int, profile: str) -> None:
     """Run a whole network on this machine: a chain, a market, validators, workers."""
-    run_devnet(directory, validators=validators, workers=workers, port=port)
+    run_devnet(directory, validators=validators, workers=workers, port=port, profile=profile)
 
 
 @click.command()

@@ -31,11 +31,12 @@ def run_node(config: Config) -> None:
     _run(run, config)
 
 
-def run_devnet(directory: Path, *, validators: int, workers: int, port: int) -> None:
+def run_devnet(directory: Path, *, validators: int, workers: int, port: int, profile: str) -> None:
     """Run a network of nodes and a chain on this machine until it is told to stop."""
-    from node.devnet import run_devnet
+    from node.devnet import DevnetOptions, run_devnet
 
-    _run(run_devnet, directory, validators, workers, port)
+    options = DevnetOptions(validators=validators, workers=workers, api_port=port, profile=profile)
+    _run(run_devnet, directory, options)
 
 
 def run_demo() -> None:
@@ -73,6 +74,7 @@ def verify_receipt(
         "task": receipt.task_id,
         "chain": receipt.chain_id,
         "block": ", ".join(blocks),
+        "in_block": _in_block(receipt),
         "jobs": len(receipt.jobs),
         "worker": ", ".join(workers),
         "result_hash": result_hash_of(receipt.results).hex(),
@@ -84,6 +86,14 @@ def verify_receipt(
         ],
     }
     return CheckedReceipt(standing is Standing.ANCHORED, proven, standing.value, facts)
+
+
+def _in_block(receipt: "Receipt") -> str:
+    from node.verification.own import is_own
+
+    own = sum(is_own(anchor.batch) for anchor in receipt.anchors)
+    kinds = {"proven results": own, "batches": len(receipt.anchors) - own}
+    return ", ".join(f"{kind}: {count}" for kind, count in kinds.items() if count)
 
 
 def _proofs(

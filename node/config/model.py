@@ -52,6 +52,7 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
     proposer_keys: tuple[ProposerKey, ...] = ()
     local_account: Account = Account("")
     market_keys: tuple[PeerId, ...] = ()
+    proofs_on_chain: bool = False
 
 
 class ProtocolSection(msgspec.Struct, frozen=True, kw_only=True):

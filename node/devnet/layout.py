@@ -12,11 +12,13 @@ import msgspec
 from node.amounts import UNITS_PER_CPC
 from node.devnet.chain import CHAIN_ID, write_genesis
 from node.keys import NodeKeys, load_or_make_keys
+from node.l1.devchain.profiles import UPSTREAM
 from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 
 CUSTOMER_CPC = 1_000_000
-VALIDATOR_CPC = 100
-"""What a validator has for the fees of its first `SUBMIT_RESULT`s."""
+SENDER_CPC = 100
+"""What validators have for the fees of their first `SUBMIT_RESULT`s; workers too, where the chain
+verifies proofs."""
 PORTS = range(20_000, 32_768)
 """Where nodes listen: below the ports that Linux gives to outgoing connections."""
 
@@ -63,6 +65,8 @@ class Layout(msgspec.Struct, frozen=True):
     customer: NodeKeys
     proposer: NodeKeys
     l1_port: int
+    profile: str = UPSTREAM.name
+    """Whose rules its chain follows, by name."""
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -73,6 +77,11 @@ class Layout(msgspec.Struct, frozen=True):
     def network_file(self) -> Path:
         """The file that all nodes share."""
         return self.directory / "network.toml"
+
+    @property
+    def proofs_on_chain(self) -> bool:
+        """Whether its chain verifies the proofs in results."""
+        return self.profile != UPSTREAM.name
 
     @property
     def l1_url(self) -> str:
@@ -86,6 +95,7 @@ def write_layout(
     validators: int,
     workers: int,
     api_port: int,
+    profile: str = UPSTREAM.name,
 ) -> Layout:
     """Write all files into `directory`, keeping the keys and genesis that are there already."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -105,6 +115,7 @@ def write_layout(
         customer=load_or_make_keys(directory / "customer"),
         proposer=load_or_make_keys(directory / "l1"),
         l1_port=next(ports),
+        profile=profile,
     )
     layout.network_file.write_text(_network_text(layout))
     for seat in layout.seats:
@@ -151,6 +162,7 @@ bootstrap = [{json.dumps(layout.market.address)}]
 proposer_keys = [{json.dumps(layout.proposer.account.public_key.hex())}]
 local_account = {json.dumps(layout.customer.account.address)}
 market_keys = [{json.dumps(layout.market.keys.identity.peer_id)}]
+proofs_on_chain = {json.dumps(layout.proofs_on_chain)}
 
 [protocol]
 
@@ -179,8 +191,9 @@ max_requests = 256
 
 
 def _write_genesis(layout: Layout) -> None:
-    """Money for the customer, and for the fees of the validators; an existing chain is kept."""
+    """Money for the customer, and for the fees of who sends results; an existing chain is kept."""
     alloc = {layout.customer.account.address: CUSTOMER_CPC * UNITS_PER_CPC}
-    for seat in layout.validators:
-        alloc[seat.keys.account.address] = VALIDATOR_CPC * UNITS_PER_CPC
+    senders = layout.validators + (layout.workers if layout.proofs_on_chain else ())
+    for seat in senders:
+        alloc[seat.keys.account.address] = SENDER_CPC * UNITS_PER_CPC
     write_genesis(layout.directory / "l1", alloc)

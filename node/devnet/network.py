@@ -13,6 +13,7 @@ from node.client import AsyncClient
 from node.devnet.layout import Layout, Seat, write_layout
 from node.devnet.processes import Program
 from node.l1.client import open_l1_client
+from node.l1.devchain.profiles import UPSTREAM
 from node.l1.transactions import transfer
 
 DEPOSIT_CPC = 100_000
@@ -29,6 +30,8 @@ class DevnetOptions(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 3
     api_port: int = 8080
     block_time_s: float = 1.0
+    profile: str = UPSTREAM.name
+    """Whose rules the chain follows."""
 
 
 class Devnet:
@@ -46,6 +49,8 @@ class Devnet:
                 f"127.0.0.1:{layout.l1_port}",
                 "--block-time",
                 f"{options.block_time_s}s",
+                "--profile",
+                layout.profile,
             ],
             layout.directory / "l1" / "log",
         )
@@ -105,6 +110,7 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
         validators=options.validators,
         workers=options.workers,
         api_port=options.api_port,
+        profile=options.profile,
     )
     devnet = Devnet(layout, options)
     try:
@@ -116,9 +122,8 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
             await devnet.stop()
 
 
-async def run_devnet(directory: Path, validators: int, workers: int, port: int) -> None:
+async def run_devnet(directory: Path, options: DevnetOptions) -> None:
     """Run a network until SIGINT or SIGTERM."""
-    options = DevnetOptions(validators=validators, workers=workers, api_port=port)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_devnet(directory, options) as devnet:
             _announce(devnet)

@@ -3,6 +3,8 @@
 Its leases are in `lessor`, its snapshots in `publishing`.
 """
 
+import logging
+
 import trio
 
 from node.errors import Conflict, NodeError
@@ -12,9 +14,11 @@ from node.market.board import TaskBoard
 from node.market.lifecycle import Lifecycle
 from node.market.progress import JobProgressBook
 from node.market.results import Judged
+from node.roles.acceptance import Acceptance, Electorate, ProofFalse, Refuted
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.claims import strict_hex
+from node.verification.own import anchor_name
 from node.verification.proofs import artifact_of
 from node.wire.leases import BatchAnchored, ReportFailure, ReportProgress, ReportResult
 from node.wire.presence import Ack
@@ -22,6 +26,8 @@ from p2p.errors import RequestRefused
 from p2p.network import Network
 from storage.database import Database
 from storage.store import Batch
+
+log = logging.getLogger(__name__)
 
 TIME_PAUSE_S = 0.5
 """Between looks at what is due: an end, a lease that ran out, pay."""
@@ -39,6 +45,8 @@ class MarketRole:
         lifecycle: Lifecycle,
         progress: JobProgressBook,
         shelf: OutputShelf,
+        acceptance: Acceptance,
+        electorate: Electorate,
         anchors: AnchorBook,
         l1: L1Client,
         proposer_keys: tuple[bytes, ...],
@@ -49,6 +57,8 @@ class MarketRole:
         self._results = lifecycle.results
         self._progress = progress
         self._shelf = shelf
+        self._acceptance = acceptance
+        self._electorate = electorate
         self._anchors = anchors
         self._l1 = l1
         self._proposer_keys = proposer_keys
@@ -70,7 +80,7 @@ class MarketRole:
             judged = self._results.judge(message, sender)
             if judged is not None:
                 await self._take_outputs(sender, message)
-                await self._complete(message, judged)
+                await self._verify_and_complete(message, judged)
         except OutputMissing as error:
             raise RequestRefused("output", str(error)) from error
         except NodeError as error:
@@ -92,6 +102,30 @@ class MarketRole:
             else:
                 arguments = [output.sha256 for output in manifest.outputs]
                 await self._shelf.fetch(sender, OUTPUT, manifest, arguments)
+
+    async def _verify_and_complete(self, message: ReportResult, judged: Judged) -> None:
+        """Pay for nothing that its proof does not prove."""
+        async with self._acceptance.turn:
+            if self._results.has_taken(message):
+                return
+            refuted = await self._acceptance.refuted(message.jobs)
+            if refuted is None:
+                await self._complete(message, judged)
+            else:
+                await self._refute(judged, refuted)
+
+    async def _refute(self, judged: Judged, refuted: Refuted) -> None:
+        """Another epoch, without those who signed; raises ProofFalse, or Conflict if it is over."""
+        self._electorate.bar(refuted.signers)
+        reason = f"a quorum took a false proof: {refuted.reason}"
+        log.warning("task %s: %s", judged.task_id, reason)
+        try:
+            self._results.refute(judged, reason)
+        finally:
+            for one in judged.jobs:
+                await self._shelf.drop(one)
+        await self._db.flushed()
+        raise ProofFalse(refuted.reason, field="proof")
 
     async def _complete(self, message: ReportResult, judged: Judged) -> None:
         """Complete the task, unless a repeated report did while the outputs were on their way."""
@@ -150,7 +184,7 @@ class MarketRole:
         """Store the anchor if it is one of a result here."""
         batch = Batch()
         self._anchors.put(batch, record)
-        name = message.batch.task_id
+        name = anchor_name(message.batch)
         placed = self._results.anchor(batch, name, message.task_ids, message.leaves)
         if placed:
             self._db.stage(batch)

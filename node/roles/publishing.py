@@ -6,6 +6,7 @@ import trio
 
 from node.directory import Directory
 from node.market.snapshots import SnapshotLog
+from node.roles.acceptance import Electorate
 from node.wire.snapshots import SNAPSHOT_TOPIC, PublishedSnapshot, RequestSnapshot
 from p2p.errors import MessageTooLarge, RequestRefused
 from p2p.network import Network
@@ -23,12 +24,19 @@ class SnapshotRole:
     """Keeps a market's newest snapshot up to date and tells it."""
 
     def __init__(
-        self, *, network: Network, db: Database, snapshots: SnapshotLog, directory: Directory
+        self,
+        *,
+        network: Network,
+        db: Database,
+        snapshots: SnapshotLog,
+        directory: Directory,
+        electorate: Electorate,
     ) -> None:
         self._network = network
         self._db = db
         self._snapshots = snapshots
         self._directory = directory
+        self._electorate = electorate
         network.serve(RequestSnapshot, self._on_request)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -36,7 +44,7 @@ class SnapshotRole:
         task_status.started()
         while True:
             changed = self._directory.changed
-            taken = self._snapshots.take(self._directory.candidates())
+            taken = self._snapshots.take(self._electorate.candidates())
             if taken is not None:
                 await self._db.flushed()
                 await self._publish(PublishedSnapshot(taken))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from node.errors import Conflict, NotFound
+from node.roles.acceptance import ProofFalse
 from node.roles.leases import JobProgress
 from node.roles.outcomes import Verified
 from node.roles.outputs import OutputShelf
@@ -32,7 +33,7 @@ EARLIER_BYTES = 1 << 20
 """Of their proofs in one report."""
 INLINE_BYTES = 512 * 1024
 """Outputs that travel in a report, all of a task together."""
-FINAL_REFUSALS = frozenset({Conflict.code, NotFound.code, StatementInvalid.code})
+FINAL_REFUSALS = frozenset({Conflict.code, NotFound.code, StatementInvalid.code, ProofFalse.code})
 """A market that says one of these will not take the result later either."""
 
 

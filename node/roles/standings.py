@@ -1,4 +1,6 @@
-"""An orchestrator's book of its workers' standing, over restarts."""
+"""A book of others' standing, over restarts: an orchestrator's of its workers, a market's of those
+who check for it.
+"""
 
 from collections.abc import Callable
 
@@ -18,35 +20,37 @@ from storage.store import Batch
 from storage.tables import Table
 
 MAX_STANDINGS = 4096
-"""Workers remembered; beyond it the one blamed first is forgiven."""
+"""Peers remembered; beyond it the one blamed first is forgiven."""
 
 
 class StandingBook:
     """Standings by peer id; whoever is not in it has done nothing wrong lately."""
 
-    def __init__(self, db: Database, bar_s: float, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, db: Database, bar_s: float, now_ms: Callable[[], int], table: str = "standing"
+    ) -> None:
         self._db = db
         self._bar_ms = int(bar_s * 1000)
         self._now_ms = now_ms
-        self._table = Table(db, "standing", Standing)
+        self._table = Table(db, table, Standing)
         self._standings = {key.decode(): one for key, one in self._table.items()}
 
     def is_barred(self, peer_id: str) -> bool:
-        """Whether the worker gets no job now."""
+        """Whether the peer gets nothing to do now."""
         standing = self._standings.get(peer_id)
         return standing is not None and is_barred(standing, self._now_ms())
 
     def strikes(self, peer_id: str) -> float:
-        """What is left of the worker's strikes."""
+        """What is left of the peer's strikes."""
         standing = self._standings.get(peer_id)
         return 0.0 if standing is None else strikes_at(standing, self._now_ms())
 
     def barred(self) -> int:
-        """How many get no job now."""
+        """How many get nothing to do now."""
         return sum(1 for peer_id in self._standings if self.is_barred(peer_id))
 
     def note(self, peer_id: str, blame: Blame) -> None:
-        """Put down what a worker has to answer for."""
+        """Put down what a peer has to answer for."""
         if blame == "nobody":
             return
         now_ms = self._now_ms()

@@ -16,8 +16,8 @@ from node.l1.blocks import (
 )
 from node.l1.keys import CURVE_ORDER
 from node.market.outcomes import JobOutcome, OutcomeRecord
-from node.verification.batches import check_batch
 from node.verification.claims import StatementInvalid, strict_hex
+from node.verification.own import anchor_name, check_anchored
 from node.verification.receipt import (
     FORMAT,
     Anchor,
@@ -29,7 +29,7 @@ from node.verification.receipt import (
 from node.verification.snapshots import Snapshot
 from node.verification.statements import ComputeResult
 from storage.database import Database
-from storage.merkle import merkle_path, merkle_root
+from storage.merkle import merkle_path
 from storage.store import Batch
 from storage.tables import Table
 
@@ -89,10 +89,8 @@ class AnchorBook:
     def put(self, batch: Batch, record: AnchorRecord) -> None:
         """Add a checked anchor to a batch; raises StatementInvalid if its leaves are others."""
         sealed = record.anchor.batch
-        check_batch(sealed, self._chain_id)
-        if merkle_root(record.leaves).hex() != sealed.result_hash:
-            raise StatementInvalid("the leaves make another root", field="leaves")
-        self._table.put(batch, sealed.task_id.encode(), record)
+        check_anchored(sealed, record.leaves, self._chain_id)
+        self._table.put(batch, anchor_name(sealed).encode(), record)
 
     def receipt(
         self, outcome: OutcomeRecord, snapshot_of: Callable[[bytes], Snapshot | None]

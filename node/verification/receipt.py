@@ -35,7 +35,7 @@ class Anchor(msgspec.Struct, frozen=True):
     """How a batch hangs on a block of the L1."""
 
     batch: ComputeResult
-    """The payload of the SUBMIT_RESULT transaction."""
+    """The payload of the SUBMIT_RESULT transaction: a batch, or one proven result itself."""
     place: Place
     """The payload's leaf under the header's compute root, by the L1's own rules."""
     header: Header
@@ -54,7 +54,7 @@ class ReceiptJob(msgspec.Struct, frozen=True):
     manifest: Manifest
     verdicts: tuple[Verdict, ...]
     place: Place
-    """The result's leaf in its batch."""
+    """The result's leaf in its batch; index 0 of 1 if it has a transaction of its own."""
     anchor: Count
     """Which of the receipt's anchors has that batch."""
 

@@ -19,9 +19,11 @@ from node.l1.keys import VALIDATOR_PREFIX, address_of, verify_digest
 from node.verification.batches import check_batch, leaf_of
 from node.verification.claims import StatementInvalid, strict_hex
 from node.verification.draws import Draw, check_draw, check_nonce, check_seats, job_of
+from node.verification.own import anchor_name, is_own
 from node.verification.quorum import decide
 from node.verification.receipt import (
     Anchor,
+    Place,
     Receipt,
     ReceiptInvalid,
     ReceiptJob,
@@ -69,7 +71,7 @@ def _check_form(receipt: Receipt) -> None:
     _require_order(digests, [draw.snapshot for draw in receipt.draws], "snapshots")
     _require_order(range(len(receipt.draws)), [job.draw for job in receipt.jobs], "draws")
     _require_order(range(len(receipt.anchors)), [job.anchor for job in receipt.jobs], "anchors")
-    batches = [anchor.batch.task_id for anchor in receipt.anchors]
+    batches = [anchor_name(anchor.batch) for anchor in receipt.anchors]
     signed = [draw.signature for draw in receipt.draws]
     if len(set(batches)) != len(batches) or len(set(signed)) != len(signed):
         raise StatementInvalid("a draw or a batch stands twice", field="receipt")
@@ -138,6 +140,10 @@ def _check_claims(job: ReceiptJob, draw: Draw, chain_id: str) -> None:
 
 
 def _check_place(job: ReceiptJob, anchor: Anchor, chain_id: str) -> None:
+    if is_own(anchor.batch):
+        if job.result != anchor.batch or job.place != Place(0, 1, ()):
+            raise StatementInvalid("the result is not the one in this block", field="place")
+        return
     root = strict_hex(anchor.batch.result_hash, "anchor.batch.result_hash")
     leaf, place = leaf_of(job.result, chain_id), job.place
     if not verify_path(root, leaf, place.index, place.count, place.path):
@@ -147,7 +153,8 @@ def _check_place(job: ReceiptJob, anchor: Anchor, chain_id: str) -> None:
 
 
 def _check_anchor(anchor: Anchor, chain_id: str) -> None:
-    check_batch(anchor.batch, chain_id)
+    if not is_own(anchor.batch):  # else it is a job's result, and checked as such
+        check_batch(anchor.batch, chain_id)
     _check_header(anchor.header, chain_id)
     l1_leaf = compute_leaf(msgspec.structs.asdict(anchor.batch))
     spot = anchor.place

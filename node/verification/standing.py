@@ -1,8 +1,9 @@
-"""What an orchestrator thinks of a worker: strikes that fade, and a bar for the worst.
+"""What a node thinks of another: strikes that fade, and a bar for the worst.
 
 Strikes only make a worker's turn come later. Whoever was found `invalid` by a quorum gets no job
 for a while; `withheld` is a strike, and the third within an hour counts as invalid. Nothing here
-says what a network should do about it: each orchestrator keeps its own book.
+says what a network should do about it: each orchestrator keeps its own book, and each market one of
+validators that took a false proof.
 """
 
 import msgspec

@@ -40,6 +40,7 @@ from node.market.outcomes import OutcomeRecord
 from node.market.tasks import TaskRecord
 from node.market.views import NewTask, NodeStatus, TaskView
 from node.offload import Inline
+from node.roles.handover import HandedResult
 from node.roles.jobstore import JobRecord
 from node.roles.leases import JobProgress, LeaseRecord
 from node.roles.submitter import PendingResult
@@ -383,6 +384,7 @@ class World:
             found += kept(member, "leases", LeaseRecord, 2)
             found += kept(member, "lease-jobs", JobProgress, 1)
             found += kept(member, "pending-results", PendingResult, 1)
+            found += kept(member, "handed-results", HandedResult, 1)
             found += [f"{member.name}: artifact"] * self.artifacts(member)
         for member in self.team("worker"):
             found += kept(member, "jobs", JobRecord, 2)
@@ -420,12 +422,15 @@ class World:
         return view
 
 
-def _network_config(proposers: tuple[AccountKey, ...], protocol: dict[str, Any]) -> NetworkConfig:
+def _network_config(
+    proposers: tuple[AccountKey, ...], profile: Profile, protocol: dict[str, Any]
+) -> NetworkConfig:
     config = load_network()
     network = msgspec.structs.replace(
         config.network,
         proposer_keys=tuple(key.public_key.hex() for key in proposers),
         local_account=AccountKey(b"\x77" * 32).address,
+        proofs_on_chain=profile is not UPSTREAM,
     )
     changed = msgspec.structs.replace(config.protocol, **protocol)
     return msgspec.structs.replace(config, network=network, protocol=changed)
@@ -445,7 +450,7 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """A running world; further arguments change the network's protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
-    network = _network_config((proposer,) if pinned else (), protocol)
+    network = _network_config((proposer,) if pinned else (), profile, protocol)
     funded = {customer.address: alloc * UNITS_PER_CPC}
     for number in range(2, 2 + validators):
         funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC

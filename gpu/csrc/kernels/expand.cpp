@@ -9,12 +9,6 @@ namespace {
 
 constexpr int kGroup = kLanes * kBlockWords;
 
-// lowest + floor(values * word / 2^32); values < 2^16, so no step exceeds 32 bits.
-TM_FN Words mapped(Words words, Words values, Words lowest) {
-  const Words low = (words & 0xffffu) * values >> 16;
-  return lowest + (((words >> 16) * values + low) >> 16);
-}
-
 // Elements of kLanes blocks: word w of block b goes to out[16 b + w].
 TM_FN void store_group(const Words element[kBlockWords], uint8_t *out) {
   Words quads[4];  // quads[q], lane b: elements 4q .. 4q+3 of block b
@@ -33,9 +27,11 @@ void expand_group(const uint32_t start[kBlockWords], uint32_t counter, const tmk
   const Words counters = counting() + counter;
   words[12] = counters;
   twenty_rounds(words);
-  const Words values = broadcast(e.values), lowest = broadcast(e.lowest);
-  for (int i = 0; i < kBlockWords; i++)
-    words[i] = mapped(words[i] + (i == 12 ? counters : broadcast(start[i])), values, lowest);
+  const Words lowest = broadcast(e.lowest);
+  for (int i = 0; i < kBlockWords; i++) {
+    const Words word = words[i] + (i == 12 ? counters : broadcast(start[i]));
+    words[i] = lowest + high_half(word, e.values);
+  }
   store_group(words, out);
 }
 

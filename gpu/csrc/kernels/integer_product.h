@@ -26,8 +26,8 @@ constexpr int64_t kBlockColumns = 512;
 constexpr int64_t kLine = 16;  // words in a line of the caches
 
 // sums[kRows][kPanel] += left[kRows][groups] right[groups][kPanel], starting with `start` instead
-// where there are no sums yet.
-template <int kRows>
+// where there are no sums yet. Rows of the left operand lie kRow apart, their groups kGroup.
+template <int kRows, int64_t kRow = kLeftRow, int64_t kGroup = 1>
 void multiply_tile(const uint32_t *left, const uint32_t *right, int64_t groups, uint32_t *sums,
                    const uint32_t *start, bool first) {
   Words sum[kRows][2];
@@ -41,14 +41,14 @@ void multiply_tile(const uint32_t *left, const uint32_t *right, int64_t groups, 
   for (int64_t k = 0; k < groups; k += kLine) {
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; r++)  // the tile after this one
-      __builtin_prefetch(left + (kRows + r) * kLeftRow + k);
+      __builtin_prefetch(left + (kRows + r) * kRow + k * kGroup);
     const int64_t last = least(k + kLine, groups);
 #pragma GCC unroll 4
     for (int64_t i = k; i < last; i++, right += kPanel) {
       const Words near = load(right), far = load(right + kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; r++) {
-        const Words factor = broadcast(left[r * kLeftRow + i]);
+        const Words factor = broadcast(left[r * kRow + i * kGroup]);
         sum[r][0] = dot(sum[r][0], factor, near);
         sum[r][1] = dot(sum[r][1], factor, far);
       }

@@ -1,5 +1,5 @@
 // Products of residues mod 241; reference/residues.cpp says what they are.
-#include "integer_product.h"
+#include "wide_product.h"
 
 #include "../residues/rows.h"
 
@@ -42,19 +42,25 @@ struct ResidueProduct {
   }
 };
 
+template <typename Use>
+auto with_residues(const tmk_product &p, Workspace &space, Use use) {
+  if (WideProduct::suits(p)) return use(WideProduct(p, space));
+  return with_product(ResidueProduct{p}, 1, space, use);
+}
+
 }  // namespace
 }  // namespace tmk
 
 uint64_t TMK_ENTRY(chain241_product_workspace)(const tmk_product *call) {
   Workspace space;
-  tmk::with_product(tmk::ResidueProduct{*call}, 1, space, [](auto) { return TMK_OK; });
+  tmk::with_residues(*call, space, [](auto) { return TMK_OK; });
   return space.needed();
 }
 
 int TMK_ENTRY(chain241_product)(const tmk_product *call) {
   if (!tmk::valid(*call)) return TMK_BAD_ARGUMENT;
   Workspace space(call->workspace);
-  return tmk::with_product(tmk::ResidueProduct{*call}, 1, space, [&](auto product) {
+  return tmk::with_residues(*call, space, [&](auto product) {
     if (!space.held()) return TMK_SMALL_WORKSPACE;
     product.run(nullptr);
     return TMK_OK;

@@ -48,6 +48,9 @@ class Arithmetic(Protocol):
     def image(self, matrix: Residues, table: Table) -> Table:
         """matrix · table."""
 
+    def start_image(self, key: bytes, table: Table) -> Table:
+        """X_0 · table, with as many rows as the table has; X_0 is expanded a few rows at a time."""
+
     def round_message(self, left: Table, right: Table) -> bytes:
         """c0 and c2 of p(x) = sum over k of l_k(x) r_k(x) for an even number of rows, 32 bytes.
 

@@ -25,6 +25,7 @@ from gpu.proofs.chain241.specification import (
 _Sums = npt.NDArray[np.int64]
 
 _BLOCK_ROWS: Final = 64
+_EXPANSION: Final = 1 << 21  # elements of X_0 held at a time
 
 
 class IntegerArithmetic:
@@ -85,6 +86,16 @@ class IntegerArithmetic:
             rows = matrix[first : first + _BLOCK_ROWS].astype(np.uint32)
             sums = np.einsum("ik,ck->ic", rows, columns)
             image[first : first + _BLOCK_ROWS] = sums % np.uint32(MODULUS)
+        return image
+
+    def start_image(self, key: bytes, table: Table) -> Table:
+        """Part after part."""
+        size, image = len(table), np.empty_like(table)
+        rows = max(1, _EXPANSION // size)
+        for first in range(0, size, rows):
+            count = min(rows, size - first)
+            part = self.expanded(key, Stream.START, 0, count * size, first=first * size)
+            image[first : first + count] = self.image(part.reshape(count, size), table)
         return image
 
     def round_message(self, left: Table, right: Table) -> bytes:

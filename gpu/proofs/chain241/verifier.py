@@ -4,7 +4,7 @@ A claim "X_T has this value at a random point" is reduced, step by step, to a cl
 the verifier checks for itself. See docs/proofs.md for why a false claim does not survive.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from gpu.proofs.chain241.specification import (
     MAX_SIZE,
     PAIR_BYTES,
     ROUND_BYTES,
-    ZERO,
     Element,
     Residues,
     Stream,
@@ -28,8 +27,6 @@ from gpu.proofs.chain241.specification import (
     variables,
 )
 from gpu.proofs.chain241.transcript import Transcript
-
-_EXPANSION: Final = 1 << 21  # elements of X_0 held at a time
 
 
 class Rejected(Exception):
@@ -95,7 +92,8 @@ class _Verifier:
         a = self._equality(self._transcript.point(b"a", self._variables))
         b = self._equality(self._transcript.point(b"b", self._variables))
         matrix = np.frombuffer(last, np.uint8).reshape(self._size, self._size)
-        return _Claim(a, b, self._value(matrix, a, b))
+        image = self._arithmetic.image(matrix, b[: self._size])
+        return _Claim(a, b, self._arithmetic.inner(a[: self._size], image))
 
     def reduced(self, claim: _Claim, step: int) -> _Claim:
         """From a claim on X_{t+1} to one on X_t. Raises Rejected."""
@@ -112,15 +110,9 @@ class _Verifier:
         return _Claim(sigma, tau, x)
 
     def start_value(self, claim: _Claim) -> Element:
-        """X~_0 at the claim's point, X_0 being expanded a few rows at a time."""
-        rows, value = max(1, _EXPANSION // self._size), ZERO
-        for first in range(0, self._size, rows):
-            table = claim.a[first : min(first + rows, self._size)]
-            elements, start = len(table) * self._size, first * self._size
-            part = self._expanded(Stream.START, 0, elements, first=start)
-            matrix = part.reshape(len(table), self._size)
-            value = added(value, self._value(matrix, table, claim.b))
-        return value
+        """X~_0 at the claim's point, from the key."""
+        image = self._arithmetic.start_image(self._key, claim.b[: self._size])
+        return self._arithmetic.inner(claim.a[: self._size], image)
 
     def _without_outer(self, claim: _Claim, step: int) -> Element:
         """The claim's value less u~(a) v~(b)."""
@@ -166,19 +158,12 @@ class _Verifier:
         return self._proof[self._read - count : self._read]
 
     def _expanded(
-        self, stream: Stream, step: int, count: int, *, first: int = 0, nonzero: bool = False
+        self, stream: Stream, step: int, count: int, *, nonzero: bool = False
     ) -> Residues:
-        return self._arithmetic.expanded(
-            self._key, stream, step, count, first=first, nonzero=nonzero
-        )
+        return self._arithmetic.expanded(self._key, stream, step, count, nonzero=nonzero)
 
     def _equality(self, point: list[Element]) -> Table:
         return self._arithmetic.equality(point)
-
-    def _value(self, rows: Residues, a: Table, b: Table) -> Element:
-        """The sum of eq(a, i) rows[i, k] eq(b, k)."""
-        image = self._arithmetic.image(rows, b[: self._size])
-        return self._arithmetic.inner(a[: len(rows)], image)
 
 
 def _require(claim: bool, otherwise: str) -> None:

@@ -26,7 +26,7 @@ CHAIN = "cpc-devnet-1"
 SILENT = ["the L1 has not answered since the start"]
 ROLES = ("market", "validator", "worker")
 FACTS = {
-    "market": set(),
+    "market": {"validators_barred"},
     "validator": {
         "verdicts_signed",
         "leases_held",

@@ -53,6 +53,25 @@ def test_shapes_around_the_block_sizes(backend, rows, inner, columns):
     assert np.array_equal(result, exact(left, right, *vectors.values()))
 
 
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 32])
+@pytest.mark.parametrize("columns", [17, 33, 63, 64, 65, 130, 200])
+def test_few_rows_times_many_columns(backend, rows, columns):
+    """Around the runs and strips of products that are wide; next to the matrix lies another."""
+    random = np.random.default_rng(rows * columns)
+    for inner in (1, 2, 3, 31, 32, 33, 64, 65, 257):
+        left = matrix(random, rows, inner, largest=255)
+        around = matrix(random, inner, columns + 70, largest=255)
+        right = around[:, 3 : 3 + columns]
+        assert np.array_equal(multiplied(backend, left, right), exact(left, right))
+
+
+@pytest.mark.parametrize("value", [120, 121, 240])
+@pytest.mark.parametrize("other", [120, 121, 240])
+def test_largest_sums_of_wide_products(backend, value, other):
+    left, right = np.full((16, 65536), value, np.uint8), np.full((65536, 33), other, np.uint8)
+    assert set(multiplied(backend, left, right).flat) == {value * other * 65536 % 241}
+
+
 @pytest.mark.parametrize("value", [120, 121])
 @pytest.mark.parametrize("other", [120, 121])
 def test_largest_sums_do_not_overflow(backend, value, other):

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 
 from gpu.errors import KernelFailed, KernelsUnavailable
+from gpu.proofs.chain241.integers import IntegerArithmetic
 from gpu.proofs.chain241.native import NativeArithmetic
-from gpu.proofs.chain241.specification import MAX_SIZE, MODULUS, ONE, ZERO, added, subtracted
+from gpu.proofs.chain241.specification import (
+    MAX_SIZE,
+    MODULUS,
+    ONE,
+    ZERO,
+    Stream,
+    added,
+    subtracted,
+)
 
 DEGREE = 16
 
@@ -156,6 +165,15 @@ def test_expansion(arithmetic, reference, stream, nonzero, first, count):
     expected = reference.residues(key, stream, 9, first + count, mapping)[first:]
     found = arithmetic.expanded(key, stream, 9, count, first=first, nonzero=nonzero)
     assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("size", [1, 2, 15, 16, 17, 100, 128, 1000])
+def test_image_of_the_start(arithmetic, size):
+    """X_0 in parts that begin anywhere in its stream is X_0 as one piece."""
+    start = IntegerArithmetic().expanded(bytes(32), Stream.START, 0, size**2).reshape(size, size)
+    table = elements(16, size)
+    exact = start.astype(np.int64) @ table % MODULUS
+    assert np.array_equal(arithmetic.start_image(bytes(32), table), exact)
 
 
 def test_expansion_of_many_blocks(arithmetic, backend):

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
+from gpu.proofs.chain241 import integers, native
 from gpu.proofs.chain241 import prover as prover_module
-from gpu.proofs.chain241 import verifier as verifier_module
 from gpu.proofs.chain241.transcript import Transcript
 from gpu.proofs.chain241.verifier import _Verifier
 
@@ -49,7 +49,8 @@ def test_the_chain_of_another_key(prover):
 
 @pytest.mark.parametrize("elements", [1, SIZE, 3 * SIZE + 1])
 def test_start_expanded_in_parts(prover, honest, monkeypatch, elements):
-    monkeypatch.setattr(verifier_module, "_EXPANSION", elements)
+    for arithmetic in (integers, native):
+        monkeypatch.setattr(arithmetic, "_EXPANSION", elements)
     assert not prover.refused(KEY, honest)
     for place in (0, SIZE, 5 * SIZE + 3, SIZE**2 - 1):
         iterates = [x.copy() for x in honest]

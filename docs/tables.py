@@ -1,5 +1,6 @@
-"""Write tables of the docs: in docs/protocol.md every message and every wait, from the code,
-and in docs/economics.md every parameter of a network, from its sample.
+"""Write tables of the docs from the code: in docs/protocol.md every message and every wait, in
+docs/devchain.md the gas, parameters and limits of the development chain's own transactions, and in
+docs/economics.md every parameter of a network, from its sample.
 
 python docs/tables.py            rewrite the tables
 python docs/tables.py --check    exit 1 if they are not what the code says
@@ -21,6 +22,14 @@ SAMPLE = ROOT / "configs" / "devnet.toml"
 WAITS = ("node/roles", "node/market", "p2p")
 """Where waits and bounds are part of the protocol; those of one carrier's inside are not."""
 ENDINGS = {"_S": "s", "_MS": "ms"}
+LIMITS = (
+    "node/l1/escrow/forms.py",
+    "node/l1/escrow/gas.py",
+    "node/l1/devchain/bonds.py",
+    "node/verification/inline.py",
+    "node/verification/onchain.py",
+)
+"""Where the market's transactions have their limits."""
 
 
 class Message(NamedTuple):
@@ -149,7 +158,37 @@ def tables() -> dict[str, dict[str, str]]:
         "protocol": {"messages": _table(head, rows), "waits": _table(time_head, times)},
         "economics": {"parameters": _table(key_head, keys)},
         "operations": {"limits": _table(limit_head, list(limits()))},
+        "devchain": chain_tables(),
     }
+
+
+def chain_tables() -> dict[str, str]:
+    """The same for the page of the development chain."""
+    limits, gas = [], []
+    for name in LIMITS:
+        body = ast.parse((ROOT / name).read_text()).body
+        for item, text in zip(body, [*body[1:], None], strict=True):
+            for constant, value in _constants([item]):
+                if constant == "BASE_GAS" and isinstance(value, dict):
+                    gas = [f"| `{kind}` | {units:,} |" for kind, units in value.items()]
+                elif isinstance(value, int) and not constant.startswith("_"):
+                    limits.append(f"| `{constant}` | {value:,} | {_said(text)} |")
+    head = "| constant | value | meaning |\n| --- | ---: | --- |"
+    return {
+        "gas": _table("| type | base gas |\n| --- | ---: |", gas),
+        "limits": _table(head, limits),
+        "parameters": _table(head.replace("constant", "field"), list(_parameters())),
+    }
+
+
+def _parameters() -> Iterator[str]:
+    tree = ast.parse((ROOT / "node/l1/escrow/views.py").read_text())
+    for item in tree.body:
+        if isinstance(item, ast.ClassDef) and item.name == "MarketParameters":
+            for line, text in zip(item.body, [*item.body[1:], None], strict=True):
+                if isinstance(line, ast.AnnAssign) and isinstance(line.value, ast.Constant):
+                    value = f"{line.value.value:,}"
+                    yield f"| `{ast.unparse(line.target)}` | {value} | {_said(text)} |"
 
 
 def _code(name: str | None) -> str:

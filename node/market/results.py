@@ -17,7 +17,7 @@ from node.market.outcomes import JobOutcome, OutcomeRecord, placed
 from node.market.pay import checks_of, payees_of
 from node.market.tasks import TaskRecord, anchored, paid, require_lease, verified
 from node.settlement.rewards import Rewards
-from node.settlement.split import Payees
+from node.split import Payees
 from node.verification.draws import seat_of
 from node.verification.statements import Judgement
 from node.wire.leases import ReportFailure, ReportResult

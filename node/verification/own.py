@@ -11,7 +11,7 @@ from node.l1.transactions import Draft
 from node.verification.batches import check_batch, leaf_of
 from node.verification.claims import StatementInvalid, strict_hex
 from node.verification.evidence import work_of
-from node.verification.onchain import proven_result
+from node.verification.inline import proven_result
 from node.verification.statements import ComputeResult, Judgement, open_result
 from storage.merkle import merkle_root
 

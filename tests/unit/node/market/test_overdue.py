@@ -17,8 +17,8 @@ from node.market.views import Overdue
 from node.settlement import accounts
 from node.settlement.arriving import Arrivals
 from node.settlement.entries import move
-from node.settlement.split import Payees
 from node.settlement.unclaimed import UnclaimedDesk
+from node.split import Payees
 from storage.store import Batch
 
 CPC = UNITS_PER_CPC

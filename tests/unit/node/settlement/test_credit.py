@@ -23,7 +23,7 @@ from node.settlement.entries import move, posting
 from node.settlement.errors import Overdrawn
 from node.settlement.ledger import Balance
 from node.settlement.solvency import solvency
-from node.settlement.split import Payees
+from node.split import Payees
 from storage.database import open_database
 from storage.memory import MemoryStore
 from storage.store import Batch

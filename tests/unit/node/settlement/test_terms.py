@@ -19,8 +19,8 @@ from node.settlement.owed import Owed
 from node.settlement.parameters import SettlementParameters
 from node.settlement.paydesk import PayDesk
 from node.settlement.public_audit import PublicAudit
-from node.settlement.split import Payees
 from node.settlement.terms import MAX_ENTRIES, TermsBook, is_due
+from node.split import Payees
 from storage.database import Database
 from storage.store import Batch
 

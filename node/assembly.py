@@ -226,9 +226,9 @@ def _add_validator(
         network=parts.network,
         db=parts.db,
         author=author,
-        protocol=protocol,
+        config=parts.config.network,
         sender=sender,
-        gas_price=parts.config.network.economics.gas_price,
+        now_ms=parts.now_ms,
     )
     orchestrator = Orchestrator(
         network=parts.network,
@@ -247,6 +247,9 @@ def _add_validator(
             "verdicts_signed": checker.verdicts,
             "leases_held": orchestrator.leases,
             "results_pending": submitter.pending,
+            "results_on_chain": submitter.totals.results,
+            "result_transactions": submitter.totals.transactions,
+            "result_gas_saved": submitter.totals.gas_saved,
             "checks_in_hand": checker.checking,
             "jobs_waiting": orchestrator.waiting,
             "workers_barred": orchestrator.barred,

@@ -1,7 +1,9 @@
 """Payouts: what a payee is owed, many ledger entries in one TRANSFER.
 
 A payee is paid when the oldest unpaid entry is old enough, or there are many, or they are worth
-much; never when a payout is smaller than `min_payout` or `fees` cannot pay for it. The TRANSFER's
+much; never when a payout is smaller than `min_payout` or `fees` cannot pay for it. While a payee's
+last payout is in no confirmed block, the next one waits for it, and grows, unless it is full: both
+would be in the same block and cost as much twice. The TRANSFER's
 payload carries the Merkle root over the digests of exactly those entries whose postings add up to
 its amount, so whoever is shown the entries can check that nothing else was paid or left out.
 """
@@ -133,11 +135,16 @@ class Payouts:
 
     def _is_due(self, account: str, owed: Owed, at_ms: int) -> bool:
         rules, amount = self._parameters, self._ledger.balance(account)
+        if owed.entries < MAX_ENTRIES and self._under_way(account):
+            return False
         return amount >= rules.min_payout and (
             at_ms - owed.since_ms >= rules.payout_interval_s * 1000
             or owed.entries >= rules.payout_entries
             or amount >= rules.payout_threshold
         )
+
+    def _under_way(self, account: str) -> bool:
+        return any(self._ledger.holdings(accounts.outbox(f"payout:{account}:")))
 
     def _stage(self, account: str, owed: Owed, at_ms: int) -> None:
         """Pay as many of the account's oldest unpaid entries as fit, in one batch."""

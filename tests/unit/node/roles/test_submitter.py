@@ -1,6 +1,6 @@
 """A validator's results on their way to a real chain in memory, and what its market is told."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class World:
         self.disk = MemoryStore()
         self.hub = MemoryHub()
         self.told: list[BatchAnchored] = []
+        self.wrapped: Callable[[Any], Any] = lambda outside: outside
+        """What a test puts around the validator's client and network."""
         self.deaf = False
         self.made = 0
 
@@ -91,9 +93,10 @@ class World:
             self.hub.open_network(VALIDATOR.identity, CHAIN, bootstrap=[market]) as network,
             trio.open_nursery() as nursery,
         ):
-            sender = Sender(VALIDATOR.account, db, DirectClient(self.chain))
+            client = self.wrapped(DirectClient(self.chain))
+            sender = Sender(VALIDATOR.account, db, client)
             submitter = Submitter(
-                network=network,
+                network=self.wrapped(network),
                 db=db,
                 author=author_of(VALIDATOR, CHAIN),
                 config=self.config,
@@ -120,17 +123,23 @@ class Validator:
 
     def __init__(self, world: World, db: Database, submitter: Submitter) -> None:
         self._world = world
-        self._db = db
+        self.db = db
         self.submitter = submitter
         self.book = OutboundBook(db, VALIDATOR.account.address)
 
     def verify(self, count: int = 1) -> None:
+        """New results, each in a batch of its own."""
         for _ in range(count):
-            batch = Batch()
-            one = self._world.results.make(self._world.made, virtual_clock_ms())
+            self.db.stage(self.verified(self._world.made))
             self._world.made += 1
+
+    def verified(self, *numbers: int) -> Batch:
+        """A batch with the results of these tasks."""
+        batch = Batch()
+        for number in numbers:
+            one = self._world.results.make(number, virtual_clock_ms())
             self.submitter.add(batch, one.report, MARKET.identity.peer_id)
-            self._db.stage(batch)
+        return batch
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from node.config import load_network
 from node.l1.blocks import Block
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
+from node.l1.devchain.faults import Faults
 from node.l1.devchain.node import open_chain
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
@@ -33,6 +34,7 @@ from storage.store import Batch
 CHAIN = "cpc-devnet-1"
 MARKET, VALIDATOR, WORKER = keys_of(2), keys_of(10), keys_of(20)
 PROPOSER = AccountKey(b"\x55" * 32)
+NO_FAULTS = Faults()
 BLOCK_S = 5.0
 LONGEST_S = 12.0
 
@@ -40,8 +42,10 @@ LONGEST_S = 12.0
 class World:
     """A chain, a market that listens, and a validator's disk."""
 
-    def __init__(self, **changes: Any) -> None:
+    def __init__(self, faults: Faults = NO_FAULTS, **changes: Any) -> None:
         config = load_network()
+        self.faults = faults
+        self.confirmations = 1 + faults.rolls_back
         protocol = {"result_batch_s": 1.0, "result_batch_longest_s": LONGEST_S, **changes}
         economics = {"gas_price": protocol.pop("gas_price", 1_000)}
         self.config = msgspec.structs.replace(
@@ -66,6 +70,7 @@ class World:
             genesis=Genesis(alloc=alloc, genesis_time=virtual_clock_ms() // 1000),
             data_dir=Path("unused"),
             block_time_s=BLOCK_S,
+            faults=self.faults,
         )
         async with (
             open_database(MemoryStore()) as db,
@@ -94,7 +99,7 @@ class World:
             trio.open_nursery() as nursery,
         ):
             client = self.wrapped(DirectClient(self.chain))
-            sender = Sender(VALIDATOR.account, db, client)
+            sender = Sender(VALIDATOR.account, db, client, confirmations=self.confirmations)
             submitter = Submitter(
                 network=self.wrapped(network),
                 db=db,

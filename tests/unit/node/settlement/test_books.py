@@ -103,6 +103,9 @@ class Tampering:
     def money_held_for_no_task(self) -> None:
         self._append("reserve:ghost", *move(self.customer, "reserved:ghost", CPC))
 
+    def money_that_nobody_is_owed(self) -> None:
+        self._append("earned", *move(self.customer, "worker:somebody", CPC))
+
     def pay_that_matures_for_nobody(self) -> None:
         self._append("settle2:open", *move("reserved:open", "maturing:other", 2 * CPC))
 

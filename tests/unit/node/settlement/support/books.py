@@ -2,14 +2,15 @@
 
 An audit reads all entries, so that one after each of many steps takes the square of their number.
 `Books` keeps its own sums and reads each entry once: that it is sound and found by its cause and
-its accounts, that it is the only one of its cause, and that what comes from the chain or goes there
-is in a block, each transaction once. Against its sums it compares all balances, which are few:
-those of past tasks and payments are gone.
+its accounts, that it is the only one of its cause, that a payout pays what is owed and nothing
+twice, and that what comes from the chain or goes there is in a block, each transaction once.
+Against its sums it compares all balances, which are few: those of past tasks and payments are gone.
 
 An entry is read when it may not be durable yet. After a crash begin with new `Books`.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -18,7 +19,10 @@ from node.l1.blocks import Block
 from node.l1.transactions import Transaction, tx_hash
 from node.settlement.accounts import MAY_OWE
 from node.settlement.entries import Entry, check_entry, index_key
+from node.settlement.public_audit import PAYOUTS
 from storage.store import Batch
+
+PAYEES = ("worker:", "validator:", "burn", "treasury")
 
 
 class Books:
@@ -30,6 +34,7 @@ class Books:
         self._sums: dict[str, int] = {}
         self._causes: set[str] = set()
         self._booked: set[tuple[str, int]] = set()
+        self._paid_before: dict[str, int] = {}
 
     def check(self, market: Any, open_tasks: Iterable[str]) -> None:
         """Read what is new, then compare. Raises AssertionError and MalformedEntry."""
@@ -52,6 +57,9 @@ class Books:
             assert record is not None
             assert record.state == "open"
             assert units == record.transaction.amount + record.transaction.fee
+        names = dict(market.ledger.holdings())
+        payees = {name for name in names if name.startswith(PAYEES)}
+        assert payees == dict(market.settlement.payouts._owed.items()).keys()
         for account, _ in market.ledger.holdings("maturing:"):
             task = account.removeprefix("maturing:")
             assert market.ledger.find(f"settle:{task}")
@@ -72,11 +80,27 @@ class Books:
         self._next += 1
         if entry.amount("l1"):
             self._check_border(market, entry)
+        if entry.kind in PAYOUTS:
+            self._check_payout(market, entry)
 
     def _add(self, account: str, units: int) -> None:
         total = self._sums.pop(account, 0) + units
         if total:
             self._sums[account] = total
+
+    def _check_payout(self, market: Any, entry: Entry) -> None:
+        """It pays the account's oldest unpaid entries, all that they bring, and none twice."""
+        payouts = market.settlement.payouts
+        payout = payouts.find(entry.cause)
+        account, start = payout.account, self._paid_before.get(payout.account, 0)
+        paid = list(payouts.entries(payout))
+        earned = (
+            one for one in market.ledger.entries(account, start=start) if one.amount(account) > 0
+        )
+        assert list(islice(earned, len(paid))) == paid
+        assert len(paid) == payout.entries
+        assert sum(one.amount(account) for one in paid) == payout.amount == -entry.amount(account)
+        self._paid_before[account] = payout.last + 1
 
     def _check_border(self, market: Any, entry: Entry) -> None:
         """What the outside gives or gets is one transaction of a block, booked once."""

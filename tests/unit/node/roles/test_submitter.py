@@ -244,6 +244,7 @@ async def test_a_restart_goes_on_where_it_was(make_world, autojump_clock) -> Non
             await trio.sleep(1.1)
             validator.verify(2)
         async with world.validator() as validator:  # one batch is under way, two results wait
+            await trio.sleep(1.5)  # as old as a batch has to be
             assert validator.submitter.pending == 2
             await trio.sleep(LONGEST_S)
             assert world.batches() == [3, 2]

@@ -235,9 +235,9 @@ def _submitter(parts: Parts, author: Author, sender: Sender) -> Submitter:
         network=parts.network,
         db=parts.db,
         author=author,
-        protocol=parts.config.network.protocol,
+        config=parts.config.network,
         sender=sender,
-        gas_price=parts.config.network.economics.gas_price,
+        now_ms=parts.now_ms,
     )
 
 
@@ -315,6 +315,9 @@ def _add_validator(
             "verdicts_signed": checker.verdicts,
             "leases_held": orchestrator.leases,
             "results_pending": submitter.pending + handover.pending,
+            "results_on_chain": submitter.totals.results,
+            "result_transactions": submitter.totals.transactions,
+            "result_gas_saved": submitter.totals.gas_saved,
             "checks_in_hand": checker.checking,
             "jobs_waiting": orchestrator.waiting,
             "workers_barred": orchestrator.barred,

@@ -19,6 +19,9 @@ from storage.database import Database
 COUNTERS = {
     "results_committed": "Results that the worker committed to.",
     "verdicts_signed": "Verdicts that the validator signed.",
+    "results_on_chain": "Results of the validator in confirmed blocks.",
+    "result_transactions": "Transactions that these results took.",
+    "result_gas_saved": "Gas that they would have taken more, with a transaction each.",
 }
 """Facts that only grow; the others go up and down."""
 GAUGES = {

@@ -11,7 +11,8 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One figure. `ratio` > 1 means ours is better than the peer's; `target` is its goal."""
+    """One figure. `ratio` > 1 means ours is better than the peer's; `target` is the goal of the
+    ratio, or of the value where there is no peer."""
 
     metric: str
     value: float
@@ -32,9 +33,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
-def row(metric: str, value: float, unit: str, runs: int = 1) -> Row:
+def row(metric: str, value: float, unit: str, runs: int = 1, *, target: float | None = None) -> Row:
     """A figure without a peer."""
-    return Row(metric=metric, value=value, unit=unit, runs=runs)
+    return Row(metric=metric, value=value, unit=unit, runs=runs, target=target)
 
 
 def report(bench: str, rows: Sequence[Row]) -> Report:
@@ -54,10 +55,10 @@ def lines(result: Report) -> list[str]:
 
 def _beside(row: Row) -> str:
     """How a figure stands to its peer and target, where there are any."""
-    if row.ratio is None:
-        return ""
-    target = "" if row.target is None else f", target {row.target:g}"
-    return f"  {row.ratio:.2f} of {row.peer}{target}"
+    peer = "" if row.ratio is None else f"{row.ratio:.2f} of {row.peer}"
+    target = "" if row.target is None else f"target {row.target:g}"
+    found = ", ".join(filter(None, (peer, target)))
+    return f"  {found}" if found else ""
 
 
 def quantile(values: Sequence[float], part: float) -> float:

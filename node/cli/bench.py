@@ -85,6 +85,25 @@ def network(seconds: float, requests: int, megabytes: int, runs: int, as_json: b
 
 
 @bench.command()
+@_count_option("--results", 2000, "Results settled and paid, on each of two networks.")
+@_count_option("--entries", 100_000, "Ledger entries audited.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01),
+    default=2.0,
+    show_default=True,
+    help="Length of a run that writes entries; there are two cases.",
+)
+@_count_option("--runs", 3, "Runs of the ledger's measurements.")
+@json_option
+def settlement(results: int, entries: int, seconds: float, runs: int, as_json: bool) -> None:
+    """Transactions and gas of results and payouts, and the ledger on the disk; takes a minute."""
+    from node.bench.settlement import bench_settlement
+
+    _show(bench_settlement(results, entries, seconds, runs), as_json)
+
+
+@bench.command()
 @_count_option("--transfers", 4000, "Transfers posted, for each of two block times.")
 @json_option
 def devchain(transfers: int, as_json: bool) -> None:

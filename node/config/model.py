@@ -71,6 +71,7 @@ class ProtocolSection(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: Annotated[int, Meta(ge=1, le=1_000)] = 5
     l1_confirmations: Annotated[int, Meta(ge=1, le=10_000)] = 1
     result_batch_s: _Seconds = 0.5
+    result_batch_longest_s: _Seconds = 5.0
     max_result_batch: Annotated[int, Meta(ge=1, le=500)] = 500
     max_jobs: Annotated[int, Meta(ge=1, le=64)] = 64
     max_proof_bytes: Annotated[int, Meta(ge=1, le=1 << 30)] = 1 << 24

@@ -2,21 +2,26 @@
 
 A result is stored as pending in the batch in which its lease ends, moves to a sealed batch
 together with the signed transaction, and leaves when its market has the anchor. Each step is one
-write, so a crash between any two repeats a step and never skips one.
+write, so a crash between any two repeats a step and never skips one. When a batch is sealed,
+`batching` says.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
+from math import inf
 from typing import NamedTuple
 
 import msgspec
 import trio
 
-from node.config import ProtocolSection
+from node.amounts import Amount
+from node.config import NetworkConfig
 from node.l1.sender import OutboundRecord, Sender
-from node.l1.transactions import submit_result
+from node.l1.transactions import GAS, submit_result
+from node.roles.batching import BatchRules, Waiting, batch_rules, orchestrator_share
 from node.verification.author import Author
-from node.verification.batches import MAX_BATCH, leaf_of, seal_batch
+from node.verification.batches import leaf_of, seal_batch
 from node.verification.statements import ComputeResult
 from node.wire.leases import BatchAnchored, ReportResult
 from p2p.errors import P2PError
@@ -40,6 +45,22 @@ class PendingResult(msgspec.Struct, frozen=True):
 
     result: ComputeResult
     market: str
+    at_ms: int = 0
+    """When it was verified."""
+    earns: Amount = Amount(0)
+    """Units that its validator gets for having seen it through."""
+
+
+class ResultTotals(msgspec.Struct, frozen=True):
+    """What is in confirmed blocks, since this database began."""
+
+    results: int = 0
+    transactions: int = 0
+
+    @property
+    def gas_saved(self) -> int:
+        """By sharing: each result could have had a transaction of its own."""
+        return (self.results - self.transactions) * GAS["SUBMIT_RESULT"]
 
 
 class SealedBatch(msgspec.Struct, frozen=True):
@@ -71,26 +92,34 @@ class Submitter:
         network: Network,
         db: Database,
         author: Author,
-        protocol: ProtocolSection,
+        config: NetworkConfig,
         sender: Sender,
-        gas_price: int,
+        now_ms: Callable[[], int],
     ) -> None:
         self._network = network
         self._db = db
         self._author = author
-        self._protocol = protocol
+        self._economics = config.economics
+        self._rules: BatchRules = batch_rules(config)
         self._sender = sender
-        self._gas_price = gas_price
+        self._now_ms = now_ms
         self._pending = Table(db, "pending-results", PendingResult)
         self._batches = Table(db, "result-batches", SealedBatch)
         self._since: dict[str, float] = {}
-        self._arrived = trio.Event()
+        self._totals = Table(db, "result-totals", ResultTotals)
+        self._under_way = {key for key, sealed in self._batches.items() if sealed.height < 0}
+        self._news = trio.Event()
         self._anchored_send, self._anchored = trio.open_memory_channel[str](float("inf"))
 
     @property
     def pending(self) -> int:
         """Results that wait for a batch."""
         return sum(1 for _ in self._pending.items())
+
+    @property
+    def totals(self) -> ResultTotals:
+        """What is in confirmed blocks."""
+        return self._totals.get(b"") or ResultTotals()
 
     def under_way(self) -> Iterator[SealedSince]:
         """Batches that are not in a block, or whose markets have not all heard of it."""
@@ -100,14 +129,22 @@ class Submitter:
 
     def add(self, batch: Batch, report: ReportResult, market: str) -> None:
         """Add the results that their market took, in the batch that ends their lease."""
-        self.add_results(batch, [one.result for one in report.jobs], market)
+        reward = report.jobs[0].draw.reward
+        share = orchestrator_share(reward, self._economics) // len(report.jobs)
+        self.add_results(batch, [one.result for one in report.jobs], market, earns=share)
 
-    def add_results(self, batch: Batch, results: Iterable[ComputeResult], market: str) -> None:
-        """Add results of a market's to a batch; they go to the chain once that is staged."""
+    def add_results(
+        self, batch: Batch, results: Iterable[ComputeResult], market: str, *, earns: int = 0
+    ) -> None:
+        """Add results of a market's to a batch; they go to the chain once that is staged.
+
+        Each of them `earns` this node so many units.
+        """
         for one in results:
             key = f"{one.task_id}/{one.nonce}".encode()
-            self._pending.put(batch, key, PendingResult(one, market))
-        self._arrived.set()
+            pending = PendingResult(one, market, self._now_ms(), Amount(earns))
+            self._pending.put(batch, key, pending)
+        self._news.set()
 
     def has(self, task_id: str) -> bool:
         """Whether results of the task are on their way."""
@@ -123,7 +160,15 @@ class Submitter:
         if sealed is not None and record.height is not None:
             placed = msgspec.structs.replace(sealed, height=record.height)
             self._batches.put(batch, name.encode(), placed)
+            self._count(batch, len(sealed.leaves))
+            self._under_way.discard(name.encode())
             self._anchored_send.send_nowait(name)
+            self._news.set()
+
+    def _count(self, batch: Batch, results: int) -> None:
+        known = self._totals.get(b"", batch) or ResultTotals()
+        more = ResultTotals(known.results + results, known.transactions + 1)
+        self._totals.put(batch, b"", more)
 
     def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
         """Its nonce went to something else: sign the batch again, under another cause."""
@@ -132,7 +177,7 @@ class Submitter:
             self._submit(batch, f"{record.cause}{AGAIN}", sealed.sealed)
 
     def _submit(self, batch: Batch, cause: str, sealed: ComputeResult) -> None:
-        draft = submit_result(msgspec.structs.asdict(sealed), gas_price=self._gas_price)
+        draft = submit_result(msgspec.structs.asdict(sealed), gas_price=self._economics.gas_price)
         self._sender.stage(batch, cause, draft)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -150,18 +195,31 @@ class Submitter:
     async def _seal_loop(self) -> None:
         await self._sender.ready.wait()
         while True:
-            self._arrived = trio.Event()
-            while self._seal():
+            self._news = trio.Event()
+            pause_s = self._due_in()
+            if pause_s <= 0:
+                self._seal()
                 await self._db.flushed()
-            await self._arrived.wait()
-            await trio.sleep(self._protocol.result_batch_s)
+            else:
+                with trio.move_on_after(pause_s):
+                    await self._news.wait()
 
-    def _seal(self) -> bool:
-        """Stage one batch of pending results with its transaction; False if there are none."""
-        limit = min(MAX_BATCH, self._protocol.max_result_batch)
-        items = [item for item, _ in zip(self._pending.items(), range(limit), strict=False)]
-        if not items:
-            return False
+    def _due_in(self) -> float:
+        """Seconds until the next batch, if nothing happens; infinite if nothing waits."""
+        first = [pending for _, pending in self._next()]
+        if not first:
+            return inf
+        since_ms = min(one.at_ms for one in first)
+        waiting = Waiting(len(first), since_ms, sum(one.earns for one in first))
+        return self._rules.due_in(waiting, bool(self._under_way), self._now_ms())
+
+    def _next(self) -> Sequence[tuple[bytes, PendingResult]]:
+        """What fits the next batch."""
+        return list(islice(self._pending.items(), self._rules.most))
+
+    def _seal(self) -> None:
+        """Stage one batch of pending results with its transaction."""
+        items = self._next()
         results = [pending.result for _, pending in items]
         author = self._author
         sealed = seal_batch(results, author)
@@ -178,7 +236,7 @@ class Submitter:
         self._submit(batch, f"{CAUSE}{sealed.task_id}", sealed)
         self._db.stage(batch)
         self._since[sealed.task_id] = trio.current_time()
-        return True
+        self._under_way.add(sealed.task_id.encode())
 
     async def _notify(self, name: str) -> None:
         """Tell each market until it answers, then forget the batch."""

@@ -9,6 +9,7 @@ which a part is for them. `unclaimed` keeps deposits whose sender is no account 
 """
 
 import re
+from functools import lru_cache
 
 L1 = "l1"
 TREASURY = "treasury"
@@ -62,6 +63,7 @@ def outbox(cause: str) -> str:
     return f"outbox:{cause}"
 
 
+@lru_cache(maxsize=4096)
 def is_account(name: str) -> bool:
     """Whether the name is one the ledger may book to."""
     return _NAME.fullmatch(name) is not None

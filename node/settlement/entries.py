@@ -77,8 +77,9 @@ def check_entry(cause: str, kind: str, postings: Sequence[Posting]) -> None:
     unknown = [name for name in names if not is_account(name)]
     if unknown or len(set(names)) != len(names):
         raise MalformedEntry(f"{cause}: unknown or repeated accounts {(unknown or names)[:5]}")
-    if any(p.amount == 0 or abs(p.amount) > MAX_AMOUNT for p in postings):
+    amounts = [p.amount for p in postings]
+    if 0 in amounts or any(abs(amount) > MAX_AMOUNT for amount in amounts):
         raise MalformedEntry(f"{cause}: a posting of nothing, or of more than can exist")
-    total = sum(p.amount for p in postings)
+    total = sum(amounts)
     if total or not postings:
         raise MalformedEntry(f"{cause}: postings sum to {total}, not to zero")

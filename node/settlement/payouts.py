@@ -1,9 +1,11 @@
 """Payouts: what a payee is owed, many ledger entries in one TRANSFER.
 
 `terms` says when a payee is paid; never while `fees` cannot pay for it, unless the payee asked for
-it and pays the fee. The TRANSFER's payload carries the Merkle root over the digests of exactly
-those entries whose postings add up to its amount (and fee, if the payee pays that), so whoever is
-shown the entries can check that nothing else was paid or left out.
+it and pays the fee. While a payee's last payout is in no confirmed block, the next one waits for
+it, and grows, unless it is full: both would be in the same block and cost as much twice. The
+TRANSFER's payload carries the Merkle root over the digests of exactly those entries whose postings
+add up to its amount (and fee, if the payee pays that), so whoever is shown the entries can check
+that nothing else was paid or left out.
 """
 
 import logging
@@ -155,9 +157,14 @@ class Payouts:
         return sorted(due, key=lambda one: (one[1].since_ms, one[0]))
 
     def _is_due(self, account: str, owed: Owed, at_ms: int) -> bool:
+        if owed.entries < MAX_ENTRIES and self._under_way(account):
+            return False
         threshold = self.terms.threshold(accounts.address_in(account))
         amount = self._ledger.balance(account)
         return is_due(self._parameters, threshold, amount, owed, at_ms)
+
+    def _under_way(self, account: str) -> bool:
+        return any(self._ledger.holdings(accounts.outbox(f"payout:{account}:")))
 
     def _stage(self, account: str, owed: Owed, at_ms: int, fee: int = 0) -> None:
         """Pay as many of the account's oldest unpaid entries as fit, in one batch.

@@ -72,6 +72,7 @@ def test_the_commands_are_these() -> None:
         "bench network",
         "bench storage",
         "bench proofs",
+        "bench settlement",
         "backup",
         "doctor",
         "version",

@@ -226,6 +226,16 @@ class Shop:
     def stage_due(self, at_ms: int) -> int:
         return self.market.settlement.payouts.stage_due(at_ms)
 
+    def confirm(self, *, lost: bool = False) -> None:
+        """Every payment that is under way is in a block now, or lost."""
+        batch, market = Batch(), self.market
+        outbox = market.settlement.outbox
+        settle = outbox.on_lost if lost else outbox.on_confirmed
+        for account, _ in list(market.ledger.holdings("outbox:")):
+            record = market.sender.find(account.removeprefix("outbox:"))
+            settle(batch, record)
+        market.db.stage(batch)
+
     def worker(self, number: int = 20) -> str:
         return f"worker:{self.key(number).address}"
 

@@ -167,6 +167,25 @@ async def test_an_audit_finds_what_was_changed_behind_the_ledgers_back(
         assert len(ledger.audit().findings) >= number
 
 
+@pytest.mark.parametrize("index", ["by_cause", "by_account"])
+async def test_an_audit_finds_another_member_in_an_index(
+    db: Database, ledger: Ledger, index: str
+) -> None:
+    """As many as there should be, but not the same: one leads elsewhere, or stands for another."""
+    await deposit(db, ledger, ALICE, 100)
+    await deposit(db, ledger, BOB, 100)
+    table = getattr(ledger, index)
+    key, place = next(iter(table.items()))
+    astray, other = Batch(), Batch()
+    table.put(astray, key, Place(1 - place.sequence))
+    db.stage(astray)
+    assert len(ledger.audit().findings) == 1
+    table.delete(other, key)
+    table.put(other, b"zzz", place)
+    db.stage(other)
+    assert len(ledger.audit().findings) == 1
+
+
 def test_the_digest_of_an_entry_is_fixed() -> None:
     entry = Entry("settle:t", "settle", 1_700_000_000_000, 3, move("reserved:t", "burn", 10**30))
     assert digest("cpc-devnet-1", entry).hex() == (

@@ -1,6 +1,6 @@
 """Whatever happens, in whatever order, wherever the market is killed: the money is right."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from node.split import Payees, split
 from storage.errors import StorageFailed
 from storage.merkle import merkle_root
 from storage.store import Batch
+from tests.unit.node.settlement.support.books import Books
 
 FEE = 21_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
@@ -45,6 +46,10 @@ class Model:
     refunded: set[str] = field(default_factory=set)
     withdrawn: dict[tuple[str, str], int] = field(default_factory=dict)
 
+    @property
+    def open_tasks(self) -> set[str]:
+        return self.reserved.keys() - self.settled.keys() - self.refunded
+
 
 class Driver:
     """Carries out steps, each until the market has answered it, through any number of crashes."""
@@ -56,14 +61,15 @@ class Driver:
         self.crashes = 0
 
     async def run(self, steps: list[Step]) -> None:
-        waiting = [*steps, ("finish",)]
+        waiting = deque([*steps, ("audit",), ("finish",), ("audit",)])
         while waiting:
             try:
                 async with self.world.market() as market:
+                    books = Books(self.world)
                     while waiting:
                         await getattr(self, waiting[0][0])(market, *waiting[0][1:])
-                        del waiting[0]
-                        check_books(market)
+                        waiting.popleft()
+                        books.check(market, self.model.open_tasks)
             except* StorageFailed:
                 self.crashes += 1
 
@@ -122,6 +128,14 @@ class Driver:
 
     async def wait(self, _market: Any, seconds: float) -> None:
         await trio.sleep(seconds)
+
+    async def wait_for_deposit(self, market: Any, customer: int) -> None:
+        account = f"customer:{self.key(customer).address}"
+        while not market.ledger.balance(account):  # noqa: ASYNC110 - under a virtual clock
+            await trio.sleep(1)
+
+    async def audit(self, market: Any) -> None:
+        check_books(market)
 
     async def crash(self, _market: Any, writes: int, keep: bool) -> None:
         self.world.store.fuse, self.world.store.keep = writes, keep
@@ -240,18 +254,22 @@ def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@given(st.lists(STEPS, min_size=16, max_size=32))
+CHAINS = st.sampled_from(
+    [Faults(), Faults(rolls_back=1), Faults(forgets=3), Faults(rolls_back=1, forgets=4)]
+)
+
+
+@given(st.lists(STEPS, min_size=16, max_size=32), CHAINS)
 @settings(max_examples=15, deadline=None)
 def test_the_money_is_right_whatever_happens(
-    make_world: Any, key: Callable[[int], AccountKey], steps: list[Step]
+    make_world: Any, key: Callable[[int], AccountKey], steps: list[Step], faults: Faults
 ) -> None:
     async def main() -> None:
-        world = make_world()
+        world = make_world(faults=faults)
         driver = Driver(world, key)
         async with world.running():
             await driver.run([*RICH, *steps])
             async with world.market() as market:
-                check_books(market)
                 check_balances(driver, market)
 
     run_virtual(main)
@@ -347,7 +365,7 @@ MISBEHAVES = {
 }
 
 
-@pytest.mark.parametrize("tasks", [30, pytest.param(200, marks=pytest.mark.full, id="many")])
+@pytest.mark.parametrize("tasks", [100, pytest.param(2_000, marks=pytest.mark.full, id="many")])
 @pytest.mark.parametrize("fault", MISBEHAVES)
 def test_the_money_is_right_on_a_chain_that_misbehaves(
     make_world: Any, key: Callable[[int], AccountKey], fault: str, tasks: int
@@ -358,7 +376,6 @@ def test_the_money_is_right_on_a_chain_that_misbehaves(
         async with world.running(http="answers" in fault or fault == "all"):
             await driver.run(on_many_blocks(tasks))
             async with world.market() as market:
-                check_books(market)
                 check_balances(driver, market)
                 assert len(driver.model.settled) == tasks
                 assert market.ledger.balance("unclaimed") == 0
@@ -368,12 +385,15 @@ def test_the_money_is_right_on_a_chain_that_misbehaves(
 
 def on_many_blocks(tasks: int) -> list[Step]:
     """Tasks, withdrawals and pauses, so that payments are under way at every moment."""
-    steps: list[Step] = [("deposit", 10, tasks * UNITS_PER_CPC), ("wait", 900.0)]
+    steps: list[Step] = [("deposit", 10, tasks * UNITS_PER_CPC), ("wait_for_deposit", 10)]
+    together = max(tasks // 100, 6)
     for number in range(tasks):
         workers, checks = {20 + number % 3: 1 + number % 2}, {23 + number % 2: 1}
         steps.append(("buy", f"task-{number}", UNITS_PER_CPC // 2 + number, workers, checks))
-        if number % (tasks // 10) == 0:
+        if number % together == 0:
             steps += [("withdraw", 10, 10**12 + number, f"key-{number}"), ("wait", 7.0)]
+        if number % (tasks // 4) == 0:
+            steps.append(("audit",))
     return steps
 
 

@@ -27,13 +27,39 @@ async def test_what_is_earned_later_is_the_next_payout(shop: Any) -> None:
     shop.sell(at_ms=0)
     shop.stage_due(10_000)
     shop.sell(at_ms=10_001)
+    shop.confirm()
     assert shop.stage_due(20_000) == 0
     assert shop.stage_due(20_001) == 4
-    second, first = sorted(cause for cause in shop.outbox() if "worker" in cause)
-    assert (first, second) == (f"{shop.worker()}:3", f"{shop.worker()}:11")
+    [second] = [cause for cause in shop.outbox() if "worker" in cause]
+    assert second == f"{shop.worker()}:11"
     payout = shop.market.settlement.payouts.find(f"payout:{second}")
     assert (payout.first, payout.last, payout.entries) == (11, 11, 1)
     assert payout.amount == CPC // 4
+
+
+async def test_what_is_earned_while_a_payout_is_under_way_waits_for_it(shop: Any) -> None:
+    """Two payouts to one payee would be in the same block; together they cost half."""
+    shop.sell(at_ms=0)
+    assert shop.stage_due(10_000) == 4
+    for at_ms in range(10_001, 10_006):
+        shop.sell(at_ms=at_ms)
+        shop.sell(at_ms=at_ms, worker=22)
+    assert shop.stage_due(60_000) == 1  # the other worker: nothing of its is under way
+    shop.confirm()
+    assert shop.stage_due(60_000) == 4
+    payouts = shop.market.settlement.payouts
+    entries = [payouts.find(f"payout:{cause}").entries for cause in shop.outbox()]
+    assert sorted(entries) == [5, 10, 10, 10]
+    assert shop.market.ledger.audit().ok
+
+
+async def test_a_lost_payout_holds_up_nothing(shop: Any) -> None:
+    shop.sell(at_ms=0)
+    shop.stage_due(10_000)
+    shop.sell(at_ms=10_001)
+    assert shop.stage_due(60_000) == 0
+    shop.confirm(lost=True)
+    assert shop.stage_due(60_000) == 4
 
 
 async def test_the_root_lets_a_payee_check_an_entry(shop: Any) -> None:
@@ -110,8 +136,10 @@ async def test_a_payee_with_very_many_entries_is_paid_in_parts(
         shop.stage_due(10_003)
         parts = [cause for cause in shop.outbox() if cause.startswith("burn")]
     found = sorted((payouts.find(f"payout:{cause}") for cause in parts), key=lambda one: one.first)
-    # The last part became owed at 6 ms: it is paid when that is ten seconds old.
+    # The last part became owed at 6 ms, and is not full: it waits for those before it.
     assert [payout.entries for payout in found] == [3, 3]
+    assert shop.stage_due(10_006) == 0
+    shop.confirm()
     shop.stage_due(10_006)
     assert payouts.find(f"payout:burn:{found[1].last + 4}").entries == 1
     assert shop.market.ledger.balance("burn") == 0

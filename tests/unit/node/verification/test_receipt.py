@@ -164,6 +164,31 @@ async def test_a_receipt_holds(receipt, parts) -> None:
     assert len(receipt) < 10_000
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 13])
+async def test_every_result_of_a_batch_has_a_receipt_down_to_the_header(
+    cast, make_author, size: int
+) -> None:
+    draws = [cast.draw(task_id=f"550e8400-e29b-41d4-a716-4466554400{n:02}") for n in range(size)]
+    results = [cast.result(draw) for draw in draws]
+    batch = seal_batch(results, cast.validators[0])
+    common = {
+        "batch": batch,
+        "block": block_of(make_author, batch),
+        "leaves": tuple(leaf_of(one, CHAIN) for one in results),
+    }
+    for index, (draw, result) in enumerate(zip(draws, results, strict=True)):
+        verdicts = tuple(cast.verdict(draw, result, one) for one in cast.validators[:2])
+        judgement = Judgement(draw, result, cast.manifest(), verdicts)
+        for place in {index, (index + 1) % size}:
+            outcome = outcome_of(JobOutcome(judgement, batch.task_id, place))
+            receipt = await assembled(outcome, [common], [cast.snapshot()])
+            if place == index:
+                read, standing = verify_receipt(receipt, PINNED)
+                assert (standing, read.results) == (Standing.ANCHORED, (result,))
+            else:  # another result's place in the same batch
+                assert refused(receipt).field is not None
+
+
 async def test_without_the_proposers_key_it_is_not_anchored(receipt) -> None:
     for config in (network(), network(OTHER_PROPOSER)):
         _, standing = verify_receipt(receipt, config)

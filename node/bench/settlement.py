@@ -1,0 +1,81 @@
+"""`tmnode bench settlement`: what it takes to put results and their pay on the L1, and the ledger.
+
+The peer is the plain way: a SUBMIT_RESULT and a TRANSFER for each result.
+"""
+
+import os
+import time
+
+import msgspec
+import trio
+import trio.testing
+
+from node.bench.report import Report, Row, report, row
+from node.bench.settlement_chain import Plan, Spent, open_run
+from node.bench.settlement_ledger import audit_rows, rate_rows
+from node.config import NetworkConfig, load_network
+from node.l1.transactions import GAS
+
+PER_SECOND = 40.0
+"""Results that the network of `bench tasks` completes in a second."""
+PEER = "one SUBMIT_RESULT and one TRANSFER each"
+TARGET = 10.0
+
+
+def bench_settlement(results: int, entries: int, seconds: float, runs: int) -> Report:
+    """Settle and pay so many results, write entries for some seconds, audit so many."""
+    rows = [row("load of the machine, one minute", os.getloadavg()[0], "")]
+    for name, config in networks().items():
+        rows += chain_rows(name, Plan(config, results, PER_SECOND))
+    rows += rate_rows(seconds, runs)
+    rows += audit_rows(entries, runs)
+    return report("settlement", rows)
+
+
+def networks() -> dict[str, NetworkConfig]:
+    """The devnet, and the same with the testnet's pace."""
+    devnet = load_network()
+    return {
+        "devnet": devnet,
+        "testnet's pace": msgspec.structs.replace(
+            devnet,
+            protocol=msgspec.structs.replace(
+                devnet.protocol, result_batch_s=5.0, result_batch_longest_s=60.0
+            ),
+            economics=msgspec.structs.replace(devnet.economics, payout_interval_s=60),
+        ),
+    }
+
+
+def chain_rows(name: str, plan: Plan) -> list[Row]:
+    """What one run of the plan takes, beside the plain way."""
+    cpu = time.process_time()
+    spent = trio.run(_run, plan, clock=trio.testing.MockClock(autojump_threshold=0))
+    cpu_s = time.process_time() - cpu
+    plain_gas = plan.results * (GAS["SUBMIT_RESULT"] + GAS["TRANSFER"])
+    return [
+        _beside(name, "transactions", spent.transactions.total(), 2 * plan.results, plan),
+        row(f"  of them SUBMIT_RESULT, {name}", spent.transactions["SUBMIT_RESULT"], ""),
+        row(f"  of them TRANSFER, {name}", spent.transactions["TRANSFER"], ""),
+        _beside(name, "gas", spent.gas, plain_gas, plan),
+        row(f"CPU a result, {name}, the chain's included", 1000 * cpu_s / plan.results, "ms"),
+        row(f"until all is paid, {name}, virtual time", spent.seconds, "s"),
+    ]
+
+
+def _beside(name: str, what: str, ours: int, plain: int, plan: Plan) -> Row:
+    return Row(
+        metric=f"{what} for {plan.results:,} results, {name}",
+        value=ours,
+        unit=what if what == "gas" else "tx",
+        runs=1,
+        peer=PEER,
+        peer_value=plain,
+        ratio=plain / ours,
+        target=TARGET,
+    )
+
+
+async def _run(plan: Plan) -> Spent:
+    async with open_run(plan) as run:
+        return await run.spent()

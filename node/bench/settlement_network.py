@@ -1,0 +1,91 @@
+"""The parts of a network that move money: a chain, a market, and validators that submit."""
+
+from pathlib import Path
+
+import trio
+
+from node.amounts import UNITS_PER_CPC
+from node.bench.settlement_results import author_of, keys_of
+from node.config import NetworkConfig
+from node.keys import NodeKeys
+from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.direct import DirectClient
+from node.l1.devchain.node import DevChain, open_chain
+from node.l1.follower import Follower
+from node.l1.keys import AccountKey
+from node.l1.sender import Sender
+from node.roles.submitter import Submitter
+from node.settlement.network import settlement_parameters
+from node.settlement.transfer import TransferSettlement
+from p2p.memory import MemoryHub, virtual_clock_ms
+from storage.database import Database, open_database
+from storage.memory import MemoryStore
+
+CUSTOMER, MARKET = keys_of(1), keys_of(2)
+VALIDATORS = tuple(keys_of(number) for number in range(10, 13))
+WORKERS = tuple(keys_of(number) for number in range(20, 23))
+PROPOSER = AccountKey(b"\x55" * 32)
+FUNDS = 10**6 * UNITS_PER_CPC
+BLOCK_S = 1.0
+"""As `tmnode devnet` has it."""
+
+
+def market_of(
+    config: NetworkConfig, db: Database, client: DirectClient
+) -> tuple[Sender, Follower, TransferSettlement]:
+    """A market's money, its way to the chain and its ear there."""
+    rules, address = settlement_parameters(config), MARKET.account.address
+    chain_id = config.network.chain_id
+    sender = Sender(MARKET.account, db, client, confirmations=rules.confirmations)
+    market = TransferSettlement(
+        db, sender, rules, chain_id=chain_id, address=address, clock_ms=virtual_clock_ms
+    )
+    sender.on_confirmed, sender.on_lost = market.outbox.on_confirmed, market.outbox.on_lost
+    deposits = Follower(client, db, market.deposits.handle, confirmations=rules.confirmations)
+    return sender, deposits, market
+
+
+async def run_validator(
+    config: NetworkConfig,
+    keys: NodeKeys,
+    hub: MemoryHub,
+    client: DirectClient,
+    *,
+    task_status: trio.TaskStatus[tuple[Submitter, Database]],
+) -> None:
+    """A validator that does nothing but submit; tells its submitter and database."""
+    chain_id, market = config.network.chain_id, f"/memory/{MARKET.identity.peer_id}"
+    async with (
+        open_database(MemoryStore()) as db,
+        hub.open_network(keys.identity, chain_id, bootstrap=[market]) as network,
+        trio.open_nursery() as nursery,
+    ):
+        sender = Sender(keys.account, db, client, confirmations=config.protocol.l1_confirmations)
+        submitter = Submitter(
+            network=network,
+            db=db,
+            author=author_of(keys, chain_id),
+            config=config,
+            sender=sender,
+            now_ms=virtual_clock_ms,
+        )
+        sender.on_confirmed, sender.on_lost = submitter.on_confirmed, submitter.on_lost
+        for part in (sender.run, submitter.run):
+            await nursery.start(part)
+        task_status.started((submitter, db))
+
+
+async def chain_of(db: Database, chain_id: str) -> DevChain:
+    """A chain on which the customer and the validators have money."""
+    funded = (CUSTOMER, *VALIDATORS)
+    config = DevChainConfig(
+        proposer=PROPOSER,
+        genesis=Genesis(
+            alloc={keys.account.address: FUNDS for keys in funded},
+            genesis_time=virtual_clock_ms() // 1000,
+        ),
+        data_dir=Path("unused"),
+        chain_id=chain_id,
+        block_time_s=BLOCK_S,
+    )
+    return await open_chain(config, db, lambda: virtual_clock_ms() / 1000)

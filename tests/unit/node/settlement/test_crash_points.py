@@ -1,0 +1,185 @@
+"""A market dies at every point at which it touches the world, and the books end as if it had not.
+
+The points are not listed anywhere: they are what the wrapped store and the wrapped client see.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from node.amounts import UNITS_PER_CPC
+from node.l1.devchain.faults import Faults
+from node.l1.keys import AccountKey
+from storage.database import Database
+from tests.unit.node.settlement.support.fuse import Fuse, FusedClient, FusedStore
+from tests.unit.node.settlement.test_money import (
+    FEE,
+    Driver,
+    Step,
+    check_balances,
+    run_virtual,
+)
+
+CPC = UNITS_PER_CPC
+LIFE: list[Step] = [
+    ("deposit", 10, 20 * CPC),
+    ("deposit", 11, 3 * CPC),
+    ("wait_for_deposit", 10),
+    ("reserve", "paid", 10, 5 * CPC),
+    ("reserve", "given-back", 10, CPC),
+    ("settle", "paid", {20: 2, 21: 1}, {22: 1, 23: 1}),
+    ("withdraw", 10, CPC + 7, "first"),
+    ("refund", "given-back"),
+    ("wait", 14.0),
+    ("buy", "later", 2 * CPC + 1, {20: 1}, {23: 1}),
+    ("wait_for_deposit", 11),
+    ("withdraw", 11, CPC, "second"),
+    ("wait", 14.0),
+]
+TASKS = ("reserve", "settle", "refund", "mature", "deposit", "withdraw")
+"""Kinds of entries that do not depend on when payouts are made."""
+
+
+class Ended:
+    """What a life came to: everything but times, and how payouts were put together."""
+
+    def __init__(self, world: Any, market: Any, key: Callable[[int], AccountKey]) -> None:
+        ledger = market.ledger
+        transfers = world.chain.account(world.key.address).nonce
+        self.entries = sorted(
+            (entry.cause, entry.postings) for entry in ledger.entries() if entry.kind in TASKS
+        )
+        self.ledger = {
+            name: units for name, units in ledger.holdings() if name not in ("fees", "l1")
+        }
+        self.fees = ledger.balance("fees") + transfers * FEE
+        people = [key(number).address for number in range(10, 25)]
+        labels = world.parameters.burn_address, world.parameters.treasury_address
+        self.chain = {address: world.balance(address) for address in (*people, *labels)}
+
+
+async def live(
+    make_world: Any,
+    key: Callable[[int], AccountKey],
+    deaths: tuple[int, ...] = (),
+    faults: Faults | None = None,
+    *,
+    torn: bool = False,
+) -> tuple[Ended, Counter[str], int]:
+    """One life with these deaths; returns how it ended, the points passed, and deaths died."""
+    fuse, passed = Fuse(deaths), Counter[str]()
+    world = make_world(faults=faults or Faults())
+    world.store = FusedStore(fuse, torn=torn)
+    market = world.market
+
+    @asynccontextmanager
+    async def started() -> AsyncIterator[Any]:
+        fuse.start()
+        try:
+            async with market() as running:
+                yield running
+        finally:
+            passed.update(fuse.passed)
+
+    world.market = started
+    driver = Driver(world, key)
+    async with world.running():
+        world.client = FusedClient(world.client, fuse)
+        await driver.run(LIFE)
+        fuse.at.clear()
+        async with market() as last:
+            await trio.sleep(5)
+            check_balances(driver, last)
+            return Ended(world, last, key), passed, driver.crashes
+
+
+async def die_everywhere(
+    make_world: Any,
+    key: Callable[[int], AccountKey],
+    faults: Faults,
+    *,
+    every: int = 1,
+    then: tuple[int, ...] = (),
+    torn: bool = False,
+) -> Counter[str]:
+    """A life for each point (or one in so many) of an undisturbed one, at which it dies; and again
+    at these points of its next lives."""
+    undisturbed, points, crashes = await live(make_world, key, faults=faults)
+    assert not crashes
+    for place in range(0, points.total(), every):
+        ended, _, crashes = await live(make_world, key, (place, *then), faults, torn=torn)
+        assert crashes >= 1, f"no death at {place}"
+        assert vars(ended) == vars(undisturbed), f"dead at {place}"
+    return points
+
+
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
+def test_it_dies_at_every_write_and_every_transaction(
+    make_world: Any, key: Callable[[int], AccountKey], every: int
+) -> None:
+    """Points come in pairs, so that one in three is before and after by turns."""
+
+    async def main() -> None:
+        points = await die_everywhere(make_world, key, Faults(), every=every)
+        writes, transactions = points["before a write"], points["before a transaction"]
+        assert writes == points["after a write"] > 15
+        assert transactions == points["after a transaction"] > 10
+
+    run_virtual(main)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "faults",
+    [Faults(rolls_back=1), Faults(forgets=2), Faults(rolls_back=1, forgets=3, stuck_receipts=1)],
+    ids=["rolls_back", "forgets", "all"],
+)
+def test_it_dies_on_a_chain_that_misbehaves(
+    make_world: Any, key: Callable[[int], AccountKey], faults: Faults
+) -> None:
+    async def main() -> None:
+        await die_everywhere(make_world, key, faults)
+
+    run_virtual(main)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("again", range(5))
+def test_it_dies_again_while_it_recovers(
+    make_world: Any, key: Callable[[int], AccountKey], again: int
+) -> None:
+    async def main() -> None:
+        await die_everywhere(make_world, key, Faults(), then=(again, again))
+
+    run_virtual(main)
+
+
+def test_half_a_write_is_found(make_world: Any, key: Callable[[int], AccountKey]) -> None:
+    """The check has power: on a disk that tears its writes it fails."""
+
+    async def main() -> None:
+        await die_everywhere(make_world, key, Faults(), torn=True)
+
+    with pytest.raises(ExceptionGroup):
+        run_virtual(main)
+
+
+def test_who_answers_before_it_is_stored_is_found(
+    make_world: Any, key: Callable[[int], AccountKey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check has power: a market that waits for no disk ends with other books."""
+
+    async def main() -> None:
+        await die_everywhere(make_world, key, Faults())
+
+    async def at_once(_db: Any) -> None:
+        await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(Database, "flushed", at_once)
+    with pytest.raises(ExceptionGroup) as found:
+        run_virtual(main)
+    assert found.group_contains(AssertionError)

@@ -44,7 +44,7 @@ from node.market.views import (
     TaskPage,
     TaskView,
 )
-from node.settlement.transfer import TransferSettlement
+from node.settlement.interface import Settlement
 from node.verification.anchors import AnchorBook
 from node.workloads import limits_of
 from p2p.encoding import tagged, text
@@ -70,7 +70,7 @@ class MarketService:
         *,
         db: Database,
         board: TaskBoard,
-        settlement: TransferSettlement,
+        settlement: Settlement,
         deposit_address: str,
         anchors: AnchorBook,
         snapshots: SnapshotLog,

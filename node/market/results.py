@@ -20,6 +20,7 @@ from node.market.tasks import (
     anchored,
     paid,
     reclaimed,
+    refunded,
     require_lease,
     verified,
 )
@@ -36,6 +37,8 @@ from storage.store import Batch
 
 PAID_AT_ONCE = 64
 """Tasks whose pay matures between waits for the disk."""
+
+_WITHDRAWN = "the customer took the deposit out on the chain before the task had an escrow"
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ class Results:
         self._earlier = EarlierBook(db)
         self._now_ms = now_ms
         rewards.on_paid, rewards.on_reclaimed = self._paid, self._reclaimed
+        rewards.on_unfunded = self._unfunded
 
     def judge(self, report: ReportResult, orchestrator: str) -> Judged | None:
         """Check a reported result; what would complete its task, or None if the same one has.
@@ -146,6 +150,12 @@ class Results:
         """The chain gave the reward of a completed task back."""
         self._move(batch, reclaimed(self._board.get(task_id)))
 
+    def _unfunded(self, batch: Batch, task_id: str) -> None:
+        """The customer takes the reward of an open task out of the market's reach."""
+        ended = refunded(self._board.get(task_id), "deposit_withdrawn", _WITHDRAWN)
+        self._rewards.refund(batch, task_id, self._now_ms())
+        self._move(batch, ended)
+
     def _move(self, batch: Batch, task: TaskRecord) -> None:
         self._board.put(batch, task)
         self._board.announce(task.task_id)
@@ -159,6 +169,12 @@ class Results:
             return False
         self._board.put(batch, anchored(task) if after.is_anchored else task, after)
         return True
+
+    def shown(self, task_id: str) -> tuple[tuple[Judgement, ...], tuple[Judgement, ...]]:
+        """What a completed task is paid for: its jobs, and the attempts that were not valid."""
+        outcome = self._board.outcome(task_id)
+        jobs = () if outcome is None else tuple(job.judgement for job in outcome.jobs)
+        return jobs, tuple(self._earlier.of(task_id))
 
     def has_taken(self, report: ReportResult) -> bool:
         """Whether this very result has completed its task; raises NotFound if there is no such."""

@@ -43,6 +43,8 @@ class RewardBook(Protocol):
     """The task's reward is with those who earned it."""
     on_reclaimed: TaskMoved
     """The reward of a task that was settled is back with its customer: the chain decided so."""
+    on_unfunded: TaskMoved
+    """The customer takes the money of a task out by the chain: it has to end, with a refund."""
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """Set a customer's money aside for a task; False if that was done before."""

@@ -52,6 +52,15 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
     confirmations: int = 2
     """Blocks, the one with the transaction included, before money counts as moved."""
 
+    escrow_block_s: float = 1.0
+    """Seconds between blocks, by which deadlines are told to a chain that holds escrows."""
+
+    escrow_grace_blocks: int = 120
+    """Blocks from a task's deadline until anybody may have its escrow refunded."""
+
+    deposit_notice_blocks: int = 20
+    """Blocks between a customer's notice on the chain and the way out; the chain's own number."""
+
     def address_of(self, account: str) -> str:
         """Where what the ledger's account holds is paid to."""
         labels = {BURN: self.burn_address, TREASURY: self.treasury_address}

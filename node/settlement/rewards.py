@@ -37,6 +37,8 @@ class Rewards:
         """Told of every task whose pay matures."""
         self.on_reclaimed: TaskMoved = unheard
         """Never told: what is settled here is paid."""
+        self.on_unfunded: TaskMoved = unheard
+        """Never told: what is reserved here stays until the market releases it."""
         self._ledger = ledger
         self._owed = owed
         self._parameters = parameters
@@ -97,7 +99,7 @@ class Rewards:
         reward = self._reservation(batch, task_id, unless="refund").amount(reserved)
         parts = split(reward, self._parameters.shares, payees, self._parameters.fee_reserve)
         due_ms = at_ms + round(self._parameters.dispute_window_s * 1000)
-        pay = Maturing(due_ms, tuple(_credits(parts)))
+        pay = Maturing(due_ms, tuple(credits_of(parts)))
         postings = move(reserved, accounts.maturing(task_id), reward)
         if not self._post(batch, "settle", task_id, postings, at_ms):
             return self._settled_before(batch, task_id, pay)
@@ -163,7 +165,8 @@ _check_payee = lru_cache(maxsize=4096)(check_address)
 """A checksum costs as much as the rest of a settlement, and payees come again and again."""
 
 
-def _credits(parts: Split) -> list[Posting]:
+def credits_of(parts: Split) -> list[Posting]:
+    """What each payee of a divided reward gains."""
     amounts = {
         **{accounts.worker(address): amount for address, amount in parts.workers},
         **{accounts.validator(address): amount for address, amount in parts.validators},

@@ -3,7 +3,8 @@
 L1Error
 ├── BadAddress          text that is no address of an account
 ├── BadTransaction      a transaction that must not be signed or sent
-│   └── NotCanonical    its payload has no canonical form that survives the chain
+│   ├── NotCanonical    its payload has no canonical form that survives the chain
+│   └── BadPayload      a transaction about held money is not of its form
 ├── NotSynchronised     the account's first nonce has not been learned yet
 ├── L1Unavailable       no usable answer: try again later
 ├── L1Malformed         an answer or a block that breaks the chain's own rules
@@ -37,6 +38,14 @@ class BadTransaction(L1Error):
 
 class NotCanonical(BadTransaction):
     """The payload has no canonical JSON, or one that the chain would not store as it was sent."""
+
+
+class BadPayload(BadTransaction):
+    """A field of a transaction about deposits, escrows or bonds is wrong: its path, and how."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
 
 
 class NotSynchronised(L1Error):

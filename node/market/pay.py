@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from node.market.outcomes import Checks
-from node.settlement.split import Payees
+from node.split import Payees
 from node.verification.statements import Judgement, addresses_of
 
 

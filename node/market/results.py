@@ -25,7 +25,7 @@ from node.market.tasks import (
     verified,
 )
 from node.settlement.interface import RewardBook
-from node.settlement.split import Payees
+from node.split import Payees
 from node.verification.batches import leaf_of
 from node.verification.draws import seat_of
 from node.verification.statements import Judgement

@@ -5,9 +5,9 @@ Read the modules in this order:
 `accounts`     the ledger's accounts.
 `entries`      postings that sum to zero, and the digest by which an entry is known.
 `ledger`       append-only entries, each cause once, with balances; `audit` derives it all again.
-`split`        how a reward is divided.
 `parameters`   what a network fixes; `network` reads it from the network file.
-`rewards`      the money of tasks: reserved, refunded, or divided; `maturing` keeps what waits.
+`rewards`      the money of tasks: reserved, refunded, or divided by `node.split`; `maturing` keeps
+               what waits.
 `transfer`     the back end: deposits, rewards, payouts, withdrawals. The parts it is made of:
 `deposits`     what arrives on the L1 is credited to its sender.
 `owed`         who waits to be paid, `payouts` pays them, many entries in one TRANSFER.

@@ -16,7 +16,7 @@ from node.l1.outbound import OutboundRecord
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from node.settlement.public_audit import Shown
-from node.settlement.split import Payees
+from node.split import Payees
 from storage.store import Batch
 
 TaskMoved = Callable[[Batch, str], None]

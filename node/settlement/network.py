@@ -2,7 +2,7 @@
 
 from node.config import NetworkConfig
 from node.settlement.parameters import SettlementParameters
-from node.settlement.split import Shares
+from node.split import Shares
 
 
 def settlement_parameters(config: NetworkConfig) -> SettlementParameters:

@@ -6,7 +6,7 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.errors import ConfigError
 from node.l1.transactions import GAS
 from node.settlement.accounts import BURN, TREASURY, address_in
-from node.settlement.split import Shares
+from node.split import Shares
 
 BURN_ADDRESS = "cpc1burn" + "0" * 34
 """Where burned CPC go: no key can own it. The chain derives a sender from its key as bech32, whose

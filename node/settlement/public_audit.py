@@ -16,7 +16,7 @@ from node.settlement import accounts
 from node.settlement.entries import Entry, check_entry, digest
 from node.settlement.errors import MalformedEntry
 from node.settlement.parameters import SettlementParameters
-from node.settlement.split import BASIS_POINTS
+from node.split import BASIS_POINTS
 from storage.merkle import merkle_root
 
 PAYOUTS = frozenset({"payout", "burn", "treasury"})

@@ -22,7 +22,7 @@ from node.settlement.ledger import Ledger
 from node.settlement.maturing import Maturing, MaturingBook
 from node.settlement.owed import OwedBook
 from node.settlement.parameters import SettlementParameters
-from node.settlement.split import Payees, Split, split
+from node.split import Payees, Split, split
 from storage.database import Database
 from storage.store import Batch
 

@@ -45,7 +45,7 @@ from node.roles.leases import JobProgress, LeaseRecord
 from node.roles.submitter import PendingResult
 from node.settlement.ledger import Ledger
 from node.settlement.network import settlement_parameters
-from node.settlement.split import Payees, split
+from node.split import Payees, split
 from node.verification.draws import seat_of
 from node.verification.statements import Judgement, addresses_of
 from p2p.errors import RequestTimeout

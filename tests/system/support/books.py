@@ -17,7 +17,7 @@ from node.l1.client import HttpL1Client, Status
 from node.settlement.audit import AuditReport
 from node.settlement.ledger import Ledger
 from node.settlement.network import settlement_parameters
-from node.settlement.split import Payees, split
+from node.split import Payees, split
 from node.verification.draws import seat_of
 from node.verification.receipt import Receipt
 from storage.database import open_database

@@ -10,11 +10,26 @@ import httpx
 import pytest
 import trio
 
+from node.amounts import Amount
+from node.keys import KeyBinding, bind
 from node.l1.client import HttpL1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.server import App, build_app
+from node.l1.escrow import (
+    Approval,
+    Claim,
+    Member,
+    Opening,
+    Payee,
+    ShareTerms,
+    escrow_id_of,
+    sign_claim,
+    sign_refund,
+)
 from node.l1.keys import AccountKey
+from node.split import Shares
+from p2p.identity import Identity
 from storage.database import open_database
 from storage.memory import MemoryStore
 
@@ -85,6 +100,65 @@ class World:
         return [tx for block in self.blocks() for tx in block["txs"]]
 
 
+class Parties:
+    """A market (key 1), its customer (2), a worker (3), and five validators, of whom three must
+    sign; each has a node's key."""
+
+    chain_id = "cpc-devnet-1"
+
+    def __init__(self) -> None:
+        self.market, self.customer, self.worker = (key_of(number) for number in (1, 2, 3))
+        signers = [Identity.from_seed(bytes([number]) * 32) for number in range(1, 6)]
+        self.signers = sorted(signers, key=lambda one: one.public_key)
+        self.accounts = [key_of(20 + number) for number in range(5)]
+        """Of the validators, in the order of their keys."""
+        self.stranger = Identity.from_seed(bytes([77]) * 32)
+
+    def opening(self, task: str = "task", **changes: Any) -> Opening:
+        members = tuple(
+            Member(address=account.address, public_key=signer.public_key.hex())
+            for account, signer in zip(self.accounts, self.signers, strict=True)
+        )
+        fields: dict[str, Any] = {
+            "escrow_id": escrow_id_of(self.chain_id, task),
+            "customer": self.customer.address,
+            "amount": Amount(10**19),
+            "validators": members,
+            "k": 3,
+            "deadline": 20,
+            "grace": 5,
+            "shares": ShareTerms.of(Shares()),
+            "fee_reserve": Amount(10**9),
+            "burn_address": "cpc1burn" + "0" * 34,
+            "treasury_address": "cpc1treasury" + "0" * 42,
+        }
+        return Opening(**{**fields, **changes})
+
+    def claim(self, **changes: Any) -> Claim:
+        checked = sorted(one.address for one in self.accounts[:3])
+        fields: dict[str, Any] = {
+            "workers": (Payee(address=self.worker.address, weight=7),),
+            "validators": tuple(Payee(address=one, weight=2) for one in checked),
+            "orchestrator": checked[0],
+            "results": "ab" * 32,
+        }
+        return Claim(**{**fields, **changes})
+
+    def approvals(self, opening: Opening, claim: Claim, count: int = 3) -> list[Approval]:
+        """By the first so many validators."""
+        name = opening.escrow_id
+        return [sign_claim(one, self.chain_id, name, claim) for one in self.signers[:count]]
+
+    def refusals(self, opening: Opening, count: int = 3) -> list[Approval]:
+        """The same for a refund."""
+        name = opening.escrow_id
+        return [sign_refund(one, self.chain_id, name) for one in self.signers[:count]]
+
+    def binding(self, index: int) -> KeyBinding:
+        """Of a validator's two keys."""
+        return bind(self.signers[index], self.accounts[index], self.chain_id)
+
+
 class _Transport(httpx.AsyncBaseTransport):
     def __init__(self, world: World) -> None:
         self._world = world
@@ -113,6 +187,11 @@ def vectors() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def http_vectors() -> dict[str, Any]:
     return json.loads((VECTORS / "l1-http.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def parties() -> Parties:
+    return Parties()
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ from node.l1.transactions import transfer
 from node.settlement.entries import move
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
-from node.settlement.split import Payees
 from node.settlement.transfer import TransferSettlement
+from node.split import Payees
 from storage.database import Database, open_database
 from storage.errors import StorageFailed
 from storage.memory import MemoryStore

@@ -17,7 +17,7 @@ from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from node.settlement.entries import digest
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.split import Payees, split
+from node.split import Payees, split
 from storage.errors import StorageFailed
 from storage.merkle import merkle_root
 from storage.store import Batch

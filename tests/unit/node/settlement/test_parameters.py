@@ -8,7 +8,7 @@ from node.l1.errors import BadAddress
 from node.l1.keys import check_address
 from node.settlement.network import settlement_parameters
 from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS, SettlementParameters
-from node.settlement.split import Shares
+from node.split import Shares
 
 
 def test_the_devnet_s_values() -> None:

@@ -18,7 +18,7 @@ from node.settlement.ledger import Ledger
 from node.settlement.owed import OwedBook
 from node.settlement.parameters import SettlementParameters
 from node.settlement.rewards import Rewards
-from node.settlement.split import Payees
+from node.split import Payees
 from storage.database import open_database
 from storage.errors import StorageFailed
 from storage.store import Batch

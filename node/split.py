@@ -1,7 +1,8 @@
-"""How a reward is divided: pure arithmetic on integers of 10^-18 CPC.
+"""How a reward is divided, by a market and by a chain that holds escrows.
 
-Every part is rounded down and what rounding leaves is burned, so that the parts always add up to
-the reward and at least the burn's share of it is burned.
+Pure arithmetic on integers of 10^-18 CPC. Every part is rounded down and what rounding leaves
+is burned, so that the parts always add up to the reward and at least the burn's share of it is
+burned.
 """
 
 from collections.abc import Mapping

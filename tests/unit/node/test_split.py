@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import ConfigError, InvalidInput
-from node.settlement.split import BASIS_POINTS, Payees, Shares, Split, split
+from node.split import BASIS_POINTS, Payees, Shares, Split, split
 
 REWARDS = st.one_of(st.integers(1, 100_000), st.integers(1, 10**36))
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**30), max_size=8)

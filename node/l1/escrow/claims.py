@@ -1,0 +1,78 @@
+"""What an escrow's validators sign, in its one canonical form, and their signatures.
+
+A signature is Ed25519 over `p2p.encoding.tagged(tag, 1, chain id, escrow id, …)`, so that it is
+good for one escrow of one chain only.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from node.l1.errors import BadPayload
+from node.l1.escrow.forms import Approval, Claim, Payee
+from p2p.encoding import tagged, text, u64
+from p2p.identity import Identity, verify
+
+
+def escrow_id_of(chain_id: str, task_id: str) -> str:
+    """The name of a task's escrow: hex of SHA-256 over chain and task."""
+    return sha256(tagged("tmnode/escrow", 1, chain_id, text(task_id))).hexdigest()
+
+
+def claim_bytes(claim: Claim) -> bytes:
+    """The claim's canonical bytes: results, orchestrator, the numbers of workers and validators,
+    then each one's address and weight, every field with its length in front."""
+    payees = [part for one in (*claim.workers, *claim.validators) for part in _parts(one)]
+    counts = (u64(len(claim.workers)), u64(len(claim.validators)))
+    head = (bytes.fromhex(claim.results), text(claim.orchestrator))
+    return tagged("tmnode/escrow-claim-body", 1, "", *head, *counts, *payees)
+
+
+def claim_digest(claim: Claim) -> str:
+    """Hex of SHA-256 of the canonical bytes: what the chain shows of a settled escrow's claim."""
+    return sha256(claim_bytes(claim)).hexdigest()
+
+
+def claim_message(chain_id: str, escrow_id: str, claim: Claim) -> bytes:
+    """What is signed to settle an escrow; `escrow_id` is hex."""
+    return tagged("tmnode/escrow-claim", 1, chain_id, bytes.fromhex(escrow_id), claim_bytes(claim))
+
+
+def refund_message(chain_id: str, escrow_id: str) -> bytes:
+    """What is signed to refund an escrow before its time."""
+    return tagged("tmnode/escrow-refund", 1, chain_id, bytes.fromhex(escrow_id))
+
+
+def sign_claim(identity: Identity, chain_id: str, escrow_id: str, claim: Claim) -> Approval:
+    """A validator's signature to settle."""
+    return _approved(identity, claim_message(chain_id, escrow_id, claim))
+
+
+def sign_refund(identity: Identity, chain_id: str, escrow_id: str) -> Approval:
+    """A validator's signature to refund."""
+    return _approved(identity, refund_message(chain_id, escrow_id))
+
+
+def in_order(approvals: Iterable[Approval]) -> tuple[Approval, ...]:
+    """One signature of each key, in the order in which a payload has them."""
+    by_key = {one.public_key: one for one in approvals}
+    return tuple(by_key[key] for key in sorted(by_key))
+
+
+def check_approvals(message: bytes, approvals: Sequence[Approval]) -> None:
+    """Raise BadPayload unless every signature is its key's over the message.
+
+    Whose the keys are is for the caller to look at.
+    """
+    for index, one in enumerate(approvals):
+        key, signature = bytes.fromhex(one.public_key), bytes.fromhex(one.signature)
+        if not verify(key, message, signature):
+            raise BadPayload(f"signatures[{index}].signature", "is not its key's over this")
+
+
+def _approved(identity: Identity, message: bytes) -> Approval:
+    signature = identity.sign(message).hex()
+    return Approval(public_key=identity.public_key.hex(), signature=signature)
+
+
+def _parts(payee: Payee) -> tuple[bytes, bytes]:
+    return text(payee.address), u64(payee.weight)

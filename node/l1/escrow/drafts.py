@@ -1,0 +1,118 @@
+"""Builders of the market's transactions: drafts with exactly the gas that the chain takes.
+
+Each raises BadPayload for what the chain would refuse by its form.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from node.amounts import Amount
+from node.l1.escrow.claims import in_order
+from node.l1.escrow.forms import (
+    Approval,
+    Binding,
+    Bonding,
+    Claim,
+    CustomerWithdrawal,
+    Depositing,
+    Form,
+    MarketWithdrawal,
+    Opening,
+    Refund,
+    Settlement,
+    Slashing,
+    Unbonding,
+)
+from node.l1.escrow.gas import gas_of, payload_bytes, signatures_in
+from node.l1.escrow.reading import read_parts
+from node.l1.transactions import MIN_GAS_PRICE, Draft
+
+
+def deposit(market: str, amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """Money of the sender's, held by the chain for what it buys at a market."""
+    return _draft("DEPOSIT", Depositing(), to_address=market, amount=amount, gas_price=gas_price)
+
+
+def withdraw_for(customer: str, amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """A market gives a customer's deposit back, at once."""
+    form = MarketWithdrawal(customer=customer, amount=Amount(amount))
+    return _draft("WITHDRAW", form, gas_price=gas_price)
+
+
+def withdraw_all(market: str, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """A customer gives notice; sent again when that has run out, it pays all that is left."""
+    return _draft("WITHDRAW", CustomerWithdrawal(market=market), gas_price=gas_price)
+
+
+def open_escrow(opening: Opening, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """A market binds a part of a customer's deposit to a task."""
+    return _draft("ESCROW_OPEN", opening, gas_price=gas_price)
+
+
+def settle_escrow(
+    escrow_id: str,
+    claim: Claim,
+    approvals: Iterable[Approval],
+    *,
+    gas_price: int = MIN_GAS_PRICE,
+) -> Draft:
+    """Pay an escrow out; see `sign_claim`. More signatures than needed only cost gas."""
+    form = Settlement(escrow_id=escrow_id, claim=claim, signatures=in_order(approvals))
+    return _draft("ESCROW_SETTLE", form, gas_price=gas_price)
+
+
+def refund_escrow(
+    escrow_id: str, approvals: Iterable[Approval] = (), *, gas_price: int = MIN_GAS_PRICE
+) -> Draft:
+    """Give an escrow back to the deposit: with signatures (`sign_refund`), or when it is late."""
+    form = Refund(escrow_id=escrow_id, signatures=in_order(approvals))
+    return _draft("ESCROW_REFUND", form, gas_price=gas_price)
+
+
+def bond(amount: int, binding: Binding, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """Money of the sender's that vouches for its node's key."""
+    return _draft("BOND", Bonding.of(binding), amount=amount, gas_price=gas_price)
+
+
+def unbond(amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """Take from the sender's bond; it is paid out after the chain's unbonding time."""
+    return _draft("UNBOND", Unbonding(amount=Amount(amount)), gas_price=gas_price)
+
+
+def slash(
+    offender: str,
+    evidence: Mapping[str, object],
+    *,
+    signatures: int,
+    proof_gas: int = 0,
+    gas_price: int = MIN_GAS_PRICE,
+) -> Draft:
+    """Show what a bonded key did; `node.verification.offences` makes the evidence."""
+    form = Slashing(offender=offender, evidence=dict(evidence))
+    return _draft("SLASH", form, signatures=signatures, more_gas=proof_gas, gas_price=gas_price)
+
+
+def _draft(
+    tx_type: str,
+    form: Form,
+    *,
+    to_address: str | None = None,
+    amount: int = 0,
+    signatures: int | None = None,
+    more_gas: int = 0,
+    gas_price: int,
+) -> Draft:
+    """The draft of a form that the chain can read."""
+    payload = msgspec.json.decode(msgspec.json.encode(form, enc_hook=Amount.to_wire))
+    read = read_parts(tx_type, to_address, amount, payload)
+    count = signatures_in(read) if signatures is None else signatures
+    gas = gas_of(tx_type, payload_bytes(tx_type, payload), count) + more_gas
+    return Draft(
+        tx_type=tx_type,
+        to_address=to_address,
+        amount=amount,
+        payload=payload,
+        gas_price=gas_price,
+        gas=gas,
+    )

@@ -1,0 +1,208 @@
+"""What the payloads of the market's transactions are.
+
+A struct has the payload's own field names. Keys, signatures and digests are lower-case hex.
+"""
+
+from typing import Annotated, Any, Protocol
+
+import msgspec
+
+from node.amounts import Amount
+from node.split import Shares
+
+MAX_MEMBERS = 64
+"""Validators of an escrow's set, signatures under a claim, and validators that it pays."""
+MAX_WORKERS = 256
+"""Workers that a claim pays."""
+
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+"""Hex of 32 bytes; also an Ed25519 key."""
+Signed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
+"""Hex of a signature's 64 bytes."""
+Label = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,90}\Z")]
+"""Text that is credited without being an address, such as the burn address."""
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a payload: what it does not name is refused."""
+
+
+class Depositing(Form, frozen=True, kw_only=True):
+    """DEPOSIT has no payload: recipient and amount are the transaction's."""
+
+
+class MarketWithdrawal(Form, frozen=True, kw_only=True):
+    """WITHDRAW by a market: back to the customer at once."""
+
+    customer: str
+    amount: Amount
+
+
+class CustomerWithdrawal(Form, frozen=True, kw_only=True):
+    """WITHDRAW by a customer: first the notice, later all that is left."""
+
+    market: str
+
+
+class Member(Form, frozen=True, kw_only=True):
+    """A validator of an escrow's set."""
+
+    address: str
+    public_key: Digest
+    """Ed25519: what it signs claims with."""
+
+
+class ShareTerms(Form, frozen=True, kw_only=True):
+    """Shares in basis points, as `node.split.Shares`; none has a default here."""
+
+    burn: Number
+    workers: Number
+    validators: Number
+    treasury: Number
+    orchestrator: Number
+
+    @property
+    def shares(self) -> Shares:
+        """For `split`; raises ConfigError if they do not add up."""
+        return Shares(**msgspec.structs.asdict(self))
+
+    @classmethod
+    def of(cls, shares: Shares) -> "ShareTerms":
+        """The terms of a network's shares."""
+        return cls(**msgspec.structs.asdict(shares))
+
+
+class Opening(Form, frozen=True, kw_only=True):
+    """ESCROW_OPEN: what a task's escrow is bound to, for good."""
+
+    escrow_id: Digest
+    customer: str
+    amount: Amount
+    validators: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1, max_length=MAX_MEMBERS)]
+    """By strictly rising public keys."""
+    k: Number
+    """How many of them must sign."""
+    deadline: Number
+    """A block height."""
+    grace: Number
+    """Blocks after the deadline before anybody may refund it."""
+    shares: ShareTerms
+    fee_reserve: Amount
+    """Of the validators' part, for the market, which pays the fees."""
+    burn_address: Label
+    treasury_address: Label
+
+
+class Payee(Form, frozen=True, kw_only=True):
+    """Who is paid, in proportion to a weight."""
+
+    address: str
+    weight: Number
+
+
+class Claim(Form, frozen=True, kw_only=True):
+    """Whom an escrow is to pay; both lists by strictly rising addresses."""
+
+    workers: Annotated[tuple[Payee, ...], msgspec.Meta(min_length=1, max_length=MAX_WORKERS)]
+    validators: Annotated[tuple[Payee, ...], msgspec.Meta(max_length=MAX_MEMBERS)]
+    orchestrator: str
+    results: Digest
+    """Merkle root of the ComputeResults."""
+
+
+class Approval(Form, frozen=True, kw_only=True):
+    """One validator's signature over a claim or a refund."""
+
+    public_key: Digest
+    signature: Signed
+
+
+Approvals = Annotated[tuple[Approval, ...], msgspec.Meta(max_length=MAX_MEMBERS)]
+"""By strictly rising public keys."""
+
+
+class Settlement(Form, frozen=True, kw_only=True):
+    """ESCROW_SETTLE, by anybody."""
+
+    escrow_id: Digest
+    claim: Claim
+    signatures: Approvals
+
+
+class Refund(Form, frozen=True, kw_only=True):
+    """ESCROW_REFUND, by anybody: signed, or after deadline and grace with no signature."""
+
+    escrow_id: Digest
+    signatures: Approvals
+
+
+class Binding(Protocol):
+    """What `node.keys.KeyBinding` has: two public keys, each signed by the other."""
+
+    @property
+    def ed25519_public(self) -> bytes:
+        """32 bytes."""
+
+    @property
+    def account_public(self) -> bytes:
+        """33 bytes."""
+
+    @property
+    def ed25519_signature(self) -> bytes:
+        """64 bytes."""
+
+    @property
+    def account_signature(self) -> bytes:
+        """64 bytes."""
+
+
+class BindingTerms(Form, frozen=True, kw_only=True):
+    """The rest of a binding, whose Ed25519 key stands beside it."""
+
+    account_public: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{66}\Z")]
+    ed25519_signature: Signed
+    account_signature: Signed
+
+
+class Bonding(Form, frozen=True, kw_only=True):
+    """BOND: the key that the amount vouches for, and the proof that one owner has both keys."""
+
+    public_key: Digest
+    binding: BindingTerms
+
+    @classmethod
+    def of(cls, binding: Binding) -> "Bonding":
+        """The form of a binding."""
+        terms = BindingTerms(
+            account_public=binding.account_public.hex(),
+            ed25519_signature=binding.ed25519_signature.hex(),
+            account_signature=binding.account_signature.hex(),
+        )
+        return cls(public_key=binding.ed25519_public.hex(), binding=terms)
+
+
+class Unbonding(Form, frozen=True, kw_only=True):
+    """UNBOND."""
+
+    amount: Amount
+
+
+class Slashing(Form, frozen=True, kw_only=True):
+    """SLASH: `node.verification.offences` reads the evidence."""
+
+    offender: str
+    evidence: dict[str, Any]
+
+
+Payload = (
+    Depositing
+    | MarketWithdrawal
+    | CustomerWithdrawal
+    | Opening
+    | Settlement
+    | Refund
+    | Bonding
+    | Unbonding
+    | Slashing
+)

@@ -1,0 +1,78 @@
+"""What a chain of the `market` profile shows over HTTP, and the parameters it was made with."""
+
+from typing import Literal
+
+import msgspec
+
+from node.amounts import Amount
+from node.l1.escrow.forms import Opening
+
+
+class MarketParameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the chain fixes about deposits, escrows and bonds; times are in blocks."""
+
+    deposit_notice_blocks: int = 20
+    """Between a customer's notice and the way out that needs nobody."""
+    max_escrow_blocks: int = 100_000
+    """From the opening to deadline and grace: no market can bind money for longer."""
+    unbonding_blocks: int = 100
+    """From an UNBOND to the balance; longer than a dispute takes."""
+    slash_bp: int = 5_000
+    """Basis points of a bond, and of what is unbonding, that an offence costs."""
+
+
+class DepositView(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /deposit/{market}/{customer}`; one that never was is 0."""
+
+    market: str
+    customer: str
+    amount: Amount
+    notice_height: int | None
+    """Block of the customer's notice, until its next DEPOSIT."""
+    free_height: int | None
+    """From this block on a second WITHDRAW of the customer's pays the rest, and no escrow opens."""
+
+
+class EscrowView(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /escrow/{id}`; 404 for an id that was never used."""
+
+    escrow_id: str
+    market: str
+    status: Literal["open", "settled", "refunded"]
+    customer: str
+    amount: Amount
+    opened_height: int
+    closed_height: int | None
+    claim: str | None
+    """`claim_digest` of the claim by which it was settled."""
+    opening: Opening | None
+    """While it is open."""
+
+
+class Unbonded(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a bond on its way out."""
+
+    amount: Amount
+    height: int
+    """The block in which it is in the balance."""
+
+
+class BondView(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /bond/{address}`; one that never was is 0, without a key."""
+
+    address: str
+    public_key: str | None
+    amount: Amount
+    unbonding: tuple[Unbonded, ...]
+
+
+class MarketView(msgspec.Struct, frozen=True, kw_only=True):
+    """`GET /market`: the parameters, and all that the chain holds."""
+
+    parameters: MarketParameters
+    deposits: Amount
+    escrows: Amount
+    bonds: Amount
+    """With what is unbonding."""
+    burned: Amount
+    """The chain's whole figure, rewards that nobody gets included."""

@@ -1,0 +1,68 @@
+"""What validators sign: for one escrow of one chain, and with one form for each claim."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.l1.errors import BadPayload
+from node.l1.escrow import (
+    Approval,
+    Claim,
+    Payee,
+    check_approvals,
+    claim_bytes,
+    claim_digest,
+    claim_message,
+    escrow_id_of,
+    refund_message,
+    sign_claim,
+    sign_refund,
+)
+
+PAYEES = st.lists(
+    st.builds(Payee, address=st.text("ab", max_size=3), weight=st.integers(0, 3)), max_size=3
+).map(tuple)
+CLAIMS = st.builds(
+    Claim,
+    workers=PAYEES,
+    validators=PAYEES,
+    orchestrator=st.text("ab", max_size=3),
+    results=st.sampled_from(["00" * 32, "01" * 32]),
+)
+
+
+@given(CLAIMS, CLAIMS)
+def test_different_claims_have_different_bytes(one: Claim, other: Claim) -> None:
+    assert (claim_bytes(one) == claim_bytes(other)) == (one == other)
+    assert (claim_digest(one) == claim_digest(other)) == (one == other)
+
+
+def test_a_signature_is_good_for_one_claim_of_one_escrow_of_one_chain(parties: Any) -> None:
+    name, other_name = escrow_id_of("c", "t"), escrow_id_of("c", "u")
+    assert len({name, other_name, escrow_id_of("d", "t")}) == 3
+    claim, signer = parties.claim(), parties.signers[0]
+    other = msgspec.structs.replace(claim, results="cd" * 32)
+    signed = sign_claim(signer, "c", name, claim)
+    check_approvals(claim_message("c", name, claim), [signed])
+    wrong = [
+        claim_message("d", name, claim),
+        claim_message("c", other_name, claim),
+        claim_message("c", name, other),
+        refund_message("c", name),
+    ]
+    refusal = sign_refund(signer, "c", name)
+    check_approvals(refund_message("c", name), [refusal])
+    for message in wrong:
+        stranger = parties.stranger
+        key, signature = stranger.public_key.hex(), stranger.sign(message).hex()
+        good = Approval(public_key=key, signature=signature)
+        with pytest.raises(BadPayload, match=r"^signatures\[1\]\.signature: "):
+            check_approvals(message, [good, signed])
+    with pytest.raises(BadPayload):
+        check_approvals(refund_message("d", name), [refusal])
+    swapped = msgspec.structs.replace(signed, public_key=parties.stranger.public_key.hex())
+    with pytest.raises(BadPayload, match=r"signatures\[0\]"):
+        check_approvals(claim_message("c", name, claim), [swapped])

@@ -1,0 +1,253 @@
+"""Payloads read strictly: whatever is wrong is refused by the name of its field."""
+
+import copy
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.l1.canonical import canonical_payload
+from node.l1.errors import BadPayload, BadTransaction
+from node.l1.escrow import (
+    BASE_GAS,
+    GAS_PER_BYTE,
+    GAS_PER_SIGNATURE,
+    MAX_PAYLOAD_BYTES,
+    Payee,
+    Payload,
+    bond,
+    deposit,
+    open_escrow,
+    read,
+    refund_escrow,
+    settle_escrow,
+    slash,
+    unbond,
+    withdraw_all,
+    withdraw_for,
+)
+from node.l1.keys import AccountKey
+from node.l1.transactions import Draft, Transaction
+
+Senders = dict[str, tuple[AccountKey, Draft]]
+
+
+@pytest.fixture(scope="module")
+def senders(parties: Any) -> Senders:
+    """One transaction of each form, and its sender."""
+    opening, claim = parties.opening(), parties.claim()
+    market, customer, validator = parties.market, parties.customer, parties.accounts[0]
+    signed = parties.approvals(opening, claim)
+    return {
+        "deposit": (customer, deposit(market.address, 5)),
+        "withdraw_for": (market, withdraw_for(customer.address, 5)),
+        "withdraw_all": (customer, withdraw_all(market.address)),
+        "open": (market, open_escrow(opening)),
+        "settle": (market, settle_escrow(opening.escrow_id, claim, signed)),
+        "refund": (market, refund_escrow(opening.escrow_id, parties.refusals(opening))),
+        "bond": (validator, bond(5, parties.binding(0))),
+        "unbond": (validator, unbond(5)),
+        "slash": (market, slash(validator.address, {"kind": "x"}, signatures=2)),
+    }
+
+
+NAMES = (
+    "deposit",
+    "withdraw_for",
+    "withdraw_all",
+    "open",
+    "settle",
+    "refund",
+    "bond",
+    "unbond",
+    "slash",
+)
+
+
+def changed(tx: Transaction, path: str, value: object) -> Transaction:
+    """With another value in the payload, or none for `...`; the path is like `claim.workers.0`."""
+    payload = copy.deepcopy(tx.payload)
+    place: Any = payload
+    *way, last = path.split(".")
+    for step in way:
+        place = place[int(step) if step.isdigit() else step]
+    key: Any = int(last) if last.isdigit() else last
+    if value is ...:
+        del place[key]
+    else:
+        place[key] = value
+    return msgspec.structs.replace(tx, payload=payload)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_built_is_read(senders: Senders, name: str) -> None:
+    sender, draft = senders[name]
+    tx = draft.signed(sender, 0)
+    assert plain(read(tx)) == tx.payload
+    signatures = {"settle": 3, "refund": 3, "bond": 2, "slash": 2}.get(name, 0)
+    length = len(canonical_payload(tx.payload))
+    gas = BASE_GAS[tx.tx_type] + GAS_PER_BYTE * length + GAS_PER_SIGNATURE * signatures
+    assert (tx.gas_limit, tx.fee) == (gas, gas * 1000)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_is_needed_and_no_other_is_taken(senders: Senders, name: str) -> None:
+    sender, draft = senders[name]
+    tx = draft.signed(sender, 0)
+    for path in paths_in(tx.payload):
+        with pytest.raises(BadPayload) as caught:
+            read(changed(tx, path, ...))
+        assert caught.value.field in (dotted(path), path.partition(".")[0], "customer")
+    odd = {**tx.payload, "more": 1}
+    with pytest.raises(BadPayload) as caught:
+        read(msgspec.structs.replace(tx, payload=odd))
+    assert (caught.value.field, caught.value.problem) == ("more", "more: is not known here")
+
+
+def paths_in(payload: dict[str, Any], before: str = "") -> list[str]:
+    found = []
+    for name, value in payload.items():
+        found.append(before + name)
+        if isinstance(value, dict) and name != "evidence":
+            found += paths_in(value, f"{before}{name}.")
+    return found
+
+
+def dotted(path: str) -> str:
+    """`a.0.b` as the errors have it, `a[0].b`."""
+    steps = [f"[{one}]" if one.isdigit() else f".{one}" for one in path.split(".")]
+    return "".join(steps).lstrip(".")
+
+
+BAD = [
+    ("withdraw_for", "amount", 5),
+    ("withdraw_for", "amount", "05"),
+    ("withdraw_for", "amount", "0"),
+    ("withdraw_for", "amount", "-5"),
+    ("withdraw_for", "amount", "1" + "0" * 37),
+    ("withdraw_for", "amount", 5.0),
+    ("withdraw_for", "customer", "cpc1burn"),
+    ("withdraw_for", "customer", None),
+    ("withdraw_all", "market", ""),
+    ("open", "escrow_id", "AB" * 32),
+    ("open", "escrow_id", "ab" * 32 + "\n"),
+    ("open", "escrow_id", "ab" * 31),
+    ("open", "k", 0),
+    ("open", "k", 6),
+    ("open", "k", True),
+    ("open", "k", "3"),
+    ("open", "k", 3.0),
+    ("open", "deadline", -1),
+    ("open", "deadline", 2**63),
+    ("open", "grace", None),
+    ("open", "validators", []),
+    ("open", "shares.burn", 6001),
+    ("open", "shares.orchestrator", 10_001),
+    ("open", "fee_reserve", "-1"),
+    ("open", "burn_address", ""),
+    ("open", "burn_address", "a b"),
+    ("open", "treasury_address", "é"),
+    ("open", "validators.0.public_key", "zz" * 32),
+    ("open", "validators.4.address", "cpc1x"),
+    ("open", "validators.2.more", 1),
+    ("settle", "claim.workers", []),
+    ("settle", "claim.workers.0.weight", 0),
+    ("settle", "claim.workers.0.weight", -1),
+    ("settle", "claim.workers.0.weight", 2**63),
+    ("settle", "claim.workers.0.address", "cpc1burn"),
+    ("settle", "claim.orchestrator", ""),
+    ("settle", "claim.results", "ab"),
+    ("settle", "signatures.0.signature", "ab"),
+    ("settle", "signatures.1.public_key", 5),
+    ("refund", "signatures", None),
+    ("bond", "binding.account_public", "ab" * 32),
+    ("slash", "evidence", []),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "value"), BAD)
+def test_what_is_wrong_is_named(senders: Senders, name: str, path: str, value: object) -> None:
+    sender, draft = senders[name]
+    with pytest.raises(BadPayload) as caught:
+        read(changed(draft.signed(sender, 0), path, value))
+    assert dotted(path).startswith(caught.value.field)
+
+
+def test_lists_have_one_order(senders: Senders, parties: Any) -> None:
+    twice = (Payee(address=parties.worker.address, weight=1),) * 2
+    for name, path in (
+        ("open", "validators"),
+        ("settle", "signatures"),
+        ("settle", "claim.validators"),
+        ("refund", "signatures"),
+    ):
+        sender, draft = senders[name]
+        tx = draft.signed(sender, 0)
+        place: Any = tx.payload
+        for step in path.split("."):
+            place = place[step]
+        for other in (place[::-1], [place[0], *place]):
+            with pytest.raises(BadPayload, match="strictly rising") as caught:
+                read(changed(tx, path, other))
+            assert caught.value.field == path
+    with pytest.raises(BadPayload, match=r"claim\.workers: are not in strictly rising"):
+        settle_escrow("ab" * 32, parties.claim(workers=twice), [])
+
+
+def test_numbers_have_bounds(senders: Senders) -> None:
+    sender, draft = senders["settle"]
+    tx = draft.signed(sender, 0)
+    for path, count in (("signatures", 65), ("claim.validators", 65), ("claim.workers", 257)):
+        place: Any = tx.payload
+        for step in path.split("."):
+            place = place[step]
+        with pytest.raises(BadPayload, match="length") as caught:
+            read(changed(tx, path, [place[0]] * count))
+        assert caught.value.field == path
+    long = changed(tx, "claim.orchestrator", "x" * MAX_PAYLOAD_BYTES)
+    with pytest.raises(BadPayload, match=r"payload: has \d+ bytes, 65536 at most"):
+        read(long)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_outside_the_payload_goes_astray(senders: Senders, parties: Any, name: str) -> None:
+    sender, draft = senders[name]
+    tx = draft.signed(sender, 0)
+    amount = 0 if name in ("deposit", "bond") else 5
+    with pytest.raises(BadPayload, match=r"^amount: "):
+        read(msgspec.structs.replace(tx, amount=amount))
+    to_address = "" if name == "deposit" else parties.market.address
+    with pytest.raises(BadPayload, match=r"^to_address: "):
+        read(msgspec.structs.replace(tx, to_address=to_address))
+    other = parties.market.validator_address
+    with pytest.raises(BadPayload, match=r"^from_address: "):
+        read(msgspec.structs.replace(tx, from_address=other))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(NAMES), JSON)
+def test_whatever_is_taken_is_read_as_it_stands(senders: Senders, name: str, value: object) -> None:
+    """And what is not raises one error."""
+    sender, draft = senders[name]
+    tx = draft.signed(sender, 0)
+    for path in paths_in(tx.payload):
+        other = changed(tx, path, value)
+        try:
+            form = read(other)
+        except BadTransaction:
+            continue
+        assert plain(form) == other.payload
+
+
+def plain(form: Payload) -> Any:
+    """As JSON."""
+    return json.loads(msgspec.json.encode(form, enc_hook=lambda one: one.to_wire()))

@@ -26,6 +26,7 @@ from node.market.snapshots import SnapshotLog
 from node.market.views import Market
 from node.offload import Offload
 from node.roles.admission import DrawGate, SeatGate
+from node.roles.approvals import ApprovalRole
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
 from node.roles.lessor import Lessor
@@ -34,13 +35,16 @@ from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
+from node.roles.releaser import Releaser
 from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.submitter import Submitter
 from node.roles.worker import Compute, Worker
+from node.settlement.backend import check_backend
+from node.settlement.escrow import EscrowSettlement
+from node.settlement.interface import Settlement
 from node.settlement.network import settlement_parameters
-from node.settlement.outbox import Outbox
 from node.settlement.transfer import TransferSettlement
 from node.settlement.withdrawals import Withdrawals
 from node.verification.anchors import AnchorBook
@@ -222,6 +226,17 @@ def _add_validator(
         examiner=examiner,
         now_ms=parts.now_ms,
     )
+    if parts.config.network.economics.settlement == "escrow":
+        Releaser(
+            network=parts.network,
+            db=parts.db,
+            identity=author.identity,
+            chain_id=author.chain_id,
+            protocol=protocol,
+            gate=gate,
+            chain=parts.l1,
+            address_of=assembly.directory.address_of,
+        )
     submitter = Submitter(
         network=parts.network,
         db=parts.db,
@@ -259,21 +274,14 @@ def _add_validator(
 
 def _add_market(
     parts: Parts, assembly: Assembly, chain: ChainWatch, shelf: OutputShelf, sender: Sender
-) -> Outbox:
+) -> SenderOwner:
     config, identity, address = parts.config, parts.keys.identity, parts.keys.account.address
     network = config.network.network
     proposer_keys = tuple(bytes.fromhex(key) for key in network.proposer_keys)
     board = TaskBoard(parts.db, ChangeLog(parts.now_ms))
     anchors = AnchorBook(parts.db, network.chain_id)
     snapshots = SnapshotLog(parts.db, identity, network.chain_id, parts.now_ms)
-    settlement = TransferSettlement(
-        parts.db,
-        sender,
-        settlement_parameters(config.network),
-        chain_id=network.chain_id,
-        address=address,
-        clock_ms=parts.now_ms,
-    )
+    settlement = _settlement(parts, sender)
     deposits = Follower(
         parts.l1,
         parts.db,
@@ -340,7 +348,36 @@ def _add_market(
         ),
     )
     assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run]
+    if isinstance(settlement, EscrowSettlement):
+        approvals = ApprovalRole(
+            network=parts.network,
+            db=parts.db,
+            board=board,
+            results=lifecycle.results,
+            rewards=settlement.rewards,
+            directory=assembly.directory,
+            identity=identity,
+            chain_id=network.chain_id,
+            now_ms=parts.now_ms,
+        )
+        assembly.runs.append(approvals.run)
     return settlement.outbox
+
+
+def _settlement(parts: Parts, sender: Sender) -> Settlement:
+    """The back end that the network file names; raises ConfigError if money is in the other one."""
+    network = parts.config.network
+    kind = network.economics.settlement
+    check_backend(parts.db, kind)
+    back_end = EscrowSettlement if kind == "escrow" else TransferSettlement
+    return back_end(
+        parts.db,
+        sender,
+        settlement_parameters(network),
+        chain_id=network.network.chain_id,
+        address=parts.keys.account.address,
+        clock_ms=parts.now_ms,
+    )
 
 
 class Settled:

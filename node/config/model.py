@@ -96,6 +96,10 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     payout_threshold: Amount = Amount(10 * UNITS_PER_CPC)
     payout_entries: Annotated[int, Meta(ge=1, le=100_000)] = 256
     payout_interval_s: Annotated[int, Meta(ge=1, le=86_400)] = 1
+    settlement: Literal["transfer", "escrow"] = "transfer"
+    escrow_block_s: _Seconds = 1.0
+    escrow_grace_blocks: Annotated[int, Meta(ge=1, le=1_000_000)] = 120
+    deposit_notice_blocks: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
     burn_address: Destination
     treasury_address: Destination
 

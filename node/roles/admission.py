@@ -89,8 +89,7 @@ class SeatGate(DrawGate):
         await self._seat(draw)
 
     async def admit_past(self, draw: Draw) -> None:
-        """The same for a draw that may be over: nobody acts on it, what was done under it counts.
-        """
+        """The same for a draw that may be over: what was done under it is judged."""
         self._check_sound(draw)
         await self._seat(draw)
 

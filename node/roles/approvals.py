@@ -8,12 +8,13 @@ import trio
 
 from node.directory import Directory
 from node.l1.errors import BadPayload
+from node.l1.escrow import Approval, claim_digest
 from node.market.board import TaskBoard
 from node.market.results import Results
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowRecord
 from node.verification.ends import sign_end
-from node.wire.approvals import ApprovalAnswer, RequestRefund, RequestSettlement
+from node.wire.approvals import ApprovalAnswer, RequestRefund, settlement_request
 from p2p.errors import P2PError
 from p2p.identity import Identity, peer_id_of
 from p2p.messages import Message
@@ -90,7 +91,7 @@ class ApprovalRole:
             if not isinstance(answer, ApprovalAnswer):
                 raise BadPayload("answer", "is of another type")
             batch = Batch()
-            self._rewards.approve(batch, record, answer.approval)
+            self._rewards.approve(batch, record, _approval(answer))
         except (P2PError, BadPayload) as error:
             self._note(peer_id, record, str(error))
             return
@@ -104,7 +105,8 @@ class ApprovalRole:
         """What is to be signed with all that shows why; None for a task that is not known here."""
         if record.claim is not None:
             jobs, earlier = self._results.shown(record.task_id)
-            return RequestSettlement(record.task_id, record.claim, jobs, earlier)
+            digest = bytes.fromhex(claim_digest(record.claim))
+            return settlement_request(record.task_id, digest, jobs, earlier)
         task = self._board.find(record.task_id)
         if task is None:
             return None
@@ -125,3 +127,8 @@ class ApprovalRole:
             for old in [one for one in self._refusals if one[0] not in open_ids]:
                 del self._refusals[old]
         self._refusals[key] = why
+
+
+def _approval(answer: ApprovalAnswer) -> Approval:
+    """As the chain wants it; what is no signature of anybody does not pass `approve`."""
+    return Approval(public_key=answer.validator_key.hex(), signature=answer.signature.hex())

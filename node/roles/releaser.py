@@ -15,7 +15,15 @@ import msgspec
 from node.config import ProtocolSection
 from node.errors import NodeError
 from node.l1.errors import L1Error
-from node.l1.escrow import Claim, EscrowView, claim_digest, escrow_id_of, sign_claim, sign_refund
+from node.l1.escrow import (
+    Approval,
+    Claim,
+    EscrowView,
+    claim_digest,
+    escrow_id_of,
+    sign_claim,
+    sign_refund,
+)
 from node.market.judging import (
     MAX_EARLIER,
     JudgeRules,
@@ -31,7 +39,12 @@ from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw
 from node.verification.ends import check_end
 from node.verification.statements import Judgement
-from node.wire.approvals import ApprovalAnswer, RequestRefund, RequestSettlement
+from node.wire.approvals import (
+    ApprovalAnswer,
+    RequestRefund,
+    RequestSettlement,
+    judgements_of,
+)
 from node.workloads import size_of
 from p2p.errors import RequestRefused
 from p2p.identity import Identity, peer_id_of
@@ -93,10 +106,10 @@ class Releaser:
             claim = await self._recomputed(sender, message)
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
-        if claim != message.claim:
-            raise RequestRefused("claim", _difference(claim, message.claim))
+        if claim_digest(claim) != message.claim.hex():
+            raise RequestRefused("claim", f"from what is shown follows another: {_told(claim)}")
         await self._decide(message.task_id, claim_digest(claim))
-        return ApprovalAnswer(sign_claim(self._identity, self._chain_id, escrow_id, claim))
+        return _answer(sign_claim(self._identity, self._chain_id, escrow_id, claim))
 
     async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
         """Sign the refund if the market says that the task ended without a result."""
@@ -109,7 +122,7 @@ class Releaser:
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
         await self._decide(end.task_id, REFUND)
-        return ApprovalAnswer(sign_refund(self._identity, self._chain_id, escrow_id))
+        return _answer(sign_refund(self._identity, self._chain_id, escrow_id))
 
     async def _escrow_of(self, sender: str, task_id: str) -> str:
         """The id of a task's escrow, which is open, this market's, and in our hands too."""
@@ -128,29 +141,29 @@ class Releaser:
         return escrow_id
 
     async def _recomputed(self, sender: str, message: RequestSettlement) -> Claim:
-        """The claim that the judgements make; raises StatementInvalid for any that does not hold."""
-        if not message.jobs or len(message.earlier) > MAX_EARLIER:
+        """The claim that the judgements make; raises StatementInvalid if one does not hold."""
+        jobs, earlier = judgements_of(message)
+        if not jobs or len(earlier) > MAX_EARLIER:
             raise StatementInvalid("are none, or too many", field="jobs")
-        last = message.jobs[0].draw
+        last = jobs[0].draw
         size = size_of(last.kind, last.parameters)
         rules = JudgeRules(self._chain_id, sender, self._protocol.max_attempts)
-        for draw in {one.draw for one in (*message.jobs, *message.earlier)}:
+        for draw in message.draws:
             _check_same_task(draw, last, message.task_id)
             await self._gate.admit_past(draw)
         epoch = PastEpoch(message.task_id, size.jobs, last.epoch, last)
-        check_jobs(message.jobs, epoch, rules)
-        for number, attempts in _by_epoch(message.earlier):
+        check_jobs(jobs, epoch, rules)
+        for number, attempts in _by_epoch(earlier):
             of_epoch = PastEpoch(message.task_id, size.jobs, number, attempts[0].draw)
-            jobs = message.jobs if number == last.epoch else ()
-            check_earlier(attempts, jobs, of_epoch, rules)
+            check_earlier(attempts, jobs if number == last.epoch else (), of_epoch, rules)
         payees = payees_of(
-            message.jobs,
-            checks_of((*message.jobs, *message.earlier)),
+            jobs,
+            checks_of((*jobs, *earlier)),
             last.seats[0].address,
             work_units=size.work_units,
             check_units=size.check_units,
         )
-        return claim_of(payees, [leaf_of(one.result, self._chain_id) for one in message.jobs])
+        return claim_of(payees, [leaf_of(one.result, self._chain_id) for one in jobs])
 
     async def _decide(self, task_id: str, ending: str) -> None:
         """Keep what is signed, durably, before it is; refuse another ending of the same task."""
@@ -177,6 +190,14 @@ def _by_epoch(attempts: Iterable[Judgement]) -> list[tuple[int, Sequence[Judgeme
     return [(epoch, list(group)) for epoch, group in groupby(ordered, lambda one: one.draw.epoch)]
 
 
-def _difference(ours: Claim, theirs: Claim) -> str:
-    fields = [name for name in Claim.__struct_fields__ if getattr(ours, name) != getattr(theirs, name)]
-    return f"does not follow from the judgements in: {', '.join(fields)}"
+def _told(claim: Claim) -> str:
+    """Enough of a claim to find the difference."""
+    workers, validators = len(claim.workers), len(claim.validators)
+    return (
+        f"{workers} workers, {validators} validators, orchestrator {claim.orchestrator}, "
+        f"digest {claim_digest(claim)}"
+    )
+
+
+def _answer(approval: Approval) -> ApprovalAnswer:
+    return ApprovalAnswer(bytes.fromhex(approval.public_key), bytes.fromhex(approval.signature))

@@ -227,10 +227,10 @@ class ChainBook:
         account, units = held
         rules = self._parameters
         parts = split(units, rules.shares, payees_of(form.claim), rules.fee_reserve)
-        credits = credits_of(parts)
-        postings = (posting(account, -units), *credits)
+        earned = credits_of(parts)
+        postings = (posting(account, -units), *earned)
         self._post(batch, f"mature:{record.task_id}", "mature", postings, at_ms)
-        paid = [posting(one.account, -one.amount) for one in credits]
+        paid = [posting(one.account, -one.amount) for one in earned]
         out = (*paid, posting(accounts.L1, units))
         self._post(batch, f"paid:{record.task_id}", "paid", out, at_ms)
         if account == accounts.maturing(record.task_id):
@@ -254,7 +254,11 @@ class ChainBook:
     def _held(self, batch: Batch, record: EscrowRecord) -> tuple[str, int] | None:
         """Which of a task's accounts has its reward, and how much."""
         task_id = record.task_id
-        names = (accounts.maturing(task_id), accounts.returning(task_id), accounts.reserved(task_id))
+        names = (
+            accounts.maturing(task_id),
+            accounts.returning(task_id),
+            accounts.reserved(task_id),
+        )
         units = {name: self._ledger.balance(name, batch) for name in names}
         return next(((name, amount) for name, amount in units.items() if amount), None)
 

@@ -16,8 +16,8 @@ import msgspec
 
 from node.amounts import Amount
 from node.errors import Conflict, NotFound, Unavailable
-from node.l1.escrow import Approval, check_approvals, claim_message, refund_message, settle_escrow
 from node.l1.errors import BadPayload
+from node.l1.escrow import Approval, check_approvals, claim_message, refund_message, settle_escrow
 from node.l1.sender import Sender
 from node.settlement import accounts
 from node.settlement.entries import move
@@ -108,7 +108,9 @@ class EscrowRewards(Rewards):
             return False
         if record.state == "failed":
             return super().refund(batch, task_id, at_ms)
-        self._post(batch, "return", task_id, move(reserved, accounts.returning(task_id), units), at_ms)
+        self._post(
+            batch, "return", task_id, move(reserved, accounts.returning(task_id), units), at_ms
+        )
         self._book.put(batch, msgspec.structs.replace(record, ending="refund"))
         return True
 

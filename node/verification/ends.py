@@ -15,7 +15,7 @@ class TaskEnd(msgspec.Struct, frozen=True):
     """The end of a task that gives the whole reward back."""
 
     task_id: str
-    code: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CODE)]
+    code: Annotated[str, msgspec.Meta(max_length=MAX_CODE)]
     """Why, in one word: `cancelled`, `deadline_exceeded`, `no_valid_result`, …"""
     at_ms: Count
     """When the market says so, Unix milliseconds."""

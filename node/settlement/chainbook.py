@@ -137,23 +137,24 @@ class ChainBook:
             self._taken_out(batch, tx, height, at_ms)
 
     def _taken_out(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
-        """A customer's own WITHDRAW: the notice, or the way out after it."""
+        """A customer's own WITHDRAW: the notice, or a way out after it, as long as that runs.
+
+        The chain takes none between notice and way out, and the next DEPOSIT ends the notice.
+        """
         customer = tx.from_address
-        given = self._notices.height(customer, batch)
-        if given is None:
+        if self._notices.height(customer, batch) is None:
             self._notices.give(batch, customer, height)
             for task_id in self._unopened(batch, customer):
                 self._listener.on_unfunded(batch, task_id)
-        elif height >= given + self._parameters.deposit_notice_blocks:
-            self._notices.end(batch, customer)
-            self._give_up_openings(batch, customer, at_ms)
-            units = self._ledger.balance(accounts.customer(customer), batch)
-            held = {accounts.customer(customer): units, **self._underway(batch, customer)}
-            total = sum(held.values())
-            if total:
-                out = [posting(account, -amount) for account, amount in held.items() if amount]
-                postings = (*out, posting(accounts.L1, total))
-                self._post(batch, f"sent:{_name(tx)}", "withdraw", postings, at_ms)
+            return
+        self._give_up_openings(batch, customer, at_ms)
+        units = self._ledger.balance(accounts.customer(customer), batch)
+        held = {accounts.customer(customer): units, **self._underway(batch, customer)}
+        total = sum(held.values())
+        if total:
+            out = [posting(account, -amount) for account, amount in held.items() if amount]
+            postings = (*out, posting(accounts.L1, total))
+            self._post(batch, f"sent:{_name(tx)}", "sent", postings, at_ms)
 
     def _give_up_openings(self, batch: Batch, customer: str, at_ms: int) -> None:
         for record in self._book.active():

@@ -1,179 +1,160 @@
-"""The `market` profile of the development chain: what its SUBMIT_RESULT has to be.
+"""The `market` profile of the development chain: whose signatures and proofs its blocks hold.
 
 The existing chain looks at no signature and no proof in a result. Here both are checked before a
 transaction is taken: a batch and an attestation by their signatures, a proof by verifying it, as
-far as a transaction can hold it and its output. So whatever the chain has as proven, it verified.
+far as a transaction can hold it and its output (`inline`). So whatever the chain has as proven, it
+verified. The gas of a proven result is that of a SUBMIT_RESULT and one for each `UNITS_PER_GAS`
+units of the proof's verification, known before anything is computed.
 
-A result that is proven brings `evidence` beside its six fields: `{"parameters": hex, "manifest":
-{…}, "output": hex}`. Its gas is that of a SUBMIT_RESULT and one for each `UNITS_PER_GAS` units of
-the proof's verification, known before anything is computed.
+It also knows the transactions of `node.l1.escrow`. What they do to deposits, escrows and bonds is
+the chain's own; here their signatures are verified, and the evidence of a SLASH (`offences`).
 """
 
-from collections.abc import Mapping
-from hashlib import sha256
+import re
+from collections.abc import Mapping, Set
 from typing import Final
 
 import msgspec
 
-from gpu.errors import GpuError
-from gpu.proofs.envelope import (
-    MAX_INLINE_BYTES,
-    EnvelopeInvalid,
-    PayloadKind,
-    ProofEnvelope,
-    ProofSystem,
-    decode,
+from gpu.proofs.envelope import PayloadKind, ProofEnvelope, ProofSystem
+from node.keys import BindingInvalid, KeyBinding, verify_binding
+from node.l1.canonical import canonical_payload
+from node.l1.devchain.profiles import Offence
+from node.l1.errors import BadPayload, BadTransaction
+from node.l1.escrow import (
+    TYPES,
+    Bonding,
+    Refund,
+    Settlement,
+    Slashing,
+    check_approvals,
+    claim_message,
+    gas_of,
+    read,
+    refund_message,
 )
-from gpu.proofs.statement import Bounds, Cost, Statement
-from gpu.proofs.systems import SYSTEMS, verify
-from node.l1.errors import BadTransaction
-from node.l1.transactions import GAS, Draft, Transaction, check_result
-from node.verification.batches import check_batch
-from node.verification.claims import StatementInvalid, strict_hex
-from node.verification.jsonable import from_jsonable, to_jsonable
-from node.verification.statements import (
-    ComputeResult,
-    Manifest,
-    check_claim,
-    open_result,
-)
+from node.l1.escrow.gas import payload_bytes, signatures_in
+from node.l1.transactions import GAS, Transaction, check_result
+from node.verification import inline
+from node.verification.batches import MAX_BATCH, check_batch
+from node.verification.claims import StatementInvalid
+from node.verification.offences import shown_by, slash_gas
+from node.verification.statements import ComputeResult, open_result
 
-UNITS_PER_GAS: Final = 50
-"""So that a full block of the devnet takes a verifier about half a second."""
-MAX_OUTPUT_BYTES: Final = 32 * 1024
-"""Of an output that a transaction holds: matrices up to 181 x 181."""
-BOUNDS: Final = Bounds(MAX_INLINE_BYTES, MAX_OUTPUT_BYTES, max_units=1 << 30)
+MAX_RESULT_BYTES: Final = 256 * 1024
+"""Of a result's payload: proof and output in hex, and what goes with them."""
 
 _FIELDS: Final = tuple(ComputeResult.__struct_fields__)
-
-
-class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a proof is about besides its result."""
-
-    parameters: bytes
-    manifest: Manifest
-    output: bytes
+_ADDRESS = re.compile(r"cpc1[02-9ac-hj-np-z]{38}")
 
 
 class MarketProfile:
-    """A `Profile` of the development chain: strict about results."""
+    """A `Profile` of the development chain: strict about results, and with held money."""
 
     name = "market"
+    types: Set[str] = TYPES
 
     def __init__(self, chain_id: str) -> None:
         self._chain_id = chain_id
 
     def gas(self, tx: Transaction) -> int:
-        """From the sizes alone; raises BadTransaction for what cannot be a result."""
-        gas = GAS[tx.tx_type]
+        """From the sizes alone; raises BadTransaction for what cannot be of its type."""
+        if tx.tx_type in TYPES:
+            return self._held_gas(tx)
         if tx.tx_type != "SUBMIT_RESULT":
-            return gas
-        result = _result_of(tx.payload)
-        envelope = _envelope_of(result)
-        if envelope.system is not ProofSystem.CHAIN241:
-            return gas
-        cost = _cost_of(_statement(result, _evidence_of(tx.payload), self._chain_id))
-        return gas + gas_of(cost)
+            return GAS[tx.tx_type]
+        result, evidence = _result_of(tx)
+        if evidence is None:
+            return GAS[tx.tx_type]
+        return GAS[tx.tx_type] + inline.gas_of(inline.cost_of(result, evidence, self._chain_id))
 
     def check(self, tx: Transaction) -> None:
-        """Raise BadTransaction unless signatures and proof of a result hold."""
-        if tx.tx_type != "SUBMIT_RESULT":
-            return
-        check_result(tx)
-        result = _result_of(tx.payload)
-        try:
-            self._check(result, _envelope_of(result), tx.payload)
-        except StatementInvalid as error:
-            raise BadTransaction(f"{error.field}: {error.message}") from error
+        """Raise BadTransaction unless the signatures and proofs in a transaction hold."""
+        if tx.tx_type in TYPES:
+            self._check_held(tx)
+        elif tx.tx_type == "SUBMIT_RESULT":
+            check_result(tx)
+            try:
+                self._check_result(*_result_of(tx))
+            except StatementInvalid as error:
+                raise BadTransaction(f"{error.field}: {error.message}") from error
 
-    def _check(
-        self, result: ComputeResult, envelope: ProofEnvelope, payload: Mapping[str, object]
-    ) -> None:
+    def offence(self, slashing: Slashing) -> Offence:
+        """What the evidence of a SLASH shows, if it holds; raises BadTransaction."""
+        return shown_by(slashing).offence(self._chain_id)
+
+    def _held_gas(self, tx: Transaction) -> int:
+        form = read(tx)
+        if isinstance(form, Slashing):
+            return slash_gas(form, self._chain_id)
+        length = payload_bytes(tx.tx_type, tx.payload)
+        return gas_of(tx.tx_type, length, signatures_in(form))
+
+    def _check_held(self, tx: Transaction) -> None:
+        form = read(tx)
+        if isinstance(form, Settlement):
+            message = claim_message(self._chain_id, form.escrow_id, form.claim)
+            check_approvals(message, form.signatures)
+        elif isinstance(form, Refund):
+            check_approvals(refund_message(self._chain_id, form.escrow_id), form.signatures)
+        elif isinstance(form, Bonding):
+            self._check_binding(form, tx.from_address)
+        elif isinstance(form, Slashing):
+            shown_by(form).check(form.offender, self._chain_id)
+
+    def _check_binding(self, form: Bonding, sender: str) -> None:
+        fields = {"ed25519_public": form.public_key, **msgspec.structs.asdict(form.binding)}
+        binding = KeyBinding(**{name: bytes.fromhex(text) for name, text in fields.items()})
+        try:
+            address = verify_binding(binding, self._chain_id)
+        except BindingInvalid as error:
+            raise BadPayload(f"binding.{error.field}", error.message) from error
+        if address != sender:
+            raise BadPayload("binding.account_public", "is not the sender's")
+
+    def _check_result(self, result: ComputeResult, evidence: inline.Evidence | None) -> None:
+        envelope = inline.envelope_of(result)
         if envelope.system is ProofSystem.BATCH:
             check_batch(result, self._chain_id)
+            _check_workers(result, envelope)
         elif envelope.system is ProofSystem.ATTESTED:
             open_result(result, self._chain_id)
-        else:
-            self._check_proof(result, envelope, _evidence_of(payload))
-
-    def _check_proof(
-        self, result: ComputeResult, envelope: ProofEnvelope, evidence: Evidence
-    ) -> None:
-        """Form and signatures first; the proof is verified last."""
-        manifest, output = evidence.manifest, evidence.output
-        kind = manifest.kind
-        check_claim(result, manifest, kind, evidence.parameters, self._chain_id)
-        if envelope.kind is not PayloadKind.INLINE:
-            raise StatementInvalid("goes into a batch, by its digest", field="proof")
-        if manifest.outputs[0].sha256 != sha256(output).digest():
-            raise StatementInvalid("is not the manifest's", field="evidence.output")
-        statement = _statement(result, evidence, self._chain_id)
-        finding = verify(envelope, statement, output, bounds=BOUNDS)
-        if not finding.valid:
-            raise StatementInvalid(finding.reason, field="proof")
+            if envelope.payload or envelope.kind is not PayloadKind.INLINE:
+                raise StatementInvalid("an attestation carries nothing", field="proof")
+        elif evidence is not None:
+            finding = inline.judge(result, envelope, evidence, self._chain_id)
+            if not finding.valid:
+                raise StatementInvalid(finding.reason, field="proof")
 
 
-def gas_of(cost: Cost) -> int:
-    """Of verifying, beside the transaction's own gas."""
-    return -(-cost.units // UNITS_PER_GAS)
+def _result_of(tx: Transaction) -> tuple[ComputeResult, inline.Evidence | None]:
+    """A result, with its evidence if it is a proven one; nothing is read into either."""
+    if len(canonical_payload(tx.payload)) > MAX_RESULT_BYTES:
+        raise BadTransaction(f"payload: has more than {MAX_RESULT_BYTES} bytes")
+    if tx.amount or tx.to_address:
+        raise BadTransaction("amount: a result pays nobody, so amount and to_address are empty")
+    result = _six_fields(tx.payload)
+    proven = inline.envelope_of(result).system is ProofSystem.CHAIN241
+    for name in tx.payload.keys() - set(_FIELDS) - ({"evidence"} if proven else set()):
+        raise BadPayload(name, "is not known here")
+    if not proven:
+        return result, None
+    return result, inline.read_strictly(tx.payload.get("evidence"), inline.Evidence, "evidence")
 
 
-def proven_result(
-    result: ComputeResult, manifest: Manifest, parameters: bytes, output: bytes, chain_id: str
-) -> Draft:
-    """The SUBMIT_RESULT of a worker whose proof a transaction holds; raises BadTransaction."""
-    evidence = Evidence(parameters, manifest, output)
-    cost = _cost_of(_statement(result, evidence, chain_id))
-    payload = {**msgspec.structs.asdict(result), "evidence": to_jsonable(evidence)}
-    gas = GAS["SUBMIT_RESULT"] + gas_of(cost)
-    return Draft(tx_type="SUBMIT_RESULT", payload=payload, gas=gas)
-
-
-def _result_of(payload: Mapping[str, object]) -> ComputeResult:
-    """The six fields, with their proper types and nothing read into them."""
+def _six_fields(payload: Mapping[str, object]) -> ComputeResult:
     try:
-        fields = {name: payload[name] for name in _FIELDS}
-        return msgspec.convert(fields, ComputeResult)
+        return msgspec.convert({name: payload[name] for name in _FIELDS}, ComputeResult)
     except (KeyError, msgspec.ValidationError) as error:
         raise BadTransaction(f"no ComputeResult: {error}") from error
 
 
-def _envelope_of(result: ComputeResult) -> ProofEnvelope:
-    try:
-        return decode(strict_hex(result.proof, "proof"))
-    except (EnvelopeInvalid, StatementInvalid) as error:
-        raise BadTransaction(f"proof: {error}") from error
-
-
-def _evidence_of(payload: Mapping[str, object]) -> Evidence:
-    try:
-        evidence = from_jsonable(payload.get("evidence"), Evidence)
-    except (msgspec.ValidationError, StatementInvalid) as error:
-        raise BadTransaction(f"evidence: {error}") from error
-    if len(evidence.output) > MAX_OUTPUT_BYTES:
-        raise BadTransaction(f"evidence.output: more than {MAX_OUTPUT_BYTES} bytes")
-    return evidence
-
-
-def _statement(result: ComputeResult, evidence: Evidence, chain_id: str) -> Statement:
-    return Statement(
-        chain_id=chain_id,
-        task_id=result.task_id,
-        worker=result.worker_address,
-        nonce=result.nonce,
-        kind=evidence.manifest.kind,
-        parameters=evidence.parameters,
-        digest=evidence.manifest.digest,
-    )
-
-
-def _cost_of(statement: Statement) -> Cost:
-    """What verifying takes, if it is within the chain's bounds; else raises BadTransaction."""
-    try:
-        cost = SYSTEMS[ProofSystem.CHAIN241].cost(statement)
-    except GpuError as error:
-        raise BadTransaction(f"evidence: {error}") from error
-    fits = cost.proof_bytes <= BOUNDS.max_proof_bytes and cost.units <= BOUNDS.max_units
-    if not fits or cost.output_bytes > BOUNDS.max_output_bytes:
-        raise BadTransaction("proof: too large for a transaction; it goes into a batch")
-    return cost
+def _check_workers(batch: ComputeResult, envelope: ProofEnvelope) -> None:
+    """A batch says how many results it has, and whose: each worker once."""
+    if not 1 <= batch.nonce <= MAX_BATCH:
+        raise StatementInvalid(f"a batch has 1 to {MAX_BATCH} results", field="nonce")
+    workers = envelope.payload.decode("latin-1").split("\n")
+    if workers != sorted(set(workers)) or len(workers) > batch.nonce:
+        raise StatementInvalid("names workers twice, or more than results", field="proof")
+    if not all(map(_ADDRESS.fullmatch, workers)):
+        raise StatementInvalid("names workers that are no addresses", field="proof")

@@ -21,10 +21,15 @@ from node.l1.blocks import (
     compute_root,
     l1_merkle_root,
 )
+from node.l1.devchain import bonds, held
 from node.l1.devchain.config import DevChainConfig
 from node.l1.devchain.execution import Dropped, TooEarly, execute
+from node.l1.devchain.holdings import Held
 from node.l1.devchain.mempool import Waiting
+from node.l1.devchain.slots import Slot
 from node.l1.devchain.state import Account, Overlay, State, Validator
+from node.l1.errors import BadTransaction
+from node.l1.transactions import Transaction
 
 MAX_ROUND = 10
 EPOCH_BLOCKS = 100
@@ -46,6 +51,7 @@ class Proposal(NamedTuple):
     included: tuple[Waiting, ...]
     dropped: tuple[Waiting, ...]
     accounts: dict[str, Account]
+    held: dict[str, Held | None]
     proposer: Validator
     burned: int
     """The chain's whole burned figure after this block."""
@@ -81,9 +87,19 @@ class Chain:
         hurried = min(LONGEST_CATCH_UP_S, self._config.block_time_s / CATCH_UP_SHARE)
         return wait if wait > 0 else hurried
 
+    def trial(self, tx: Transaction) -> str:
+        """Why the next block could not hold a transaction about held money, as far as the confirmed
+        state goes without its sender's balance; empty if it could."""
+        try:
+            held.apply(tx, Overlay(self.state), self._slot)
+        except BadTransaction as error:
+            return f"rejected: {error}"
+        return ""
+
     def propose(self, candidates: Iterable[Waiting], round_number: int) -> Proposal:
         """Make the next block of the candidates that can be applied."""
-        overlay, rules = Overlay(self.state), self._config.rules
+        overlay, rules, slot = Overlay(self.state), self._config.rules, self._slot
+        bonds.release(overlay, slot.height)
         included: list[Waiting] = []
         dropped: list[Waiting] = []
         gas, fees = 0, 0
@@ -91,7 +107,7 @@ class Chain:
             if gas + waiting.gas > rules.block_gas_limit:
                 break
             try:
-                fees += execute(waiting.tx, waiting.gas, overlay)
+                fees += execute(waiting.tx, waiting.gas, overlay, slot)
             except TooEarly:
                 continue
             except Dropped:
@@ -104,7 +120,7 @@ class Chain:
 
     def adopt(self, proposal: Proposal) -> None:
         """Make a proposal the tip."""
-        self.state.adopt(proposal.accounts, proposal.proposer, proposal.burned)
+        self.state.adopt(proposal.accounts, proposal.proposer, proposal.burned, proposal.held)
         self.tip = proposal.tip
 
     def restore(self, state: State, tip: Tip) -> None:
@@ -125,7 +141,7 @@ class Chain:
             proposer_address=config.proposer.validator_address,
             round=round_number,
             tx_root=l1_merkle_root(digests).hex() if digests else NO_TXS_ROOT,
-            state_root=self.state.root(overlay.changes),
+            state_root=self.state.root(overlay.changes, overlay.held),
             compute_root=compute_root(txs),
             gas_used=gas_used,
             gas_limit=config.rules.block_gas_limit,
@@ -153,9 +169,16 @@ class Chain:
             tuple(included),
             tuple(dropped),
             overlay.changes,
+            overlay.held,
             after,
-            self.state.burned + burned,
+            self.state.burned + burned + overlay.burned,
         )
+
+    @property
+    def _slot(self) -> Slot:
+        """Of the next block."""
+        config = self._config
+        return Slot(self.tip.height + 1, config.genesis.market_parameters, config.profile)
 
     def _slot_ms(self, height: int, round_number: int) -> int:
         slots = self._config.block_time_ms * (height + round_number)

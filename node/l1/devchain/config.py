@@ -8,8 +8,10 @@ import msgspec
 from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
+from node.l1.escrow import MarketParameters
 from node.l1.keys import AccountKey, address_of
 from node.l1.transactions import MIN_GAS_PRICE
+from node.split import BASIS_POINTS
 
 Network = Literal["devnet", "testnet", "mainnet"]
 
@@ -52,6 +54,13 @@ class Genesis(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: the proposer alone."""
     genesis_time: int
     """Seconds since 1970: the slot of block 0."""
+    market: MarketParameters | msgspec.UnsetType = msgspec.UNSET
+    """Of deposits, escrows and bonds, if not the usual; for the `market` profile."""
+
+    @property
+    def market_parameters(self) -> MarketParameters:
+        """Its own, or the usual ones."""
+        return _USUAL if self.market is msgspec.UNSET else self.market
 
 
 class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,11 +108,20 @@ def check_config(config: DevChainConfig) -> None:
         raise BadGenesis("block_time_s", f"must be at least {SHORTEST_BLOCK_TIME_S}")
     if any(amount < 0 for amount in genesis.alloc.values()):
         raise BadGenesis("alloc", "amounts may not be negative")
+    _check_market(genesis.market_parameters)
     for validator in config.validators:
         _check_validator(validator)
     active = [validator.address for validator in config.validators if validator.is_active]
     if config.proposer.validator_address not in active:
         raise BadGenesis("validators", "the proposer must be one of them, and active")
+
+
+def _check_market(parameters: MarketParameters) -> None:
+    for field in parameters.__struct_fields__:
+        if getattr(parameters, field) < 1:
+            raise BadGenesis(f"market.{field}", "must be at least 1")
+    if parameters.slash_bp > BASIS_POINTS:
+        raise BadGenesis("market.slash_bp", f"must be at most {BASIS_POINTS}")
 
 
 def _check_validator(validator: GenesisValidator) -> None:
@@ -113,3 +131,6 @@ def _check_validator(validator: GenesisValidator) -> None:
         derived = ""
     if derived != validator.address or validator.power <= 0:
         raise BadGenesis("validators", f"{validator.address} has another key, or no power")
+
+
+_USUAL = MarketParameters()

@@ -6,8 +6,9 @@ existing chain, so that it is understood, or refused, in the same words.
 """
 
 import json
+from collections.abc import Set
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from pydantic import BaseModel
@@ -29,10 +30,26 @@ class TxType(StrEnum):
     UNJAIL = "UNJAIL"
 
 
-class LooseTransaction(BaseModel):
+class HeldTxType(StrEnum):
+    """The types that only a chain of the `market` profile knows besides."""
+
+    DEPOSIT = "DEPOSIT"
+    WITHDRAW = "WITHDRAW"
+    ESCROW_OPEN = "ESCROW_OPEN"
+    ESCROW_SETTLE = "ESCROW_SETTLE"
+    ESCROW_REFUND = "ESCROW_REFUND"
+    BOND = "BOND"
+    UNBOND = "UNBOND"
+    SLASH = "SLASH"
+
+
+KnownType = TypeVar("KnownType", bound=TxType | HeldTxType)
+
+
+class LooseTransaction(BaseModel, Generic[KnownType]):
     """A transaction as pydantic reads it."""
 
-    tx_type: TxType
+    tx_type: KnownType
     from_address: str
     to_address: str | None = None
     amount: int
@@ -49,8 +66,10 @@ class LooseTransaction(BaseModel):
         return Transaction(**{**self.model_dump(), "tx_type": str(self.tx_type)})
 
 
-def read_exact(body: bytes) -> Transaction | None:
+def read_exact(body: bytes, more_types: Set[str] = frozenset()) -> Transaction | None:
     """The transaction in a body whose every field has its proper type, else None.
+
+    `more_types` are those that the existing chain does not know.
 
     msgspec refuses NaN, numbers beyond all bounds and half surrogate pairs by itself.
     """
@@ -58,7 +77,7 @@ def read_exact(body: bytes) -> Transaction | None:
         tx = _EXACT.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return tx if tx.tx_type in _TYPES else None
+    return tx if tx.tx_type in _TYPES or tx.tx_type in more_types else None
 
 
 def unstorable(body: bytes) -> str:

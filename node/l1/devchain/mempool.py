@@ -7,7 +7,7 @@ head of a queue holds up all behind it until it expires.
 
 import heapq
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
 
@@ -26,6 +26,9 @@ MAX_QUEUED_PER_SENDER = 64
 
 EXPIRED = "Transaction expired (TTL exceeded)"
 EXPIRED_IN_QUEUE = "Transaction expired in pending queue (TTL exceeded)"
+
+
+Trial = Callable[[Transaction], str]
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -86,8 +89,13 @@ class Mempool:
         """Transactions in the pool; those in queues are not counted."""
         return len(self._hashes)
 
-    def admit(self, tx: Transaction, state: State, now: float) -> tuple[bytes, str]:
-        """Take a transaction in; returns its digest and why it is refused, empty if it is not."""
+    def admit(
+        self, tx: Transaction, state: State, now: float, trial: Trial | None = None
+    ) -> tuple[bytes, str]:
+        """Take a transaction in; returns its digest and why it is refused, empty if it is not.
+
+        `trial` says why the next block could not hold one of the profile's own types.
+        """
         digest = tx_digest(tx)
         account = state.account(tx.from_address)
         gas, problem = self._entry_problem(tx, digest)
@@ -95,10 +103,19 @@ class Mempool:
             problem
             or signature_problem(tx, digest)
             or _balance_problem(tx, account)
+            or self._place_problem(tx, account.nonce)
+            or (trial(tx) if trial and tx.tx_type in self._profile.types else "")
             or self._profile_problem(tx)
-            or self._place(Waiting(tx, digest, now, gas), account.nonce)
         )
+        if not problem:
+            self._place(Waiting(tx, digest, now, gas), account.nonce)
         return digest, problem
+
+    def take_back(self, waiting: Waiting, state: State) -> None:
+        """Let what was let in before, and perhaps in a block that was given up, wait again."""
+        confirmed = state.account(waiting.tx.from_address).nonce
+        if not self._place_problem(waiting.tx, confirmed):
+            self._place(waiting, confirmed)
 
     def first_free_nonce(self, address: str, confirmed: int) -> int:
         """The first nonce that neither block, pool nor queue has."""
@@ -160,7 +177,7 @@ class Mempool:
             return 0, "already_in_pool"
         if tx.gas_price < self._rules.min_gas_price:
             return 0, f"gas_price {tx.gas_price} < min {self._rules.min_gas_price}"
-        if tx.tx_type not in GAS:
+        if tx.tx_type not in GAS and tx.tx_type not in self._profile.types:
             return 0, "unknown_tx_type"
         try:
             gas = self._profile.gas(tx)
@@ -185,19 +202,20 @@ class Mempool:
             return "sender_limit_exceeded"
         return ""
 
-    def _place(self, waiting: Waiting, confirmed: int) -> str:
-        lane = self._lanes.get(waiting.tx.from_address) or Lane()
+    def _place_problem(self, tx: Transaction, confirmed: int) -> str:
+        lane = self._lanes.get(tx.from_address) or Lane()
         expected = lane.next_nonce(confirmed)
-        if waiting.tx.nonce < expected:
+        if tx.nonce < expected:
             return "nonce_too_low"
-        if waiting.tx.nonce == expected:
+        full = len(lane.queue) >= MAX_QUEUED_PER_SENDER
+        return "queued_limit_exceeded" if full and tx.nonce > expected else ""
+
+    def _place(self, waiting: Waiting, confirmed: int) -> None:
+        lane = self._lanes.setdefault(waiting.tx.from_address, Lane())
+        if waiting.tx.nonce == lane.next_nonce(confirmed):
             self._add(lane, waiting)
-        elif len(lane.queue) >= MAX_QUEUED_PER_SENDER:
-            return "queued_limit_exceeded"
         else:
             insort(lane.queue, waiting, key=attrgetter("tx.nonce"))
-        self._lanes[waiting.tx.from_address] = lane
-        return ""
 
     def _add(self, lane: Lane, waiting: Waiting) -> None:
         lane.pool[waiting.tx.nonce] = waiting

@@ -82,7 +82,8 @@ class Misbehaviour:
         self._before.clear()
         self._chain.restore(first.state, first.tip)
         for waiting in (*gone, *self._mempool.take_all()):
-            self._mempool.admit(waiting.tx, first.state, now)
+            again = msgspec.structs.replace(waiting, since=now)
+            self._mempool.take_back(again, first.state)
         await self._db.commit(batch)
 
 

@@ -8,6 +8,7 @@ import trio
 from node.l1.devchain.chain import Chain, Proposal, Tip
 from node.l1.devchain.config import DevChainConfig
 from node.l1.devchain.events import EventHub
+from node.l1.devchain.holdings import Holdings
 from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.misbehaviour import Misbehaviour
 from node.l1.devchain.receipts import Receipts
@@ -60,7 +61,7 @@ class DevChain:
     def submit(self, tx: Transaction) -> tuple[str, str]:
         """Take in a transaction: its hash, and why it is refused, empty if it is not."""
         now = self._now()
-        digest, problem = self.mempool.admit(tx, self._chain.state, now)
+        digest, problem = self.mempool.admit(tx, self._chain.state, now, self._chain.trial)
         if not problem:
             self._receipts.pending(digest.hex(), now)
         return digest.hex(), problem
@@ -68,6 +69,16 @@ class DevChain:
     def account(self, address: str) -> Account:
         """The confirmed account."""
         return self._chain.state.account(address)
+
+    @property
+    def holdings(self) -> Holdings:
+        """The confirmed deposits, escrows and bonds."""
+        return self._chain.state.holdings
+
+    @property
+    def burned(self) -> int:
+        """Units: the chain's figure."""
+        return self._chain.state.burned
 
     def first_free_nonce(self, address: str) -> int:
         """The first nonce that neither a block nor anything waiting has."""

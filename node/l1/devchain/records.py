@@ -3,13 +3,14 @@
 A block and everything it changes are one batch, durable before anybody is told of the block.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 import msgspec
 
 from node.l1.devchain.chain import Proposal, Tip
 from node.l1.devchain.config import DevChainConfig
+from node.l1.devchain.holdings import Held
 from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.state import Account, State, Validator
 from node.l1.errors import OtherChain
@@ -29,6 +30,10 @@ class _PlaceRecord(msgspec.Struct, frozen=True):
 class _AccountRecord(msgspec.Struct, frozen=True):
     balance: str  # decimal: beyond what MessagePack's integers hold
     nonce: int
+
+
+class _HeldRecord(msgspec.Struct, frozen=True):
+    held: Held
 
 
 class _ValidatorRecord(msgspec.Struct, frozen=True):
@@ -58,6 +63,7 @@ class Records:
         self._blocks = Table(db, "devchain-blocks", _BlockRecord)
         self._places = Table(db, "devchain-txs", _PlaceRecord)
         self._accounts = Table(db, "devchain-accounts", _AccountRecord)
+        self._held = Table(db, "devchain-held", _HeldRecord)
         self._validators = Table(db, "devchain-validators", _ValidatorRecord)
         self._chain = Table(db, "devchain-tip", _ChainRecord)
         self._identity = Table(db, "devchain-identity", _IdentityRecord)
@@ -81,7 +87,9 @@ class Records:
             key.decode(): Account(int(record.balance), record.nonce)
             for key, record in self._accounts.items()
         }
-        return State(accounts, self._stored_validators(), int(chain.burned)), chain.tip
+        held = {key.decode(): record.held for key, record in self._held.items()}
+        state = State(accounts, self._stored_validators(), int(chain.burned), held)
+        return state, chain.tip
 
     def begin(self, batch: Batch, config: DevChainConfig, state: State) -> None:
         """Add a new chain's genesis to a batch."""
@@ -99,6 +107,7 @@ class Records:
         for waiting in proposal.included:
             self._places.put(batch, waiting.digest, _PlaceRecord(height))
         self._put_accounts(batch, proposal.accounts)
+        self._put_held(batch, proposal.held)
         self._put_validator(batch, proposal.proposer)
         self._chain.put(batch, b"", _ChainRecord(proposal.tip, str(proposal.burned)))
         return content
@@ -110,6 +119,8 @@ class Records:
         for address in newer.accounts.keys() - state.accounts.keys():
             self._accounts.delete(batch, address.encode())
         self._put_accounts(batch, state.accounts)
+        gone = newer.holdings.records.keys() - state.holdings.records.keys()
+        self._put_held(batch, {**dict.fromkeys(gone), **state.holdings.records})
         for validator in state.validators.values():
             self._put_validator(batch, validator)
         self._chain.put(batch, b"", _ChainRecord(tip, str(state.burned)))
@@ -129,6 +140,13 @@ class Records:
         for address, account in accounts.items():
             record = _AccountRecord(str(account.balance), account.nonce)
             self._accounts.put(batch, address.encode(), record)
+
+    def _put_held(self, batch: Batch, changes: Mapping[str, Held | None]) -> None:
+        for key, record in changes.items():
+            if record is None:
+                self._held.delete(batch, key.encode())
+            else:
+                self._held.put(batch, key.encode(), _HeldRecord(record))
 
     def _put_validator(self, batch: Batch, validator: Validator) -> None:
         record = _ValidatorRecord(msgspec.json.encode(validator))

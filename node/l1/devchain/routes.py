@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
+import msgspec
 from fastapi import APIRouter, FastAPI, HTTPException
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 
-from node.l1.devchain.intake import LooseTransaction
+from node.amounts import Amount
+from node.l1.devchain.heldviews import bond_view, deposit_view, escrow_view, market_view
+from node.l1.devchain.intake import HeldTxType, LooseTransaction, TxType
 from node.l1.devchain.node import DevChain
 from node.l1.devchain.state import Validator
 from node.l1.devchain.views import leaderboard_view, performance_view, validator_view
@@ -33,6 +36,8 @@ def build_routes(chain: DevChain) -> FastAPI:
     )
     for router in (_chain_routes(chain), _tx_routes(chain), _staking_routes(chain), _extras()):
         app.include_router(router)
+    if chain.config.profile.types:
+        app.include_router(_held_routes(chain))
     return app
 
 
@@ -82,9 +87,13 @@ def _chain_routes(chain: DevChain) -> APIRouter:
 def _tx_routes(chain: DevChain) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/tx/send")
-    async def send(tx: LooseTransaction) -> dict[str, str]:
+    async def send(tx: LooseTransaction[TxType]) -> dict[str, str]:
         return sent_answer(*chain.submit(tx.exact()))
+
+    async def send_any(tx: LooseTransaction[TxType | HeldTxType]) -> dict[str, str]:
+        return sent_answer(*chain.submit(tx.exact()))
+
+    router.post("/tx/send")(send_any if chain.config.profile.types else send)
 
     @router.get("/tx/{tx_hash}/receipt")
     async def receipt(tx_hash: str) -> Mapping[str, object]:
@@ -99,6 +108,37 @@ def _tx_routes(chain: DevChain) -> APIRouter:
         return StreamingResponse(frames, media_type="text/event-stream", headers=EVENT_HEADERS)
 
     return router
+
+
+def _held_routes(chain: DevChain) -> APIRouter:
+    """What only a chain of the `market` profile has."""
+    router = APIRouter()
+
+    @router.get("/deposit/{market}/{customer}")
+    async def deposit(market: str, customer: str) -> Response:
+        return _view(deposit_view(chain, market, customer))
+
+    @router.get("/escrow/{escrow_id}")
+    async def escrow(escrow_id: str) -> Response:
+        found = escrow_view(chain, escrow_id)
+        if found is None:
+            raise HTTPException(404, "Escrow not found")
+        return _view(found)
+
+    @router.get("/bond/{address}")
+    async def bond(address: str) -> Response:
+        return _view(bond_view(chain, address))
+
+    @router.get("/market")
+    async def market() -> Response:
+        return _view(market_view(chain))
+
+    return router
+
+
+def _view(view: msgspec.Struct) -> Response:
+    content = msgspec.json.encode(view, enc_hook=Amount.to_wire)
+    return Response(content, media_type="application/json")
 
 
 def _staking_routes(chain: DevChain) -> APIRouter:

@@ -40,7 +40,7 @@ async def _take(chain: DevChain, scope: Scope, body: bytes, send: Send) -> bool:
     """Answer a transaction here if the short way will do; False leaves it to the routes."""
     headers = dict(scope["headers"])
     plain = headers.get(b"content-type") == b"application/json" and b"origin" not in headers
-    tx = read_exact(body) if plain else None
+    tx = read_exact(body, chain.config.profile.types) if plain else None
     if tx is not None:
         await _answer(send, 200, sent_answer(*chain.submit(tx)))
         return True

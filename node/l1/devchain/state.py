@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
+from types import MappingProxyType
+from typing import TypeVar
 
 import msgspec
 
 from node.l1.blocks import l1_merkle_root
 from node.l1.devchain.config import GenesisValidator
+from node.l1.devchain.holdings import Held, Holdings
 from node.l1.keys import address_of
 
 TREASURY = "cpc1treasury" + "0" * 42
@@ -20,6 +23,9 @@ PROPOSER_FEE_PERCENT = 90
 TREASURY_FEE_PERCENT = 10
 
 EMPTY_ROOT = sha256(b"").hexdigest()
+
+_NOTHING: Mapping[str, Held] = MappingProxyType({})
+T = TypeVar("T")
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -59,12 +65,17 @@ class State:
     """The confirmed state, with the leaves of its root kept ready."""
 
     def __init__(
-        self, accounts: Mapping[str, Account], validators: Iterable[Validator], burned: int = 0
+        self,
+        accounts: Mapping[str, Account],
+        validators: Iterable[Validator],
+        burned: int = 0,
+        held: Mapping[str, Held] = _NOTHING,
     ) -> None:
         self.accounts = dict(accounts)
         self.validators = {validator.address: validator for validator in validators}
         self.burned = burned
         """Units: a figure, as on the existing chain; nothing is checked against it."""
+        self.holdings = Holdings(held)
         self._leaves = {name: account_leaf(name, one) for name, one in self.accounts.items()}
         self._order = sorted(self._leaves)
 
@@ -74,19 +85,31 @@ class State:
 
     def copy(self) -> "State":
         """A state of its own with the same content."""
-        return State(self.accounts, self.validators.values(), self.burned)
+        held = self.holdings.records
+        return State(self.accounts, self.validators.values(), self.burned, held)
 
-    def root(self, changes: Mapping[str, Account]) -> str:
-        """The state root as it would be with some accounts changed."""
+    def root(
+        self, changes: Mapping[str, Account], held: Mapping[str, Held | None] = _NOTHING
+    ) -> str:
+        """The state root as it would be with some accounts changed, and some of what is held."""
         fresh = {address: account_leaf(address, one) for address, one in changes.items()}
         added = [address for address in fresh if address not in self._leaves]
         order = sorted([*self._order, *added]) if added else self._order
         leaves = [fresh.get(address) or self._leaves[address] for address in order]
         leaves += [validator_leaf(self.validators[name]) for name in sorted(self.validators)]
+        holdings = self.holdings.root(held)
+        leaves += [holdings] if holdings else []
         return l1_merkle_root(leaves).hex() if leaves else EMPTY_ROOT
 
-    def adopt(self, changes: Mapping[str, Account], proposer: Validator, burned: int) -> None:
+    def adopt(
+        self,
+        changes: Mapping[str, Account],
+        proposer: Validator,
+        burned: int,
+        held: Mapping[str, Held | None] = _NOTHING,
+    ) -> None:
         """Take over what a block changed."""
+        self.holdings.adopt(held)
         self.accounts.update(changes)
         self.validators[proposer.address] = proposer
         self.burned = burned
@@ -100,6 +123,10 @@ class Overlay:
 
     def __init__(self, state: State) -> None:
         self.changes: dict[str, Account] = {}
+        self.held: dict[str, Held | None] = {}
+        """Records that are new, or gone."""
+        self.burned = 0
+        """Units that transactions burned, beside what rewards and fees leave."""
         self._state = state
 
     def account(self, address: str) -> Account:
@@ -115,6 +142,15 @@ class Overlay:
         """Take from a balance and use up a nonce."""
         before = self.account(address)
         self.changes[address] = Account(before.balance - units, before.nonce + 1)
+
+    def find(self, key: str, kind: type[T]) -> T | None:
+        """A record that is held, with the changes so far, if it is of this kind."""
+        record = self.held[key] if key in self.held else self._state.holdings.records.get(key)
+        return record if isinstance(record, kind) else None
+
+    def hold(self, key: str, record: Held | None) -> None:
+        """Put a record, or take it away."""
+        self.held[key] = record
 
     def reward(self, height: int, fees: int, proposer: Validator) -> int:
         """Share out a block's reward and fees; returns the units burned."""

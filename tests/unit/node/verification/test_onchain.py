@@ -20,13 +20,13 @@ from node.l1.transactions import GAS, sign, submit_result, transfer
 from node.roles.results import evidence_in, manifest_of, signed_result
 from node.verification.batches import seal_batch
 from node.verification.evidence import Evidence, evidence_of
-from node.verification.onchain import (
+from node.verification.inline import (
     BOUNDS,
     MAX_OUTPUT_BYTES,
     UNITS_PER_GAS,
-    MarketProfile,
     proven_result,
 )
+from node.verification.onchain import MarketProfile
 from node.verification.statements import seal_result
 from node.workloads import size_of
 

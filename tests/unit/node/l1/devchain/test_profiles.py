@@ -20,7 +20,8 @@ from node.l1.keys import AccountKey
 from node.l1.transactions import Draft
 from node.verification.author import Author
 from node.verification.evidence import evidence_of
-from node.verification.onchain import MarketProfile, proven_result
+from node.verification.inline import proven_result
+from node.verification.onchain import MarketProfile
 from node.verification.statements import (
     NO_STEPS,
     ComputeResult,

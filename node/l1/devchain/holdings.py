@@ -1,0 +1,170 @@
+"""What a chain of the `market` profile holds for others, by text keys, and the root over it.
+
+Records are spread over buckets by a hash of their key, so that a block hashes anew only what is
+near its changes, however many escrows were ever closed.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from hashlib import sha256
+
+import msgspec
+
+from node.amounts import Amount
+from node.l1.blocks import l1_merkle_root
+from node.l1.escrow import Opening
+
+BUCKETS = 256
+_EMPTY = bytes(32)
+
+
+class Deposit(msgspec.Struct, frozen=True, tag="deposit"):
+    """A customer's at a market; it stays when it is empty."""
+
+    units: Amount = Amount(0)
+    notice: int | None = None
+    """Height of the customer's notice."""
+
+
+class Escrow(msgspec.Struct, frozen=True, tag="escrow"):
+    """One that is open."""
+
+    market: str
+    opening: Opening
+    opened: int
+
+
+class Closed(msgspec.Struct, frozen=True, tag="closed"):
+    """What is left of an escrow, for good, so that its id is not used again."""
+
+    market: str
+    customer: str
+    units: Amount
+    opened: int
+    closed: int
+    claim: str | None
+    """Digest of the claim by which it was settled; None if it was refunded."""
+
+
+class Leaving(msgspec.Struct, frozen=True):
+    """A part of a bond on its way to the balance."""
+
+    units: Amount
+    height: int
+
+
+class Bond(msgspec.Struct, frozen=True, tag="bond"):
+    """An account's, for the key of its node."""
+
+    public_key: str
+    units: Amount
+    leaving: tuple[Leaving, ...] = ()
+    """By rising heights, one entry for each."""
+
+    @property
+    def total(self) -> int:
+        """All that a slash reaches."""
+        return self.units + sum(one.units for one in self.leaving)
+
+
+class Due(msgspec.Struct, frozen=True, tag="due"):
+    """Whose bonds have something leaving in a block."""
+
+    addresses: tuple[str, ...]
+
+
+class Act(msgspec.Struct, frozen=True, tag="act"):
+    """An offence that was slashed."""
+
+    height: int
+
+
+Held = Deposit | Escrow | Closed | Bond | Due | Act
+
+
+def deposit_key(market: str, customer: str) -> str:
+    """Where a `Deposit` is."""
+    return f"deposit/{market}/{customer}"
+
+
+def escrow_key(escrow_id: str) -> str:
+    """Where an `Escrow` is, or what is left of it."""
+    return f"escrow/{escrow_id}"
+
+
+def bond_key(address: str) -> str:
+    """Where a `Bond` is."""
+    return f"bond/{address}"
+
+
+def due_key(height: int) -> str:
+    """Where the `Due` of a block is."""
+    return f"due/{height}"
+
+
+def act_key(offender: str, act: str) -> str:
+    """Where the `Act` of a bonded account is."""
+    return f"act/{offender}/{act}"
+
+
+def units_of(record: Held) -> int:
+    """The money in a record."""
+    if isinstance(record, Deposit):
+        return record.units
+    if isinstance(record, Escrow):
+        return record.opening.amount
+    return record.total if isinstance(record, Bond) else 0
+
+
+class Holdings:
+    """The confirmed records, with the leaves of their root kept ready."""
+
+    def __init__(self, records: Mapping[str, Held]) -> None:
+        self.records = dict(records)
+        self._leaves: list[dict[str, bytes]] = [{} for _ in range(BUCKETS)]
+        self._roots = [_EMPTY] * BUCKETS
+        self._replace(self.records)
+
+    def root(self, changes: Mapping[str, Held | None]) -> bytes | None:
+        """The root as it would be with some records changed, or gone; None over no records."""
+        roots = list(self._roots)
+        for bucket, leaves in self._changed(changes).items():
+            roots[bucket] = _bucket_root(leaves)
+        return l1_merkle_root(roots) if any(root != _EMPTY for root in roots) else None
+
+    def adopt(self, changes: Mapping[str, Held | None]) -> None:
+        """Take over what a block changed."""
+        for key, record in changes.items():
+            if record is None:
+                self.records.pop(key, None)
+            else:
+                self.records[key] = record
+        self._replace(changes)
+
+    def _replace(self, changes: Mapping[str, Held | None]) -> None:
+        for bucket, leaves in self._changed(changes).items():
+            self._leaves[bucket] = leaves
+            self._roots[bucket] = _bucket_root(leaves)
+
+    def _changed(self, changes: Mapping[str, Held | None]) -> dict[int, dict[str, bytes]]:
+        """The leaves of the buckets in which there are changes."""
+        fresh: defaultdict[int, dict[str, bytes | None]] = defaultdict(dict)
+        for key, record in changes.items():
+            leaf = None if record is None else _leaf(key, record)
+            fresh[sha256(key.encode()).digest()[0]][key] = leaf
+        found = {}
+        for bucket, leaves in fresh.items():
+            merged = {**self._leaves[bucket], **leaves}
+            found[bucket] = {key: leaf for key, leaf in merged.items() if leaf is not None}
+        return found
+
+
+def _bucket_root(leaves: Mapping[str, bytes]) -> bytes:
+    return l1_merkle_root([leaves[key] for key in sorted(leaves)]) if leaves else _EMPTY
+
+
+def _leaf(key: str, record: Held) -> bytes:
+    return sha256(f"held:{key}:".encode() + _ENCODER.encode(record)).digest()
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=Amount.to_wire)

@@ -1,0 +1,304 @@
+"""Deposits and escrows: what moves the money, what does not, and who can always get it back."""
+
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from node.amounts import Amount
+from node.l1.escrow import (
+    Opening,
+    claim_digest,
+    deposit,
+    open_escrow,
+    payout,
+    refund_escrow,
+    settle_escrow,
+    sign_claim,
+    withdraw_all,
+    withdraw_for,
+)
+from node.l1.transactions import sign
+
+RICH = 10**21
+
+
+async def deposited(held: Any, units: int = 3 * 10**19) -> None:
+    await held.included(held.parties.customer, deposit(held.parties.market.address, units))
+
+
+async def opened(held: Any, task: str = "task", **changes: Any) -> Opening:
+    opening: Opening = held.parties.opening(task, **changes)
+    await held.included(held.parties.market, open_escrow(opening))
+    return opening
+
+
+async def shown(held: Any, path: str) -> Any:
+    response: httpx.Response = await held.world.http.get(path)
+    return response.json() if response.status_code == 200 else response.status_code
+
+
+def settled_by(held: Any, opening: Opening, count: int = 3, **changes: Any) -> Any:
+    claim = held.parties.claim(**changes)
+    signed = held.parties.approvals(opening, claim, count)
+    return settle_escrow(opening.escrow_id, claim, signed)
+
+
+async def test_a_deposit_is_the_customers_at_one_market(held: Any) -> None:
+    market, customer = held.parties.market.address, held.parties.customer
+    await deposited(held, 5)
+    await deposited(held, 7)
+    assert held.gained(customer.address, RICH) == -12
+    assert held.balance(market) == RICH
+    assert await shown(held, f"/deposit/{market}/{customer.address}") == {
+        "market": market,
+        "customer": customer.address,
+        "amount": "12",
+        "notice_height": None,
+        "free_height": None,
+    }
+    none = await shown(held, f"/deposit/{customer.address}/{market}")
+    assert none["amount"] == "0"
+
+
+async def test_a_market_gives_a_deposit_back_at_once(held: Any) -> None:
+    market, customer, worker = held.parties.market, held.parties.customer, held.parties.worker
+    await deposited(held, 12)
+    await held.included(market, withdraw_for(customer.address, 5))
+    assert held.gained(customer.address, RICH) == -7
+    for draft in (withdraw_for(customer.address, 8), withdraw_for(worker.address, 1)):
+        assert (await held.refused(market, draft)).startswith("amount: is more than the deposit")
+    assert "of 0 units" in await held.refused(worker, withdraw_for(customer.address, 1))
+
+
+async def test_the_way_out_needs_nobody(held: Any) -> None:
+    market, customer = held.parties.market, held.parties.customer
+    draft = withdraw_all(market.address)
+    assert await held.refused(customer, draft) == "market: holds no deposit of the sender"
+    await deposited(held)
+    await held.included(customer, draft)
+    notice = held.height
+    view = await shown(held, f"/deposit/{market.address}/{customer.address}")
+    assert (view["notice_height"], view["free_height"]) == (notice, notice + 3)
+    await opened(held)  # what was promised before may still be bound
+    problem = await held.refused(customer, draft)
+    assert problem == f"market: the notice runs until block {notice + 3}"
+    await held.world.mine()
+    assert held.height + 1 == notice + 3
+    problem = await held.refused(market, open_escrow(held.parties.opening("other")))
+    assert problem == "customer: withdrew its deposit by notice"
+    await held.included(customer, draft)
+    assert held.gained(customer.address, RICH) == -(10**19), "all but the escrow"
+    assert await held.refused(customer, draft) == "market: nothing is left of the deposit"
+
+
+async def test_what_comes_back_after_a_notice_is_free_at_once(held: Any) -> None:
+    """Else a market could move the money in a circle for ever."""
+    market, customer = held.parties.market, held.parties.customer
+    await deposited(held)
+    opening = await opened(held)
+    await held.included(customer, withdraw_all(market.address))
+    await held.world.mine(2)
+    await held.included(customer, withdraw_all(market.address))
+    signed = held.parties.refusals(opening)
+    await held.included(market, refund_escrow(opening.escrow_id, signed))
+    problem = await held.refused(market, open_escrow(held.parties.opening("other")))
+    assert problem == "customer: withdrew its deposit by notice"
+    await held.included(customer, withdraw_all(market.address))
+    assert held.gained(customer.address, RICH) == 0
+    await deposited(held)
+    await opened(held, "other")  # a new deposit is new trust
+
+
+async def test_a_settlement_pays_what_the_market_would_have_paid(held: Any) -> None:
+    await deposited(held)
+    opening = await opened(held)
+    market = held.parties.market.address
+    before = {one: held.balance(one) for one in (held.parties.opening().burn_address, market)}
+    assert (await shown(held, f"/escrow/{opening.escrow_id}"))["status"] == "open"
+    claim = held.parties.claim()
+    anybody = held.parties.worker
+    await held.included(anybody, settled_by(held, opening))
+    paid = payout(opening, market, claim)
+    assert sum(paid.values()) == opening.amount == 10**19
+    assert paid[opening.burn_address] == 6 * 10**18
+    assert paid[anybody.address] == 25 * 10**17
+    for address, units in paid.items():
+        if address.startswith("cpc1burn"):
+            assert held.balance(address) - before[address] == units
+        elif not address.startswith("cpc1treasury"):
+            assert held.gained(address, RICH) == units
+    assert await shown(held, f"/escrow/{opening.escrow_id}") == {
+        "escrow_id": opening.escrow_id,
+        "market": market,
+        "status": "settled",
+        "customer": held.parties.customer.address,
+        "amount": str(10**19),
+        "opened_height": held.height - 1,
+        "closed_height": held.height,
+        "claim": claim_digest(claim),
+        "opening": None,
+    }
+
+
+async def test_who_must_sign(held: Any) -> None:
+    await deposited(held)
+    opening, market = await opened(held), held.parties.market
+    name, claim = opening.escrow_id, held.parties.claim()
+    problem = await held.refused(market, settled_by(held, opening, 2))
+    assert problem == "signatures: are 2, and 3 are needed"
+    signed = held.parties.approvals(opening, claim, 2)
+    strange = sign_claim(held.parties.stranger, held.parties.chain_id, name, claim)
+    problem = await held.refused(market, settle_escrow(name, claim, [*signed, strange]))
+    assert problem.endswith("].public_key: is not of the escrow's set")
+    other = await opened(held, "other")
+    for wrong in (
+        held.parties.approvals(other, claim),  # of another escrow
+        held.parties.approvals(opening, held.parties.claim(results="cd" * 32)),
+        [sign_claim(one, "cpc-testnet-1", name, claim) for one in held.parties.signers[:3]],
+        held.parties.refusals(opening),
+    ):
+        problem = await held.refused(market, settle_escrow(name, claim, wrong))
+        assert problem == "signatures[0].signature: is not its key's over this"
+    problem = await held.refused(
+        market, refund_escrow(name, held.parties.approvals(opening, claim))
+    )
+    assert problem.startswith("signatures[0].signature")
+    await held.included(market, settled_by(held, opening, 5))
+
+
+async def test_an_escrow_is_used_once(held: Any) -> None:
+    await deposited(held)
+    opening, market = await opened(held), held.parties.market
+    again = open_escrow(opening)
+    assert await held.refused(market, again) == "escrow_id: was used before"
+    await held.included(market, settled_by(held, opening))
+    done = held.height
+    assert await held.refused(market, again) == "escrow_id: was used before"
+    signed = held.parties.refusals(opening)
+    for draft in (settled_by(held, opening), refund_escrow(opening.escrow_id, signed)):
+        problem = await held.refused(market, draft)
+        assert problem == f"escrow_id: was settled in block {done}"
+    unknown = refund_escrow("ab" * 32)
+    assert await held.refused(market, unknown) == "escrow_id: no such escrow is open"
+    assert await shown(held, f"/escrow/{'ab' * 32}") == 404
+
+
+@pytest.mark.parametrize("first", ["settle", "refund"])
+async def test_the_first_in_a_block_wins(held: Any, first: str) -> None:
+    """Both were let in: the other one is dropped, costs nothing and leaves its nonce free."""
+    await deposited(held)
+    opening, parties = await opened(held), held.parties
+    name, claim = opening.escrow_id, parties.claim()
+    quick, slow = (2_000, 1_000) if first == "settle" else (1_000, 2_000)
+    settling = settle_escrow(name, claim, parties.approvals(opening, claim), gas_price=quick)
+    refunding = refund_escrow(name, parties.refusals(opening), gas_price=slow)
+    assert await held.send(parties.market, settling) == [""]
+    assert await held.send(parties.worker, refunding) == [""]
+    loser = parties.worker if first == "settle" else parties.market
+    nonce = held.world.chain.account(loser.address).nonce
+    await held.world.mine()
+    assert held.world.transactions()[-1]["tx_type"] == f"ESCROW_{first.upper()}"
+    view = await shown(held, f"/escrow/{name}")
+    assert view["status"] == ("settled" if first == "settle" else "refunded")
+    assert held.world.chain.account(loser.address).nonce == nonce
+    assert held.world.chain.first_free_nonce(loser.address) == nonce
+    left = await shown(held, f"/deposit/{parties.market.address}/{parties.customer.address}")
+    assert left["amount"] == str((2 if first == "settle" else 3) * 10**19)
+    assert held.total() - held.minted() == 10 * RICH
+
+
+async def test_after_deadline_and_grace_anybody_refunds(held: Any) -> None:
+    await deposited(held)
+    opening = await opened(held, deadline=held.height + 3, grace=2)
+    draft, anybody = refund_escrow(opening.escrow_id), held.parties.worker
+    late = opening.deadline + opening.grace + 1
+    while held.height + 1 < late:
+        problem = await held.refused(anybody, draft)
+        assert problem == f"signatures: are needed before block {late}"
+        await held.world.mine()
+    problem = await held.refused(
+        anybody, refund_escrow(opening.escrow_id, held.parties.refusals(opening, 2))
+    )
+    assert problem == "signatures: are 2, and 3 are needed"
+    await held.included(anybody, draft)
+    assert held.height == late
+    assert (await shown(held, f"/escrow/{opening.escrow_id}"))["status"] == "refunded"
+    path = f"/deposit/{held.parties.market.address}/{held.parties.customer.address}"
+    assert (await shown(held, path))["amount"] == str(3 * 10**19)
+
+
+async def test_a_settlement_is_never_too_late(held: Any) -> None:
+    await deposited(held)
+    opening = await opened(held, deadline=held.height + 2, grace=0)
+    await held.world.mine(5)
+    await held.included(held.parties.market, settled_by(held, opening))
+
+
+async def test_what_an_opening_may_bind(held: Any) -> None:
+    market = held.parties.market
+
+    async def problem(**changes: Any) -> str:
+        return str(await held.refused(market, open_escrow(held.parties.opening(**changes))))
+
+    assert await problem() == "amount: is more than the deposit of 0 units"
+    await deposited(held, 10**19)
+    assert "deposit of" in await problem(amount=Amount(10**19 + 1))
+    assert "deposit of 0" in await problem(customer=held.parties.worker.address)
+    height = held.height + 1
+    assert await problem(deadline=height) == f"deadline: is not after block {height}"
+    most = "deadline: is with the grace more than 50 blocks away"
+    assert await problem(deadline=height + 51, grace=0) == most
+    assert await problem(deadline=height + 1, grace=50) == most
+    await opened(held, deadline=height + 1, grace=49, amount=Amount(10**19))
+    assert "deposit of 0" in await problem(task="other", amount=Amount(1))
+
+
+async def test_two_that_need_the_same_deposit(held: Any) -> None:
+    """Both pass at the door: one is in the block, the other is dropped."""
+    await deposited(held, 10**19)
+    drafts = [open_escrow(held.parties.opening(task)) for task in ("one", "two")]
+    assert await held.send(held.parties.market, *drafts) == ["", ""]
+    await held.world.mine(2)
+    kinds = [tx["tx_type"] for tx in held.world.transactions()]
+    assert kinds == ["DEPOSIT", "ESCROW_OPEN"]
+    assert held.total() - held.minted() == 10 * RICH
+
+
+async def test_what_is_wrong_is_refused_by_name_over_http(held: Any) -> None:
+    await deposited(held)
+    tx = open_escrow(held.parties.opening()).signed(held.parties.market, 0)
+    for field, value, problem in (
+        ("more", 1, "more: is not known here"),
+        ("k", 9, "k: is 9 of 5 validators"),
+        ("amount", 7, "amount: not an amount: 7"),
+    ):
+        payload = {**tx.payload, field: value}
+        odd = sign(msgspec.structs.replace(tx, payload=payload), held.parties.market)
+        response = await held.world.http.post("/tx/send", json=msgspec.structs.asdict(odd))
+        assert response.json()["error"] == f"rejected: {problem}"
+    cheap = sign(msgspec.structs.replace(tx, gas_limit=tx.gas_limit - 1), held.parties.market)
+    outcome = await held.world.client.send(cheap)
+    assert outcome.reason == f"gas_limit {tx.gas_limit - 1} < base_gas {tx.gas_limit}"
+
+
+async def test_the_long_way_in_knows_the_types_too(held: Any) -> None:
+    """With an amount as text, which only the pydantic model reads."""
+    tx = deposit(held.parties.market.address, 5).signed(held.parties.customer, 0)
+    fields = {**msgspec.structs.asdict(tx), "amount": "5"}
+    response = await held.world.http.post("/tx/send", json=fields)
+    assert response.json()["status"] == "received"
+    response = await held.world.http.post("/tx/send", json={**fields, "tx_type": "MINT"})
+    assert response.status_code == 422
+
+
+async def test_the_existing_chain_knows_nothing_of_it(world: Any, parties: Any) -> None:
+    tx = deposit(parties.market.address, 5).signed(parties.customer, 0)
+    fields = msgspec.structs.asdict(tx)
+    response = await world.http.post("/tx/send", json=fields)
+    assert response.status_code == 422
+    assert "DEPOSIT" not in response.json()["detail"][0]["msg"]
+    assert world.chain.submit(tx)[1] == "unknown_tx_type"
+    for path in ("/market", "/bond/x", "/escrow/x", "/deposit/x/y"):
+        assert (await world.http.get(path)).status_code == 404

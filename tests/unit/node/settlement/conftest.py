@@ -21,6 +21,7 @@ from node.l1.client import HttpL1Client, L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.faults import Faults
+from node.l1.devchain.holdings import Deposit, deposit_key
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.server import build_app
@@ -248,6 +249,11 @@ class World:
         _, problem = self.chain.submit(draft.signed(key, nonce))
         assert not problem, problem
 
+    def held(self, customer: str) -> int:
+        """What the chain holds of a customer's at the market, escrows left out."""
+        record = self.chain.holdings.records.get(deposit_key(self.key.address, customer))
+        return record.units if isinstance(record, Deposit) else 0
+
     def fees_of(self, address: str) -> int:
         """What the chain has taken from an account for its transactions."""
         blocks = (self.chain.block(height) for height in range(self.chain.tip.height + 1))
@@ -298,11 +304,6 @@ class Shop:
     def outbox(self) -> dict[str, int]:
         held = self.market.ledger.holdings("outbox:payout:")
         return {account.removeprefix("outbox:payout:"): units for account, units in held}
-
-
-@pytest.fixture(params=["transfer", "escrow"])
-def back_end(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

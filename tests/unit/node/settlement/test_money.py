@@ -1,8 +1,9 @@
 """Whatever happens, in whatever order, wherever the market is killed: the money is right."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ REFUSALS = (
 )
 
 Step = tuple[Any, ...]
+both = pytest.mark.parametrize("back_end", ["transfer", "escrow"])
+"""Whatever holds the money, the same is promised."""
 
 
 @dataclass
@@ -226,7 +229,7 @@ def check_customer(driver: Driver, market: Any, address: str) -> None:
     world, held = driver.world, market.ledger.balance(f"customer:{address}")
     fees = world.fees_of(address)
     if world.holds:
-        assert world.chain.deposit(world.key.address, address).amount == held
+        assert world.held(address) == held
     else:
         fees += FEE * sum(owner == address for owner, _ in model.withdrawn)
     assert world.balance(address) + held == FUNDS - spent - fees
@@ -260,6 +263,7 @@ def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
+@both
 @given(st.lists(STEPS, min_size=16, max_size=32))
 @settings(max_examples=15, deadline=None)
 def test_the_money_is_right_whatever_happens(
@@ -326,6 +330,7 @@ def check_payloads(driver: Driver, market: Any) -> None:
     assert kinds == {"payout": 3, "burn": 1, "treasury": 1}
 
 
+@both
 @pytest.mark.parametrize("http", [True, False])
 def test_a_settled_task_is_paid_by_the_published_shares(
     make_world: Any, key: Callable[[int], AccountKey], back_end: str, http: bool
@@ -338,6 +343,7 @@ def test_a_settled_task_is_paid_by_the_published_shares(
     run_virtual(main)
 
 
+@both
 @pytest.mark.parametrize("keep", [True, False], ids=["written", "lost"])
 def test_it_is_paid_once_wherever_the_market_is_killed(
     make_world: Any, key: Callable[[int], AccountKey], back_end: str, keep: bool
@@ -368,8 +374,19 @@ MISBEHAVES = {
 }
 
 
-@pytest.mark.parametrize("tasks", [30, pytest.param(200, marks=pytest.mark.full, id="many")])
-@pytest.mark.parametrize("fault", MISBEHAVES)
+def _cases() -> Iterator[Any]:
+    """The same faults for both back ends; where each request goes over HTTP fewer are short."""
+    for back_end, fault in product(["transfer", "escrow"], MISBEHAVES):
+        slow = back_end == "escrow" and "answers" in fault
+        short = 10 if back_end == "escrow" and fault == "all" else 30
+        for tasks, is_full in ((short, slow), (200, True)):
+            marks = [pytest.mark.full] if is_full else []
+            yield pytest.param(
+                back_end, fault, tasks, marks=marks, id=f"{back_end}-{fault}-{tasks}"
+            )
+
+
+@pytest.mark.parametrize(("back_end", "fault", "tasks"), _cases())
 def test_the_money_is_right_on_a_chain_that_misbehaves(
     make_world: Any, key: Callable[[int], AccountKey], back_end: str, fault: str, tasks: int
 ) -> None:

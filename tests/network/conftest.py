@@ -8,10 +8,11 @@ A test asks for `autojump_clock` by name beside its world: pytest-trio looks now
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -33,6 +34,7 @@ from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.node import DevChain
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.devchain.run import open_chain
+from node.l1.escrow import deposit
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.market.earlier import EarlierBook
@@ -214,6 +216,29 @@ def kept(member: Member, name: str, kind: type[msgspec.Struct], version: int) ->
     return [f"{member.name}: {name}" for _ in records]
 
 
+class HoldingClient(DirectClient):
+    async def escrow(self, escrow_id):
+        from node.l1.devchain.holdings import Escrow, escrow_key
+        from node.l1.escrow import EscrowView
+
+        await trio.lowlevel.checkpoint()
+        one = self._chain.holdings.records.get(escrow_key(escrow_id))
+        if one is None:
+            return None
+        is_open = isinstance(one, Escrow)
+        return EscrowView(
+            escrow_id=escrow_id,
+            market=one.market,
+            status="open" if is_open else "settled",
+            customer="",
+            amount=Amount(0),
+            opened_height=0,
+            closed_height=0,
+            claim=None,
+            opening=one.opening if is_open else None,
+        )
+
+
 class World:
     """A hub, a chain, and the nodes on them."""
 
@@ -224,10 +249,15 @@ class World:
         self._folder = folder
         self.chain = chain
         self.hub = MemoryHub()
-        self.l1: L1Client = DirectClient(chain)
+        self.l1: L1Client = HoldingClient(chain)
         self.customer = AccountKey(b"\x77" * 32)
         self.members: dict[str, Member] = {}
         self.network = network
+
+    @property
+    def escrowed(self) -> bool:
+        """Whether the chain holds the money."""
+        return self.network.economics.settlement == "escrow"
 
     def add(self, name: str, *roles: str) -> Member:
         number = len(self.members) + 1
@@ -307,7 +337,8 @@ class World:
     async def deposit(self, cpc: int) -> None:
         market = self.members["market"]
         nonce = await self.l1.nonce(self.customer.address, pending=True)
-        draft = transfer(market.address, cpc * UNITS_PER_CPC)
+        pay_in = deposit if self.escrowed else transfer
+        draft = pay_in(market.address, cpc * UNITS_PER_CPC)
         await self.l1.send(draft.signed(self.customer, nonce))
         await self.holds(lambda: self.market.account(self.customer.address).available)
 
@@ -420,7 +451,9 @@ class World:
         return view
 
 
-def _network_config(proposers: tuple[AccountKey, ...], protocol: dict[str, Any]) -> NetworkConfig:
+def _network_config(
+    proposers: tuple[AccountKey, ...], protocol: dict[str, Any], economics: Mapping[str, object]
+) -> NetworkConfig:
     config = load_network()
     network = msgspec.structs.replace(
         config.network,
@@ -428,7 +461,8 @@ def _network_config(proposers: tuple[AccountKey, ...], protocol: dict[str, Any])
         local_account=AccountKey(b"\x77" * 32).address,
     )
     changed = msgspec.structs.replace(config.protocol, **protocol)
-    return msgspec.structs.replace(config, network=network, protocol=changed)
+    money = msgspec.structs.replace(config.economics, **economics)
+    return msgspec.structs.replace(config, network=network, protocol=changed, economics=money)
 
 
 @asynccontextmanager
@@ -441,13 +475,15 @@ async def open_world(
     alloc: int = 10**9,
     pinned: bool = True,
     profile: Profile = UPSTREAM,
+    economics: Mapping[str, object] = MappingProxyType({}),
     **protocol: Any,
 ) -> AsyncIterator[World]:
     """A running world; further arguments change the network's protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
-    network = _network_config((proposer,) if pinned else (), protocol)
+    network = _network_config((proposer,) if pinned else (), protocol, economics)
     funded = {customer.address: alloc * UNITS_PER_CPC}
-    for number in range(2, 2 + validators):
+    first = 1 if network.economics.settlement == "escrow" else 2  # its market pays fees, too
+    for number in range(first, 2 + validators):
         funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC
     config = DevChainConfig(
         proposer=proposer,

@@ -386,7 +386,7 @@ def _cases() -> Iterator[Any]:
             )
 
 
-@pytest.mark.parametrize(("back_end", "fault", "tasks"), _cases())
+@pytest.mark.parametrize(("back_end", "fault", "tasks"), list(_cases()))
 def test_the_money_is_right_on_a_chain_that_misbehaves(
     make_world: Any, key: Callable[[int], AccountKey], back_end: str, fault: str, tasks: int
 ) -> None:

@@ -38,9 +38,16 @@ from node.cli.options import PATH
     show_default=True,
     help="The market's API port on 127.0.0.1; 0 takes any free one.",
 )
-def devnet(directory: Path, validators: int, workers: int, port: int) -> None:
+@click.option(
+    "--settlement",
+    type=click.Choice(["transfer", "escrow"]),
+    default="transfer",
+    show_default=True,
+    help="Who holds the customers' money: the market, or the chain. Needs a new folder.",
+)
+def devnet(directory: Path, validators: int, workers: int, port: int, settlement: str) -> None:
     """Run a whole network on this machine: a chain, a market, validators, workers."""
-    run_devnet(directory, validators=validators, workers=workers, port=port)
+    run_devnet(directory, validators=validators, workers=workers, port=port, settlement=settlement)
 
 
 @click.command()

@@ -31,11 +31,13 @@ def run_node(config: Config) -> None:
     _run(run, config)
 
 
-def run_devnet(directory: Path, *, validators: int, workers: int, port: int) -> None:
+def run_devnet(
+    directory: Path, *, validators: int, workers: int, port: int, settlement: str
+) -> None:
     """Run a network of nodes and a chain on this machine until it is told to stop."""
     from node.devnet import run_devnet
 
-    _run(run_devnet, directory, validators, workers, port)
+    _run(run_devnet, directory, validators, workers, port, settlement)
 
 
 def run_demo() -> None:

@@ -17,6 +17,8 @@ from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 CUSTOMER_CPC = 1_000_000
 VALIDATOR_CPC = 100
 """What a validator has for the fees of its first `SUBMIT_RESULT`s."""
+MARKET_CPC = 100
+"""What a market has for the fees of its first escrows, where the chain holds the money."""
 PORTS = range(20_000, 32_768)
 """Where nodes listen: below the ports that Linux gives to outgoing connections."""
 
@@ -63,6 +65,7 @@ class Layout(msgspec.Struct, frozen=True):
     customer: NodeKeys
     proposer: NodeKeys
     l1_port: int
+    settlement: str = "transfer"
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -86,6 +89,7 @@ def write_layout(
     validators: int,
     workers: int,
     api_port: int,
+    settlement: str = "transfer",
 ) -> Layout:
     """Write all files into `directory`, keeping the keys and genesis that are there already."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -105,6 +109,7 @@ def write_layout(
         customer=load_or_make_keys(directory / "customer"),
         proposer=load_or_make_keys(directory / "l1"),
         l1_port=next(ports),
+        settlement=settlement,
     )
     layout.network_file.write_text(_network_text(layout))
     for seat in layout.seats:
@@ -155,6 +160,7 @@ market_keys = [{json.dumps(layout.market.keys.identity.peer_id)}]
 [protocol]
 
 [economics]
+settlement = {json.dumps(layout.settlement)}
 burn_address = {json.dumps(BURN_ADDRESS)}
 treasury_address = {json.dumps(TREASURY_ADDRESS)}
 """
@@ -181,6 +187,8 @@ max_requests = 256
 def _write_genesis(layout: Layout) -> None:
     """Money for the customer, and for the fees of the validators; an existing chain is kept."""
     alloc = {layout.customer.account.address: CUSTOMER_CPC * UNITS_PER_CPC}
+    if layout.settlement == "escrow":
+        alloc[layout.market.keys.account.address] = MARKET_CPC * UNITS_PER_CPC
     for seat in layout.validators:
         alloc[seat.keys.account.address] = VALIDATOR_CPC * UNITS_PER_CPC
     write_genesis(layout.directory / "l1", alloc)

@@ -13,6 +13,7 @@ from node.client import AsyncClient
 from node.devnet.layout import Layout, Seat, write_layout
 from node.devnet.processes import Program
 from node.l1.client import open_l1_client
+from node.l1.escrow import deposit
 from node.l1.transactions import transfer
 
 DEPOSIT_CPC = 100_000
@@ -29,6 +30,7 @@ class DevnetOptions(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 3
     api_port: int = 8080
     block_time_s: float = 1.0
+    settlement: str = "transfer"
 
 
 class Devnet:
@@ -46,6 +48,8 @@ class Devnet:
                 f"127.0.0.1:{layout.l1_port}",
                 "--block-time",
                 f"{options.block_time_s}s",
+                "--profile",
+                "market" if layout.settlement == "escrow" else "upstream",
             ],
             layout.directory / "l1" / "log",
         )
@@ -80,7 +84,8 @@ class Devnet:
         customer = layout.customer.account
         async with open_l1_client(layout.l1_url) as client:
             nonce = await client.nonce(customer.address, pending=True)
-            payment = transfer(layout.market.keys.account.address, DEPOSIT_CPC * UNITS_PER_CPC)
+            pay_in = deposit if layout.settlement == "escrow" else transfer
+            payment = pay_in(layout.market.keys.account.address, DEPOSIT_CPC * UNITS_PER_CPC)
             await client.send(payment.signed(customer, nonce))
         async with AsyncClient(layout.market.api_url) as market:
             with trio.fail_after(DEPOSIT_TIMEOUT_S):
@@ -105,6 +110,7 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
         validators=options.validators,
         workers=options.workers,
         api_port=options.api_port,
+        settlement=options.settlement,
     )
     devnet = Devnet(layout, options)
     try:
@@ -116,9 +122,13 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
             await devnet.stop()
 
 
-async def run_devnet(directory: Path, validators: int, workers: int, port: int) -> None:
+async def run_devnet(
+    directory: Path, validators: int, workers: int, port: int, settlement: str
+) -> None:
     """Run a network until SIGINT or SIGTERM."""
-    options = DevnetOptions(validators=validators, workers=workers, api_port=port)
+    options = DevnetOptions(
+        validators=validators, workers=workers, api_port=port, settlement=settlement
+    )
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_devnet(directory, options) as devnet:
             _announce(devnet)
@@ -132,6 +142,7 @@ def _announce(devnet: Devnet) -> None:
         f"market     {layout.market.api_url}",
         f"l1         {layout.l1_url}",
         f"customer   {layout.customer.account.address}, {DEPOSIT_CPC} CPC deposited",
+        f"settlement {layout.settlement}",
         f"files      {layout.directory}",
         f"try        tmnode task submit --api {layout.market.api_url} --help",
         "stop       Ctrl-C",

@@ -16,16 +16,24 @@ class _Backend(msgspec.Struct, frozen=True):
 
 def check_backend(db: Database, name: str) -> None:
     """Note the back end; raises ConfigError if the books hold money of another one's."""
-    table = Table(db, "settlement/backend", _Backend)
-    known, held = table.get(b""), -Ledger(db).balance(L1)
-    before = "transfer" if known is None else known.name
+    before, held = backend_of(db), -Ledger(db).balance(L1)
     if held and before != name:
         raise ConfigError(
             f"is {name}, but the market holds money by {before}",
             field="economics.settlement",
             remedy=f"let everybody withdraw by {before} first, or use another data directory",
         )
-    if known is None or known.name != name:
+    if before != name:
         batch = Batch()
-        table.put(batch, b"", _Backend(name))
+        _table(db).put(batch, b"", _Backend(name))
         db.stage(batch)
+
+
+def backend_of(db: Database) -> str:
+    """The back end that the books are for: `transfer`, or `escrow`."""
+    known = _table(db).get(b"")
+    return "transfer" if known is None else known.name
+
+
+def _table(db: Database) -> Table[_Backend]:
+    return Table(db, "settlement/backend", _Backend)

@@ -172,9 +172,9 @@ class EscrowRewards(Rewards):
         return True
 
     def unapproved(self) -> Iterator[EscrowRecord]:
-        """The escrows whose ending still lacks signatures."""
+        """The open escrows whose ending lacks signatures; before, validators see nothing of it."""
         for one in self._book.active():
-            if one.ending and not one.is_approved and not one.closing and one.state != "wanted":
+            if one.state == "open" and one.ending and not one.is_approved and not one.closing:
                 yield one
 
     def approve(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:

@@ -8,15 +8,17 @@ second time.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 import trio
 
+from node.amounts import Amount
 from node.l1.blocks import Block
 from node.l1.errors import L1Malformed, L1Unavailable
+from node.l1.escrow import BondView, DepositView, EscrowView, MarketView
 from node.l1.transactions import Transaction, tx_hash
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -80,6 +82,22 @@ class L1Client(Protocol):
 
     async def validators(self) -> tuple[Validator, ...]:
         """Who proposes blocks."""
+
+
+class MarketClient(L1Client, Protocol):
+    """A chain of the `market` profile; on any other these raise L1Malformed, but for `escrow`."""
+
+    async def deposit(self, market: str, customer: str) -> DepositView:
+        """What a customer has at a market."""
+
+    async def escrow(self, escrow_id: str) -> EscrowView | None:
+        """An escrow, open or closed; None for an id that was never used."""
+
+    async def bond(self, address: str) -> BondView:
+        """What vouches for the key of an account's node."""
+
+    async def market(self) -> MarketView:
+        """The chain's parameters, and all that it holds."""
 
 
 class _Balance(msgspec.Struct):
@@ -157,6 +175,25 @@ class HttpL1Client:
 
     async def validators(self) -> tuple[Validator, ...]:
         return _decoded(await self._get("/validators"), _Validators).validators
+
+    async def deposit(self, market: str, customer: str) -> DepositView:
+        path = f"/deposit/{quote(market, safe='')}/{quote(customer, safe='')}"
+        return _decoded(await self._get(path), DepositView)
+
+    async def escrow(self, escrow_id: str) -> EscrowView | None:
+        answer = await self._ask("GET", f"/escrow/{quote(escrow_id, safe='')}")
+        if answer.code == 404:
+            return None
+        view = _decoded(answer.body(), EscrowView)
+        if view.escrow_id != escrow_id:
+            raise L1Malformed(f"asked for escrow {escrow_id}, got {view.escrow_id[:80]}")
+        return view
+
+    async def bond(self, address: str) -> BondView:
+        return _decoded(await self._get(f"/bond/{quote(address, safe='')}"), BondView)
+
+    async def market(self) -> MarketView:
+        return _decoded(await self._get("/market"), MarketView)
 
     async def _get(self, path: str) -> bytes:
         return (await self._ask("GET", path)).body()
@@ -245,9 +282,13 @@ async def _read(response: httpx.Response, limit: int, path: str) -> bytes:
 
 def _decoded(body: bytes, shape: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=shape)
+        return msgspec.json.decode(body, type=shape, dec_hook=_from_wire)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise L1Malformed(f"{shape.__name__.strip('_').lower()}: {error}") from error
+
+
+def _from_wire(kind: type[Any], value: object) -> object:
+    return Amount.from_wire(value) if kind is Amount else value
 
 
 def _named(error: Exception) -> str:

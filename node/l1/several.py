@@ -8,8 +8,9 @@ from typing import TypeVar
 import trio
 
 from node.l1.blocks import Block, block_hash
-from node.l1.client import L1Client, SendOutcome, Status, Validator
+from node.l1.client import MarketClient, SendOutcome, Status, Validator
 from node.l1.errors import L1Malformed, L1Unavailable
+from node.l1.escrow import BondView, DepositView, EscrowView, MarketView
 from node.l1.transactions import Transaction
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,14 @@ T = TypeVar("T")
 
 
 class SeveralClients:
-    """An `L1Client` over nodes by name, of which one at a time is asked.
+    """A `MarketClient` over nodes by name, of which one at a time is asked.
 
     It stays with one, as pool and receipts are a node's own, until that gives no usable answer.
     A block is given only if no other node that answers has another one in its place: then
     L1Malformed names the two, until they agree or the operator takes one out.
     """
 
-    def __init__(self, clients: Mapping[str, L1Client]) -> None:
+    def __init__(self, clients: Mapping[str, MarketClient]) -> None:
         """`clients` are in the order of preference, at least one."""
         self._clients = dict(clients)
         self._current = next(iter(self._clients))
@@ -57,11 +58,23 @@ class SeveralClients:
     async def validators(self) -> tuple[Validator, ...]:
         return await self._ask(lambda client: client.validators())
 
-    async def _ask(self, question: Callable[[L1Client], Awaitable[T]]) -> T:
+    async def deposit(self, market: str, customer: str) -> DepositView:
+        return await self._ask(lambda client: client.deposit(market, customer))
+
+    async def escrow(self, escrow_id: str) -> EscrowView | None:
+        return await self._ask(lambda client: client.escrow(escrow_id))
+
+    async def bond(self, address: str) -> BondView:
+        return await self._ask(lambda client: client.bond(address))
+
+    async def market(self) -> MarketView:
+        return await self._ask(lambda client: client.market())
+
+    async def _ask(self, question: Callable[[MarketClient], Awaitable[T]]) -> T:
         _, answer = await self._asked(question)
         return answer
 
-    async def _asked(self, question: Callable[[L1Client], Awaitable[T]]) -> tuple[str, T]:
+    async def _asked(self, question: Callable[[MarketClient], Awaitable[T]]) -> tuple[str, T]:
         """Who answered, the current node or the next one that does, and what."""
         failures = []
         for _ in self._clients:

@@ -8,12 +8,14 @@ import trio
 
 from node.l1.blocks import Block
 from node.l1.client import SendOutcome, Status, Validator
+from node.l1.devchain.heldviews import bond_view, deposit_view, escrow_view, market_view
 from node.l1.devchain.node import DevChain
+from node.l1.escrow import BondView, DepositView, EscrowView, MarketView
 from node.l1.transactions import Transaction
 
 
 class DirectClient:
-    """An `L1Client` that calls the chain."""
+    """A `MarketClient` that calls the chain."""
 
     def __init__(self, chain: DevChain) -> None:
         self._chain = chain
@@ -51,3 +53,19 @@ class DirectClient:
             Validator(one.address, one.pub_key, one.power, one.is_active)
             for one in self._chain.validators
         )
+
+    async def deposit(self, market: str, customer: str) -> DepositView:
+        await trio.lowlevel.checkpoint()
+        return deposit_view(self._chain, market, customer)
+
+    async def escrow(self, escrow_id: str) -> EscrowView | None:
+        await trio.lowlevel.checkpoint()
+        return escrow_view(self._chain, escrow_id)
+
+    async def bond(self, address: str) -> BondView:
+        await trio.lowlevel.checkpoint()
+        return bond_view(self._chain, address)
+
+    async def market(self) -> MarketView:
+        await trio.lowlevel.checkpoint()
+        return market_view(self._chain)

@@ -77,7 +77,7 @@ class Held:
         return (self.height + 1) * 10 * 10**18
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_market_world(make_world: Callable[..., Any], key: Any, parties: Any) -> Any:
     def make(**changes: Any) -> Any:
         everybody = (*(key(number) for number in range(1, 6)), *parties.accounts)

@@ -7,8 +7,12 @@ import msgspec
 import pytest
 
 from node.amounts import Amount
+from node.l1.devchain.direct import DirectClient
+from node.l1.errors import L1Malformed
 from node.l1.escrow import (
+    EscrowView,
     Opening,
+    bond,
     claim_digest,
     deposit,
     open_escrow,
@@ -16,9 +20,11 @@ from node.l1.escrow import (
     refund_escrow,
     settle_escrow,
     sign_claim,
+    unbond,
     withdraw_all,
     withdraw_for,
 )
+from node.l1.several import SeveralClients
 from node.l1.transactions import sign
 
 RICH = 10**21
@@ -302,3 +308,38 @@ async def test_the_existing_chain_knows_nothing_of_it(world: Any, parties: Any) 
     assert world.chain.submit(tx)[1] == "unknown_tx_type"
     for path in ("/market", "/bond/x", "/escrow/x", "/deposit/x/y"):
         assert (await world.http.get(path)).status_code == 404
+
+
+async def test_every_client_shows_the_same(held: Any, world: Any) -> None:
+    await deposited(held)
+    opening = await opened(held)
+    account = held.parties.accounts[0]
+    await held.included(account, bond(5, held.parties.binding(0)))
+    await held.included(account, unbond(2))
+    client = held.world.client
+    market, customer = held.parties.market.address, held.parties.customer.address
+    direct = DirectClient(held.world.chain)
+    for one in (client, direct, SeveralClients({"a": client, "b": client})):
+        shown_deposit = await one.deposit(market, customer)
+        assert (shown_deposit.amount, shown_deposit.notice_height) == (2 * 10**19, None)
+        escrow = await one.escrow(opening.escrow_id)
+        assert escrow == EscrowView(
+            escrow_id=opening.escrow_id,
+            market=market,
+            status="open",
+            customer=customer,
+            amount=opening.amount,
+            opened_height=2,
+            closed_height=None,
+            claim=None,
+            opening=opening,
+        )
+        assert await one.escrow("ab" * 32) is None
+        bonded = await one.bond(account.address)
+        assert (bonded.amount, bonded.unbonding[0].amount) == (3, 2)
+        view = await one.market()
+        assert (view.deposits, view.escrows, view.bonds) == (2 * 10**19, 10**19, 5)
+        assert view.parameters == held.world.config.genesis.market
+        assert view.burned == held.world.chain.burned
+    with pytest.raises(L1Malformed):
+        await world.client.market()  # the existing chain has no such path

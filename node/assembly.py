@@ -14,7 +14,7 @@ from node.config import Config
 from node.directory import Directory
 from node.info import NodeInfo, money_waits, queue_waits, validator_waits
 from node.keys import NodeKeys, bind
-from node.l1.client import L1Client
+from node.l1.client import MarketClient
 from node.l1.follower import Follower
 from node.l1.sender import OutboundRecord, Sender
 from node.market.board import TaskBoard
@@ -81,7 +81,7 @@ class Parts:
     keys: NodeKeys
     db: Database
     network: Network
-    l1: L1Client
+    l1: MarketClient
     places: Sequence[Compute]
     """Where jobs run, one for each slot; empty without the worker role."""
     scratch: Path

@@ -93,10 +93,11 @@ async def _audit(store_path: Path, on_chain: int | None, data_dir: Path, l1: str
         async with open_database(store) as db:
             ledger = Ledger(db)
             report = ledger.audit()
+            chain: Solvency | None = None
             if l1 is not None and backend_of(db) == "escrow":
                 chain = await _held(db, report, data_dir, l1)
-            else:
-                chain = None if on_chain is None else solvency(ledger, report, on_chain)
+            elif on_chain is not None:
+                chain = solvency(ledger, report, on_chain)
     return _found(report, chain)
 
 

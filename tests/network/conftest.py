@@ -27,7 +27,7 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.assembly import Assembly, Parts, assemble
 from node.config import Config, NetworkConfig, NodeSection, WorkerSection, load_network
 from node.keys import NodeKeys
-from node.l1.client import L1Client
+from node.l1.client import MarketClient
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.mempool import Mempool
@@ -49,6 +49,7 @@ from node.settlement.ledger import Ledger
 from node.settlement.network import settlement_parameters
 from node.split import Payees, split
 from node.verification.draws import seat_of
+from node.verification.onchain import MarketProfile
 from node.verification.statements import Judgement, addresses_of
 from p2p.errors import RequestTimeout
 from p2p.identity import Identity, public_key_of
@@ -65,6 +66,7 @@ CHAIN = "cpc-devnet-1"
 DEPOSIT, REWARD = 1000, 10
 """CPC: what the customer pays in, and what a task offers."""
 VALIDATOR_FUNDS = 100
+ESCROW: Mapping[str, object] = {"settlement": "escrow", "escrow_grace_blocks": 20}
 LONGEST_S = 3600
 """Virtual seconds after which a test has failed."""
 
@@ -216,29 +218,6 @@ def kept(member: Member, name: str, kind: type[msgspec.Struct], version: int) ->
     return [f"{member.name}: {name}" for _ in records]
 
 
-class HoldingClient(DirectClient):
-    async def escrow(self, escrow_id):
-        from node.l1.devchain.holdings import Escrow, escrow_key
-        from node.l1.escrow import EscrowView
-
-        await trio.lowlevel.checkpoint()
-        one = self._chain.holdings.records.get(escrow_key(escrow_id))
-        if one is None:
-            return None
-        is_open = isinstance(one, Escrow)
-        return EscrowView(
-            escrow_id=escrow_id,
-            market=one.market,
-            status="open" if is_open else "settled",
-            customer="",
-            amount=Amount(0),
-            opened_height=0,
-            closed_height=0,
-            claim=None,
-            opening=one.opening if is_open else None,
-        )
-
-
 class World:
     """A hub, a chain, and the nodes on them."""
 
@@ -249,7 +228,7 @@ class World:
         self._folder = folder
         self.chain = chain
         self.hub = MemoryHub()
-        self.l1: L1Client = HoldingClient(chain)
+        self.l1: MarketClient = DirectClient(chain)
         self.customer = AccountKey(b"\x77" * 32)
         self.members: dict[str, Member] = {}
         self.network = network
@@ -368,6 +347,10 @@ class World:
         found = Table(self._market_db, "tasks", TaskRecord, version=2).get(task_id.encode())
         assert found is not None
         return found
+
+    def earlier(self, task_id: str) -> list[Judgement]:
+        """Attempts of a task that were checked and not valid."""
+        return EarlierBook(self._market_db).of(task_id)
 
     def outcomes(self) -> list[OutcomeRecord]:
         return [one for _, one in self._outcomes()]
@@ -526,6 +509,15 @@ async def large_world(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
     assert isinstance(trio.lowlevel.current_clock(), MockClock)
     with trio.fail_after(LONGEST_S):
         async with open_world(tmp_path, workers=3) as opened:
+            yield opened
+
+
+@pytest.fixture
+async def held(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
+    """A market, three validators and two workers on a chain that holds the money."""
+    with trio.fail_after(LONGEST_S):
+        profile = MarketProfile(CHAIN)
+        async with open_world(tmp_path, profile=profile, economics=ESCROW) as opened:
             yield opened
 
 

@@ -1,8 +1,6 @@
 """Whole networks whose money the chain holds: paid, given back, and whatever dies in between."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -15,7 +13,6 @@ from node.l1.escrow import escrow_id_of, refund_escrow, withdraw_all
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.network import settlement_parameters
 from node.split import split
-from node.verification.onchain import MarketProfile
 from node.wire.approvals import RequestSettlement
 from p2p.errors import RequestRefused
 from p2p.memory import virtual_clock_ms
@@ -23,15 +20,6 @@ from p2p.memory import virtual_clock_ms
 CHAIN = "cpc-devnet-1"
 DEPOSIT = 1000 * UNITS_PER_CPC
 FUNDS = {"market": 100, "validator": 100, "worker": 0}
-ESCROW = {"settlement": "escrow", "escrow_grace_blocks": 20}
-
-
-@pytest.fixture
-async def held(open_world, tmp_path: Path, autojump_clock) -> AsyncIterator:
-    """A market, three validators and two workers on a chain that holds the money."""
-    with trio.fail_after(3600):
-        async with open_world(tmp_path, profile=MarketProfile(CHAIN), economics=ESCROW) as world:
-            yield world
 
 
 def escrow_of(world, task_id: str) -> Escrow | Closed | None:

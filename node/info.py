@@ -157,4 +157,6 @@ def money_waits(settlement: Settlement) -> Sequence[str]:
     """Payments on their way, and payouts that cannot be made."""
     payments = [units for _, units in settlement.ledger.holdings("outbox:")]
     found = [waiting.payment_sentence(len(payments), sum(payments))] if payments else []
+    unsigned = settlement.rewards.unsigned
+    found += [waiting.unsigned_sentence(unsigned)] if unsigned else []
     return (*found, waiting.FEES_SENTENCE) if settlement.payouts.short_of_fees else found

@@ -132,6 +132,8 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     deposit_address: str
     withdrawal_fee_cpc: str | None = None
     """What a withdrawal costs; null where nothing is paid out."""
+    deposit_by: str = "TRANSFER"
+    """The type of transaction that pays in; where the chain holds the money, `DEPOSIT`."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -318,6 +320,7 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         earned_cpc=format_cpc(account.earned),
         deposit_address=account.deposit_address,
         withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
+        deposit_by=account.deposit_by,
     )
 
 

@@ -199,7 +199,8 @@ class MarketService:
     def account(self, address: str) -> AccountView:
         """Show an account."""
         reserved = sum(one.reward for one in self._board.open_tasks() if one.account == address)
-        return account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+        view = account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+        return msgspec.structs.replace(view, deposit_by=self._settlement.deposit_by)
 
     def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
         """Show what moved an address's money."""

@@ -19,7 +19,7 @@ from math import ceil
 import msgspec
 import trio
 
-from node.errors import InvalidInput, Unavailable
+from node.errors import ConfigError, InvalidInput, Unavailable
 from node.l1.escrow import (
     Opening,
     ShareTerms,
@@ -52,8 +52,11 @@ class EscrowSettlement:
 
     Whoever wires it gives `deposits.handle` to a `Follower`, and `outbox.on_confirmed` and
     `outbox.on_lost` to the sender, before either runs. The market's account pays the chain's fees
-    out of the operator's own money and the fee reserves of the rewards.
+    out of the operator's own money and the fee reserves of the rewards. Raises ConfigError if the
+    network's burn or treasury address is the market's own.
     """
+
+    deposit_by = "DEPOSIT"
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class EscrowSettlement:
         address: str,
         clock_ms: Clock,
     ) -> None:
+        if address in (parameters.burn_address, parameters.treasury_address):
+            raise ConfigError("the market's own account cannot be the burn's or the treasury's")
         self.parameters = parameters
         self.ledger = Ledger(db)
         self.book = EscrowBook(db)

@@ -57,6 +57,11 @@ class EscrowRewards(Rewards):
         self._escrow_id = escrow_id
         self._chain_id = chain_id
 
+    @property
+    def unsigned(self) -> int:
+        """Escrows that are to be closed and lack signatures."""
+        return sum(1 for _ in self.unapproved())
+
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """As `Rewards.reserve`; Conflict, too, for a customer who is taking the deposit out."""
         known = self._ledger.find(f"reserve:{task_id}", batch) is not None

@@ -46,6 +46,10 @@ class RewardBook(Protocol):
     on_unfunded: TaskMoved
     """The customer takes the money of a task out by the chain: it has to end, with a refund."""
 
+    @property
+    def unsigned(self) -> int:
+        """Tasks whose money waits for validators' signatures."""
+
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """Set a customer's money aside for a task; False if that was done before."""
 
@@ -111,6 +115,10 @@ class Settlement(Protocol):
     @property
     def ledger(self) -> Ledger:
         """Whose money it is."""
+
+    @property
+    def deposit_by(self) -> str:
+        """The type of transaction by which a customer pays in."""
 
     @property
     def deposits(self) -> BlockBook:

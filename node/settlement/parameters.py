@@ -16,6 +16,16 @@ TREASURY_ADDRESS = "cpc1treasury" + "0" * 42
 """The existing chain's own treasury (a label like the above), for networks that name no other."""
 
 
+_AT_LEAST_ONE = (
+    "gas_price",
+    "payout_interval_s",
+    "payout_entries",
+    "confirmations",
+    "escrow_grace_blocks",
+    "deposit_notice_blocks",
+)
+
+
 class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Money of a network. Amounts are units of 10^-18 CPC; the values here are the devnet's.
 
@@ -72,9 +82,11 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
         return GAS["TRANSFER"] * self.gas_price
 
     def __post_init__(self) -> None:
-        for field in ("gas_price", "payout_interval_s", "payout_entries", "confirmations"):
+        for field in _AT_LEAST_ONE:
             if getattr(self, field) < 1:
                 raise ConfigError("must be at least 1", field=field)
+        if self.escrow_block_s <= 0:
+            raise ConfigError("must be above 0", field="escrow_block_s")
         for field in ("fee_reserve", "dispute_window_s"):
             if getattr(self, field) < 0:
                 raise ConfigError("must not be negative", field=field)

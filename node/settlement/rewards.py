@@ -44,6 +44,11 @@ class Rewards:
         self._parameters = parameters
         self._maturing = MaturingBook(db)
 
+    @property
+    def unsigned(self) -> int:
+        """None: nobody has to sign."""
+        return 0
+
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """Set `amount` units of the customer's aside for a task; False if that was done before.
 

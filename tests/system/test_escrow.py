@@ -14,12 +14,20 @@ from tests.system.support.networks import add_to_network
 pytestmark = pytest.mark.system
 
 REWARD = 10 * UNITS_PER_CPC
-SOON = {"[economics]": "dispute_window_s = 0.5\n"}
+BLOCKS = 3
+SOON = {"[economics]": f"dispute_window_s = 0.5\ndeposit_notice_blocks = {BLOCKS}\n"}
+
+
+class CommandFailed(Exception):
+    """What it said."""
 
 
 def tmnode(*arguments: str) -> dict:
     command = [sys.executable, "-m", "node.cli", *arguments, "--json"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    done = subprocess.run(command, check=False, capture_output=True)
+    if done.returncode:
+        raise CommandFailed(done.stderr.decode())
+    return json.loads(done.stdout)
 
 
 def audit(layout: Layout) -> dict:
@@ -27,9 +35,17 @@ def audit(layout: Layout) -> dict:
     return tmnode("wallet", "audit", "--data-dir", directory, "--l1", layout.l1_url)
 
 
+def short_notice(layout: Layout) -> None:
+    """The chain's own number of blocks, before there is a chain."""
+    path = layout.directory / "l1" / "genesis.json"
+    genesis = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**genesis, "market": {"deposit_notice_blocks": BLOCKS}}))
+
+
 def test_a_market_that_never_has_its_customers_money(tmp_path, running) -> None:
     layout = write_layout(tmp_path, validators=3, workers=2, api_port=0, settlement="escrow")
     add_to_network(layout, SOON)
+    short_notice(layout)
     with running(layout) as net:
 
         async def held(chain) -> MarketView:
@@ -69,3 +85,18 @@ def test_a_market_that_never_has_its_customers_money(tmp_path, running) -> None:
         kinds = {one["kind"] for one in lines}
         assert kinds == {"deposit", "reserve", "refund", "withdraw"}
         net.until(lambda: audit(layout)["held_cpc"] == "0.0", "the books are empty")
+
+        own = ["--l1", layout.l1_url, "--data-dir", str(layout.directory / "customer")]
+        assert tmnode("wallet", "deposit", "7", *own, *place)["kind"] == "DEPOSIT"
+        net.until(lambda: parse_cpc(net.client.account().available_cpc), "credited")
+        net.kill("market")  # what follows needs it for nothing
+        market = layout.market.keys.account.address
+        notice = tmnode("wallet", "reclaim", market, *own)
+        assert (notice["amount_cpc"], notice["note"].startswith("notice")) == ("7.0", True)
+        with pytest.raises(CommandFailed, match="runs until"):
+            tmnode("wallet", "reclaim", market, *own)
+        net.wait_blocks(BLOCKS + 1)
+        assert tmnode("wallet", "reclaim", market, *own)["kind"] == "WITHDRAW"
+        net.until(lambda: net.ask_chain(held).deposits == 0, "the customer has it back")
+        net.start("market")
+        net.until(lambda: net.client.account().available_cpc == "0.0", "the market sees it too")

@@ -20,6 +20,7 @@ ACCOUNT = {
     "earned_cpc": "0.0",
     "deposit_address": "cpc1m",
     "withdrawal_fee_cpc": "0.25",
+    "deposit_by": "TRANSFER",
 }
 STATUS = {
     "version": "0",

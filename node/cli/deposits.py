@@ -62,7 +62,7 @@ def deposit(
     from node.l1.escrow import deposit as held
     from node.l1.transactions import transfer
 
-    units = parse_cpc(amount)
+    units = int(parse_cpc(amount))
     with Client(api) as client:
         account = client.account()
     pay_in = held if account.deposit_by == "DEPOSIT" else transfer

@@ -1,4 +1,5 @@
-"""Write the tables of docs/protocol.md from the code: every message, every wait, every bound.
+"""Write the tables of docs/protocol.md and docs/devchain.md from the code: every message, every
+wait, every bound; the gas, parameters and limits of the development chain's own transactions.
 
 python docs/tables.py            rewrite the tables
 python docs/tables.py --check    exit 1 if they are not what the code says
@@ -11,10 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "protocol.md"
+PAGES = ROOT / "docs"
 WAITS = ("node/roles", "node/market", "p2p")
 """Where waits and bounds are part of the protocol; those of one carrier's inside are not."""
 ENDINGS = {"_S": "s", "_MS": "ms"}
+LIMITS = (
+    "node/l1/escrow/forms.py",
+    "node/l1/escrow/gas.py",
+    "node/l1/devchain/bonds.py",
+    "node/verification/inline.py",
+    "node/verification/onchain.py",
+)
+"""Where the market's transactions have their limits."""
 
 
 class Message(NamedTuple):
@@ -112,6 +121,35 @@ def tables() -> dict[str, str]:
     return {"messages": _table(head, rows), "waits": _table(time_head, times)}
 
 
+def chain_tables() -> dict[str, str]:
+    """The same for the page of the development chain."""
+    limits, gas = [], []
+    for name in LIMITS:
+        body = ast.parse((ROOT / name).read_text()).body
+        for item, text in zip(body, [*body[1:], None], strict=True):
+            for constant, value in _constants([item]):
+                if constant == "BASE_GAS" and isinstance(value, dict):
+                    gas = [f"| `{kind}` | {units:,} |" for kind, units in value.items()]
+                elif isinstance(value, int) and not constant.startswith("_"):
+                    limits.append(f"| `{constant}` | {value:,} | {_said(text)} |")
+    head = "| constant | value | meaning |\n| --- | ---: | --- |"
+    return {
+        "gas": _table("| type | base gas |\n| --- | ---: |", gas),
+        "limits": _table(head, limits),
+        "parameters": _table(head.replace("constant", "field"), list(_parameters())),
+    }
+
+
+def _parameters() -> Iterator[str]:
+    tree = ast.parse((ROOT / "node/l1/escrow/views.py").read_text())
+    for item in tree.body:
+        if isinstance(item, ast.ClassDef) and item.name == "MarketParameters":
+            for line, text in zip(item.body, [*item.body[1:], None], strict=True):
+                if isinstance(line, ast.AnnAssign) and isinstance(line.value, ast.Constant):
+                    value = f"{line.value.value:,}"
+                    yield f"| `{ast.unparse(line.target)}` | {value} | {_said(text)} |"
+
+
 def _code(name: str | None) -> str:
     return f"`{name}`" if name else "–"
 
@@ -121,15 +159,21 @@ def _table(head: str, rows: list[str]) -> str:
 
 
 def main() -> int:
-    """Rewrite the page, or check it."""
-    page = before = PAGE.read_text()
-    for name, text in tables().items():
+    """Rewrite the pages, or check them."""
+    found = {"protocol.md": tables(), "devchain.md": chain_tables()}
+    return max(_rewritten(PAGES / name, texts) for name, texts in found.items())
+
+
+def _rewritten(path: Path, texts: dict[str, str]) -> int:
+    """1 if a page that is only checked is not what the code says."""
+    page = before = path.read_text()
+    for name, text in texts.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
         head, _, rest = page.partition(begin)
         page = head + begin + text + end + rest.partition(end)[2]
     if "--check" in sys.argv:
         return int(page != before)
-    PAGE.write_text(page)
+    path.write_text(page)
     return 0
 
 

@@ -53,7 +53,8 @@ class ListenValue(click.ParamType[HostPort]):
     type=click.Choice(["upstream", "market"]),
     default="upstream",
     show_default=True,
-    help="Whose rules: the existing chain's, or also signatures and proofs of results checked.",
+    help="Whose rules: the existing chain's, or also results checked, and deposits, escrows and"
+    " bonds held (docs/devchain.md).",
 )
 @click.option(
     "--fault",

@@ -29,7 +29,7 @@ def write_genesis(directory: Path, alloc: Mapping[str, int]) -> None:
 
 
 def profile_named(name: str) -> Profile:
-    """The rules of a chain: `upstream`, or `market`, which verifies what results claim."""
+    """The rules of a chain: `upstream`, or `market`, which verifies results and holds money."""
     from node.verification.onchain import MarketProfile
 
     return MarketProfile(CHAIN_ID) if name == MarketProfile.name else UPSTREAM

@@ -6,5 +6,6 @@ signed claims (compute result, verdict); `challenge` is the joint seed, `quorum`
 `evidence` is what a result's proof field has to have, and `proofs` verifies it where it is a proof.
 `receipt` carries one answer from the customer's task down to the block header, `anchors` puts it
 together, `receipt_check` verifies it and `receipt_proofs` the proofs in it. `onchain` is a chain
-that does so for results by itself.
+that does so for results by itself, with the proofs that a transaction holds (`inline`), and for the
+evidence of a slash (`offences`).
 """

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
+from gpu.cpu import CpuBackend
 from gpu.workloads import WORKLOADS
-from gpu.workloads.base import Limits
+from gpu.workloads.base import JobContext, Limits
 from node.amounts import Amount
 from node.keys import bind
 from node.l1.keys import AccountKey
-from node.roles.results import signed_result
+from node.roles.results import evidence_in, manifest_of, signed_result
 from node.verification.author import Author
 from node.verification.draws import Draw, Seat, sign_draw
+from node.verification.inline import proven_result
 from node.verification.snapshots import (
     Candidate,
     Snapshot,
@@ -125,6 +128,27 @@ class Cast:
         return sign_verdict(unsigned, CHAIN, validator.identity)
 
 
+class Claim:
+    """A worker's proven result of a small task."""
+
+    def __init__(self, cast, folder: Path, size: int = 6, steps: int = 3) -> None:
+        payload = {"seed": "s", "matrix_size": size, "iterations": steps, "proof": True}
+        parsed = WORKLOADS["synthetic"].parse(payload, Limits())
+        self.parameters = WORKLOADS["synthetic"].canonical(parsed)
+        self.draw = cast.draw(parameters=self.parameters)
+        job = JobContext(CHAIN, self.draw.task_id, cast.worker.address, 6)
+        report = WORKLOADS["synthetic"].run(job, parsed, CpuBackend(), folder, lambda _part: None)
+        self.manifest = manifest_of(self.draw, folder, report)
+        self.evidence = evidence_in(self.draw, folder, report)
+        self.worker = cast.worker
+        self.result = signed_result(self.draw, 6, self.manifest, cast.worker, self.evidence)
+        self.output = (folder / "matrix").read_bytes()
+
+    def draft(self, result=None, **changes: object):
+        parts = {"manifest": self.manifest, "parameters": self.parameters, "output": self.output}
+        return proven_result(result or self.result, **{**parts, **changes}, chain_id=CHAIN)
+
+
 @pytest.fixture(scope="session")
 def cast() -> Cast:
     return Cast(author(1), (author(2), author(3), author(4)), author(5))
@@ -138,3 +162,8 @@ def parameters() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def make_author() -> Callable[[int], Author]:
     return author
+
+
+@pytest.fixture(scope="session")
+def claim(cast, tmp_path_factory) -> Claim:
+    return Claim(cast, tmp_path_factory.mktemp("claim"))

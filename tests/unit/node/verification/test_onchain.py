@@ -1,30 +1,27 @@
 """The `market` profile: the chain verifies what it holds, for a fee, and refuses what is false."""
 
-from pathlib import Path
-
 import msgspec
 import pytest
 
-from gpu.cpu import CpuBackend
-from gpu.proofs.envelope import PayloadKind, ProofSystem
+from gpu.proofs.envelope import PayloadKind, ProofSystem, decode
 from gpu.workloads import WORKLOADS
-from gpu.workloads.base import JobContext, Limits
+from gpu.workloads.base import Limits
 from node.l1.devchain.chain import Chain, Tip
 from node.l1.devchain.config import RULES, DevChainConfig, Genesis, GenesisValidator
 from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.profiles import UPSTREAM, Upstream
 from node.l1.devchain.state import Account, State, Validator
 from node.l1.errors import BadTransaction
+from node.l1.escrow import deposit
 from node.l1.keys import AccountKey
 from node.l1.transactions import GAS, sign, submit_result, transfer
-from node.roles.results import evidence_in, manifest_of, signed_result
-from node.verification.batches import seal_batch
+from node.roles.results import signed_result
+from node.verification.batches import batch_statement, seal_batch
 from node.verification.evidence import Evidence, evidence_of
 from node.verification.inline import (
     BOUNDS,
     MAX_OUTPUT_BYTES,
     UNITS_PER_GAS,
-    proven_result,
 )
 from node.verification.onchain import MarketProfile
 from node.verification.statements import seal_result
@@ -36,32 +33,6 @@ KEY = AccountKey(bytes([105]) * 32)
 """Of the cast's worker."""
 PROPOSER = AccountKey(b"\x55" * 32)
 MARKET = MarketProfile(CHAIN)
-
-
-class Claim:
-    """A worker's proven result of a small task."""
-
-    def __init__(self, cast, folder: Path, size: int = 6, steps: int = 3) -> None:
-        payload = {"seed": "s", "matrix_size": size, "iterations": steps, "proof": True}
-        parsed = WORKLOAD.parse(payload, Limits())
-        self.parameters = WORKLOAD.canonical(parsed)
-        self.draw = cast.draw(parameters=self.parameters)
-        job = JobContext(CHAIN, self.draw.task_id, cast.worker.address, 6)
-        report = WORKLOAD.run(job, parsed, CpuBackend(), folder, lambda _part: None)
-        self.manifest = manifest_of(self.draw, folder, report)
-        self.evidence = evidence_in(self.draw, folder, report)
-        self.worker = cast.worker
-        self.result = signed_result(self.draw, 6, self.manifest, cast.worker, self.evidence)
-        self.output = (folder / "matrix").read_bytes()
-
-    def draft(self, result=None, **changes: object):
-        parts = {"manifest": self.manifest, "parameters": self.parameters, "output": self.output}
-        return proven_result(result or self.result, **{**parts, **changes}, chain_id=CHAIN)
-
-
-@pytest.fixture(scope="module")
-def claim(cast, tmp_path_factory) -> Claim:
-    return Claim(cast, tmp_path_factory.mktemp("claim"))
 
 
 def funded() -> State:
@@ -100,7 +71,7 @@ def test_the_chains_own_rules_stay(claim) -> None:
     assert problem(transfer(KEY.address, 5).signed(KEY, 0)) == ""
 
 
-def resealed(claim: Claim, evidence) -> object:
+def resealed(claim, evidence) -> object:
     return signed_result(claim.draw, 6, claim.manifest, claim.worker, evidence)
 
 
@@ -208,3 +179,76 @@ def test_what_is_no_result(proof) -> None:
         fee=GAS["SUBMIT_RESULT"] * 1000,
     )
     assert problem(sign(odd, KEY)).startswith("rejected: ")
+
+
+def result_tx(cast, **changes: object):
+    """An attestation's transaction, its payload changed."""
+    payload = msgspec.structs.asdict(cast.result(cast.draw()))
+    return submit_result({**payload, **changes}).signed(KEY, 0)
+
+
+def test_nothing_that_is_not_looked_at_is_taken(cast, claim) -> None:
+    """On the existing chain an amount in a result goes to nobody, and any field passes."""
+    assert problem(result_tx(cast)) == ""
+    assert problem(result_tx(cast, more=1)) == "rejected: more: is not known here"
+    assert problem(result_tx(cast, evidence={})) == "rejected: evidence: is not known here"
+    for changes in ({"amount": 5}, {"to_address": KEY.address}):
+        tx = sign(msgspec.structs.replace(result_tx(cast), **changes), KEY)
+        assert problem(tx).startswith("rejected: amount: a result pays nobody")
+        assert problem(tx, UPSTREAM) == ""
+    long = result_tx(cast, task_id="x" * 300_000)
+    assert problem(long) == "rejected: payload: has more than 262144 bytes"
+    evidence = claim.draft().payload["evidence"]
+    manifest = {**evidence["manifest"], "more": 1}
+    odd = {**claim.draft().payload, "evidence": {**evidence, "manifest": manifest}}
+    tx = msgspec.structs.replace(claim.draft(), payload=odd).signed(KEY, 0)
+    assert problem(tx).startswith("rejected: evidence: has fields that are not known")
+
+
+def test_an_attestation_carries_nothing(cast) -> None:
+    result = cast.result(cast.draw())
+    statement = decode(bytes.fromhex(result.proof)).statement
+    for evidence in (
+        Evidence(payload=b"x"),
+        Evidence(kind=PayloadKind.DIGEST, payload=bytes(32)),
+    ):
+        resigned = seal_result(result, statement, evidence, cast.worker)
+        tx = submit_result(msgspec.structs.asdict(resigned)).signed(KEY, 0)
+        assert problem(tx) == "rejected: proof: an attestation carries nothing"
+
+
+def test_a_batch_names_its_workers(cast) -> None:
+    batch = seal_batch([cast.result(cast.draw())], cast.worker)
+    address = cast.worker.address.encode()
+    for count, workers, reason in (
+        (0, address, "nonce: a batch has 1 to 500 results"),
+        (501, address, "nonce: a batch has 1 to 500 results"),
+        (1, address + b"\n" + address, "proof: names workers twice, or more than results"),
+        (1, b"cpc1a\ncpc1b", "proof: names workers twice, or more than results"),
+        (2, b"cpc1a\ncpc1b", "proof: names workers that are no addresses"),
+        (1, b"", "proof: names workers that are no addresses"),
+    ):
+        renamed = msgspec.structs.replace(batch, nonce=count)
+        statement = batch_statement(renamed, CHAIN)
+        evidence = Evidence(ProofSystem.BATCH, payload=workers)
+        resigned = seal_result(renamed, statement, evidence, cast.worker)
+        tx = submit_result(msgspec.structs.asdict(resigned)).signed(KEY, 0)
+        assert problem(tx) == f"rejected: {reason}"
+
+
+def test_whoever_has_no_place_in_the_pool_costs_no_verification(claim) -> None:
+    seen = []
+
+    class Watched(MarketProfile):
+        def check(self, tx) -> None:
+            seen.append(tx)
+
+    pool = Mempool(RULES["devnet"], 3600.0, Watched(CHAIN))
+    used = State({KEY.address: Account(10**21, 1)}, [])
+    tx = claim.draft().signed(KEY, 0)
+    assert pool.admit(tx, used, 0.0)[1] == "nonce_too_low"
+    held = deposit(KEY.address, 5).signed(KEY, 0)
+    assert pool.admit(held, funded(), 0.0, lambda _tx: "rejected: no")[1] == "rejected: no"
+    assert seen == []
+    assert pool.admit(tx, funded(), 0.0, lambda _tx: "rejected: no")[1] == ""
+    assert seen == [tx]

@@ -1,0 +1,221 @@
+"""The byte vectors of held money, `tests/vectors/escrow.json`: one story told by fixed keys.
+
+The file is what `played` returns, written once; another implementation can be tested against it.
+What is signed is built here again, from its description in docs/devchain.md alone.
+"""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from node.amounts import Amount
+from node.l1.blocks import block_hash
+from node.l1.canonical import canonical_payload
+from node.l1.escrow import (
+    bond,
+    claim_bytes,
+    claim_digest,
+    claim_message,
+    deposit,
+    open_escrow,
+    read,
+    refund_escrow,
+    refund_message,
+    settle_escrow,
+    unbond,
+    withdraw_all,
+    withdraw_for,
+)
+from node.l1.keys import address_of, verify_digest
+from node.l1.transactions import Transaction, tx_digest, tx_hash
+from node.verification.offences import two_verdicts
+from node.verification.statements import Verdict, sign_verdict
+from p2p.identity import verify
+
+VECTORS = Path(__file__).parents[4] / "vectors" / "escrow.json"
+
+
+def plain(value: object) -> Any:
+    return json.loads(msgspec.json.encode(value, enc_hook=Amount.to_wire))
+
+
+async def played(world: Any, parties: Any) -> dict[str, Any]:
+    """Deposits, three escrows (settled, refunded by signatures, refunded late), a bond that is
+    slashed while a part of it leaves, and all ways out."""
+    market, customer, worker = parties.market, parties.customer, parties.worker
+    account, signer = parties.accounts[0], parties.signers[0]
+    chain_id, claim = parties.chain_id, parties.claim()
+    paid, signed, late = (
+        parties.opening(task, deadline=deadline, grace=1)
+        for task, deadline in (("paid", 20), ("signed", 20), ("late", 4))
+    )
+    verdicts = [
+        Verdict("t", 1, 0, 1, worker.address, bytes(32), finding, bytes(32), b"")
+        for finding in ("valid", "invalid")
+    ]
+    one, other = (sign_verdict(verdict, chain_id, signer) for verdict in verdicts)
+    story = [
+        [
+            (customer, deposit(market.address, 4 * 10**19)),
+            (account, bond(1_001, parties.binding(0))),
+        ],
+        [(market, open_escrow(opening)) for opening in (paid, signed, late)],
+        [(account, unbond(401)), (market, withdraw_for(customer.address, 10**18))],
+        [
+            (worker, settle_escrow(paid.escrow_id, claim, parties.approvals(paid, claim))),
+            (market, refund_escrow(signed.escrow_id, parties.refusals(signed, 4))),
+            (worker, two_verdicts(account.address, one, other)),
+        ],
+        [(customer, withdraw_all(market.address))],
+        [(worker, refund_escrow(late.escrow_id))],
+        [],
+        [(customer, withdraw_all(market.address))],
+    ]
+    transactions: list[Transaction] = []
+    for block in story:
+        for sender, draft in block:
+            tx = draft.signed(sender, world.chain.first_free_nonce(sender.address))
+            outcome = await world.client.send(tx)
+            assert outcome.status == "accepted", outcome
+            transactions.append(tx)
+        await world.mine()
+    blocks = [await world.client.block(height) for height in range(world.chain.tip.height + 1)]
+    assert sum(len(block.txs) for block in blocks) == len(transactions)
+    people = (market, customer, worker, *parties.accounts)
+    labels = (paid.burn_address, paid.treasury_address)
+    return {
+        "chain_id": chain_id,
+        "parameters": plain(world.config.genesis.market),
+        "genesis": {"alloc": {a: str(n) for a, n in world.config.genesis.alloc.items()}},
+        "accounts": {key.private.hex(): key.address for key in people},
+        "signers": {one.seed.hex(): one.public_key.hex() for one in parties.signers},
+        "claim": {
+            "claim": plain(claim),
+            "bytes": claim_bytes(claim).hex(),
+            "digest": claim_digest(claim),
+            "message": claim_message(chain_id, paid.escrow_id, claim).hex(),
+        },
+        "refund": {"message": refund_message(chain_id, signed.escrow_id).hex()},
+        "transactions": [
+            {
+                "transaction": plain(tx),
+                "canonical_payload": canonical_payload(tx.payload),
+                "hash": tx_hash(tx),
+            }
+            for tx in transactions
+        ],
+        "blocks": [
+            {
+                "height": block.header.height,
+                "transactions": [tx_hash(tx) for tx in block.txs],
+                "gas_used": block.header.gas_used,
+                "state_root": block.header.state_root,
+                "block_hash": block_hash(block.header),
+            }
+            for block in blocks
+        ],
+        "state": {
+            "balances": {
+                address: str(await world.client.balance(address))
+                for address in (*(key.address for key in people), *labels)
+            },
+            "deposit": plain(await world.client.deposit(market.address, customer.address)),
+            "escrows": [
+                plain(await world.client.escrow(opening.escrow_id))
+                for opening in (paid, signed, late)
+            ],
+            "bond": plain(await world.client.bond(account.address)),
+            "market": plain(await world.client.market()),
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def escrow_vectors() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(VECTORS.read_text())
+    return found
+
+
+async def test_the_chain_tells_the_story_as_it_stands(
+    make_market_world: Any, parties: Any, escrow_vectors: dict[str, Any]
+) -> None:
+    world = make_market_world()
+    async with world.running():
+        await world.mine()
+        assert await played(world, parties) == escrow_vectors
+
+
+def test_every_type_is_in_the_story(escrow_vectors: dict[str, Any]) -> None:
+    types = {one["transaction"]["tx_type"] for one in escrow_vectors["transactions"]}
+    assert types == {
+        "DEPOSIT",
+        "WITHDRAW",
+        "ESCROW_OPEN",
+        "ESCROW_SETTLE",
+        "ESCROW_REFUND",
+        "BOND",
+        "UNBOND",
+        "SLASH",
+    }
+
+
+def test_hashes_and_signatures(escrow_vectors: dict[str, Any]) -> None:
+    for vector in escrow_vectors["transactions"]:
+        tx = msgspec.convert(vector["transaction"], Transaction)
+        read(tx)
+        assert canonical_payload(tx.payload) == vector["canonical_payload"]
+        assert tx_hash(tx) == vector["hash"]
+        key = bytes.fromhex(tx.pub_key)
+        assert address_of(key) == tx.from_address
+        assert verify_digest(key, tx_digest(tx), bytes.fromhex(tx.signature))
+
+
+def fields(*parts: bytes) -> bytes:
+    """Each with its length in front, four bytes, big-endian."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def statement(tag: str, chain_id: str, *parts: bytes) -> bytes:
+    return fields(tag.encode()) + (1).to_bytes(2, "big") + fields(chain_id.encode(), *parts)
+
+
+def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) -> None:
+    chain_id, vector = escrow_vectors["chain_id"], escrow_vectors["claim"]
+    claim = vector["claim"]
+    body = statement(
+        "tmnode/escrow-claim-body",
+        "",
+        bytes.fromhex(claim["results"]),
+        claim["orchestrator"].encode(),
+        len(claim["workers"]).to_bytes(8, "big"),
+        len(claim["validators"]).to_bytes(8, "big"),
+        *(
+            part
+            for one in claim["workers"] + claim["validators"]
+            for part in (one["address"].encode(), one["weight"].to_bytes(8, "big"))
+        ),
+    )
+    assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
+    sent = {
+        one["transaction"]["tx_type"]: one["transaction"] for one in escrow_vectors["transactions"]
+    }
+    settling = sent["ESCROW_SETTLE"]["payload"]
+    name = sha256(statement("tmnode/escrow", chain_id, b"paid")).digest()
+    assert settling["escrow_id"] == name.hex()
+    message = statement("tmnode/escrow-claim", chain_id, name, body)
+    assert message.hex() == vector["message"]
+    checked = [(message, one) for one in settling["signatures"]]
+    signed = sha256(statement("tmnode/escrow", chain_id, b"signed")).digest()
+    refusing = statement("tmnode/escrow-refund", chain_id, signed)
+    assert refusing.hex() == escrow_vectors["refund"]["message"]
+    for one in sent:
+        if one["tx_type"] == "ESCROW_REFUND":
+            checked += [(refusing, approval) for approval in one["payload"]["signatures"]]
+    assert len(checked) == 7
+    for text, one in checked:
+        key, signature = bytes.fromhex(one["public_key"]), bytes.fromhex(one["signature"])
+        assert verify(key, text, signature)

@@ -198,7 +198,8 @@ class MarketService:
 
     def account(self, address: str) -> AccountView:
         """Show an account."""
-        reserved = sum(one.reward for one in self._board.open_tasks() if one.account == address)
+        mine = [int(one.reward) for one in self._board.open_tasks() if one.account == address]
+        reserved = sum(mine) + self._settlement.rewards.returning(address)
         view = account_view(self._settlement.ledger, address, reserved, self._deposit_address)
         return msgspec.structs.replace(view, deposit_by=self._settlement.deposit_by)
 

@@ -136,10 +136,11 @@ class EscrowSettlement:
             LedgerConflict: the key was used for another amount.
             Unavailable: the L1 has not answered yet.
         """
-        self._check_amount(batch, customer, amount)
+        cause = f"withdraw:{sha256(f'{customer}:{key}'.encode()).hexdigest()}"
+        if self.ledger.find(cause, batch) is None:
+            self._check_amount(batch, customer, amount)
         if not self._sender.ready.is_set():
             raise Unavailable("the L1 has not answered yet", remedy="try again in a few seconds")
-        cause = f"withdraw:{sha256(f'{customer}:{key}'.encode()).hexdigest()}"
         postings = move(accounts.customer(customer), accounts.outbox(cause), amount)
         if self.ledger.post(batch, cause=cause, kind="withdraw", postings=postings, at_ms=at_ms):
             draft = withdraw_for(customer, amount, gas_price=self.parameters.gas_price)

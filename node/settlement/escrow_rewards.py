@@ -62,6 +62,11 @@ class EscrowRewards(Rewards):
         """Escrows that are to be closed and lack signatures."""
         return sum(1 for _ in self.unapproved())
 
+    def returning(self, customer: str) -> int:
+        """Units of a customer's in escrows that are to be refunded."""
+        mine = (one for one in self._book.active() if one.customer == customer)
+        return sum(self._ledger.balance(accounts.returning(one.task_id)) for one in mine)
+
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """As `Rewards.reserve`; Conflict, too, for a customer who is taking the deposit out."""
         known = self._ledger.find(f"reserve:{task_id}", batch) is not None

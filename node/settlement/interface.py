@@ -50,6 +50,9 @@ class RewardBook(Protocol):
     def unsigned(self) -> int:
         """Tasks whose money waits for validators' signatures."""
 
+    def returning(self, customer: str) -> int:
+        """Units of a customer's that are on their way back from ended tasks."""
+
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """Set a customer's money aside for a task; False if that was done before."""
 

@@ -49,6 +49,10 @@ class Rewards:
         """None: nobody has to sign."""
         return 0
 
+    def returning(self, _customer: str) -> int:
+        """None: what is refunded is there at once."""
+        return 0
+
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """Set `amount` units of the customer's aside for a task; False if that was done before.
 

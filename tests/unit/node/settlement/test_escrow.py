@@ -349,6 +349,7 @@ async def test_a_withdrawal_that_cannot_be(
         with pytest.raises(LedgerConflict):
             withdraw(9 * CPC)
         withdraw(5, "the rest")
+        withdraw(5, "the rest")
         assert market.settlement.outbox.fee_to(alice.address) == 0
         await until(lambda: not list(market.ledger.holdings()))
         assert world.held(alice.address) == 0

@@ -14,7 +14,7 @@ from tests.system.support.networks import add_to_network
 pytestmark = pytest.mark.system
 
 REWARD = 10 * UNITS_PER_CPC
-BLOCKS = 3
+BLOCKS = 15
 SOON = {"[economics]": f"dispute_window_s = 0.5\ndeposit_notice_blocks = {BLOCKS}\n"}
 
 
@@ -93,6 +93,12 @@ def test_a_market_that_never_has_its_customers_money(tmp_path, running) -> None:
         market = layout.market.keys.account.address
         notice = tmnode("wallet", "reclaim", market, *own)
         assert (notice["amount_cpc"], notice["note"].startswith("notice")) == ("7.0", True)
+        customer = layout.customer.account.address
+
+        async def notice_height(chain) -> int | None:
+            return (await chain.deposit(market, customer)).notice_height
+
+        net.until(lambda: net.ask_chain(notice_height) is not None, "a block has the notice")
         with pytest.raises(CommandFailed, match="runs until"):
             tmnode("wallet", "reclaim", market, *own)
         net.wait_blocks(BLOCKS + 1)

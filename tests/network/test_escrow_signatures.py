@@ -79,6 +79,7 @@ async def test_it_signs_what_follows_and_says_why_not_otherwise(held, autojump_c
         "did not sign this draw": changed(
             message, draws=(msgspec.structs.replace(message.draws[0], epoch=2),)
         ),
+        "an attempt stands twice": changed(message, earlier=message.jobs),
         "not the 1 of this task": changed(message, jobs=message.jobs * 2),
     }
     for why, altered in cases.items():

@@ -11,7 +11,7 @@ from node.devnet.layout import Layout, write_layout
 from node.l1.escrow import MarketView
 from tests.system.support.networks import add_to_network
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.full]
 
 REWARD = 10 * UNITS_PER_CPC
 BLOCKS = 15

@@ -91,6 +91,7 @@ class MarketProfile:
         return gas_of(tx.tx_type, length, signatures_in(form))
 
     def _check_held(self, tx: Transaction) -> None:
+        self._check_fee(tx)
         form = read(tx)
         if isinstance(form, Settlement):
             message = claim_message(self._chain_id, form.escrow_id, form.claim)
@@ -101,6 +102,12 @@ class MarketProfile:
             self._check_binding(form, tx.from_address)
         elif isinstance(form, Slashing):
             shown_by(form).check(form.offender, self._chain_id)
+
+    def _check_fee(self, tx: Transaction) -> None:
+        """Exact, so that no digit of the hash can wander from it to another number."""
+        gas = self._held_gas(tx)
+        if (tx.gas_limit, tx.fee) != (gas, gas * tx.gas_price):
+            raise BadPayload("fee", f"must be exactly that of {gas} gas, and so must gas_limit")
 
     def _check_binding(self, form: Bonding, sender: str) -> None:
         fields = {"ed25519_public": form.public_key, **msgspec.structs.asdict(form.binding)}

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from node.amounts import MAX_AMOUNT
 from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
@@ -108,6 +109,8 @@ def check_config(config: DevChainConfig) -> None:
         raise BadGenesis("block_time_s", f"must be at least {SHORTEST_BLOCK_TIME_S}")
     if any(amount < 0 for amount in genesis.alloc.values()):
         raise BadGenesis("alloc", "amounts may not be negative")
+    if config.profile.types and sum(genesis.alloc.values()) > MAX_AMOUNT:
+        raise BadGenesis("alloc", f"is more than {MAX_AMOUNT} units, which can be held")
     _check_market(genesis.market_parameters)
     for validator in config.validators:
         _check_validator(validator)

@@ -1,10 +1,14 @@
 """Evidence that a chain re-checks by itself: what is an offence, and what nobody can be made to
 have done."""
 
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from node.l1.errors import BadTransaction
 from node.l1.escrow import Slashing
@@ -13,7 +17,7 @@ from node.l1.transactions import Draft, Transaction
 from node.roles.results import signed_result
 from node.verification.evidence import evidence_of
 from node.verification.inline import Evidence, cost_of, gas_of
-from node.verification.offences import false_proof, two_verdicts
+from node.verification.offences import false_proof, shown_by, two_verdicts
 from node.verification.onchain import MarketProfile
 from node.verification.statements import ComputeResult, sign_verdict
 from node.workloads import size_of
@@ -86,7 +90,7 @@ def test_the_reporter_chooses_nothing(claim: Any, cast: Any, parameters: Any) ->
     assert refusal(shown(claim, moved)).startswith("evidence.signature: ")
     draft = shown(claim, result)
     stranger = {**draft.payload, "offender": REPORTER.address}
-    odd = msgspec.structs.replace(draft, payload=stranger, gas=10**7)
+    odd = msgspec.structs.replace(draft, payload=stranger)
     assert refusal(odd) == "offender: is not the worker of this result"
     assert refusal(draft, MarketProfile("cpc-testnet-1")).startswith("evidence.")
 
@@ -98,6 +102,46 @@ def test_what_the_chain_does_not_verify_is_no_evidence(claim: Any, cast: Any) ->
         shown(claim, lied(claim), output=bytes(40_000))
     short = resealed(claim, claim.evidence.payload[:-1])
     assert refusal(shown(claim, short)).startswith("evidence.proof: ")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.just("00"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=40)
+@given(value=JSON)
+def test_hostile_evidence_raises_one_error(claim: Any, cast: Any, value: object) -> None:
+    draw, validator = cast.draw(), cast.validators[0]
+    result = cast.result(draw)
+    verdicts = [cast.verdict(draw, result, validator, one) for one in ("valid", "invalid")]
+    true = (two_verdicts(validator.address, *verdicts), shown(claim, lied(claim)))
+    for draft in true:
+        for path in paths_in(draft.payload["evidence"]):
+            evidence = copy.deepcopy(draft.payload["evidence"])
+            place: Any = evidence
+            for step in path[:-1]:
+                place = place[step]
+            before, place[path[-1]] = place[path[-1]], value
+            slashing = Slashing(offender=draft.payload["offender"], evidence=evidence)
+            try:
+                found = shown_by(slashing)
+                found.gas(0, CHAIN)
+                found.check(slashing.offender, CHAIN)
+            except BadTransaction:
+                continue
+            assert before == value or draft is true[0], path
+
+
+def paths_in(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Of everything in it."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, one in inner:
+        yield (*before, key)
+        if isinstance(one, dict | list):
+            yield from paths_in(one, (*before, key))
 
 
 def test_two_verdicts_are_their_validators_offence(cast: Any) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from node.amounts import Amount
 from node.l1.devchain.direct import DirectClient
+from node.l1.devchain.intake import HeldTxType
 from node.l1.errors import L1Malformed
 from node.l1.escrow import (
+    TYPES,
     EscrowView,
     Opening,
     bond,
@@ -25,7 +27,7 @@ from node.l1.escrow import (
     withdraw_for,
 )
 from node.l1.several import SeveralClients
-from node.l1.transactions import sign
+from node.l1.transactions import sign, tx_digest
 
 RICH = 10**21
 
@@ -287,6 +289,24 @@ async def test_what_is_wrong_is_refused_by_name_over_http(held: Any) -> None:
     cheap = sign(msgspec.structs.replace(tx, gas_limit=tx.gas_limit - 1), held.parties.market)
     outcome = await held.world.client.send(cheap)
     assert outcome.reason == f"gas_limit {tx.gas_limit - 1} < base_gas {tx.gas_limit}"
+
+
+async def test_no_digit_can_wander(held: Any) -> None:
+    """The hash has no separators: a fee too high by a digit would lend it to the amount."""
+    customer = held.parties.customer
+    tx = deposit(held.parties.market.address, 5).signed(customer, 0)
+    lent = msgspec.structs.replace(tx, fee=int(f"1{tx.fee}"))
+    resigned = sign(lent, customer)
+    twin = msgspec.structs.replace(resigned, amount=51, fee=tx.fee)
+    assert tx_digest(twin) == tx_digest(resigned)
+    for odd in (resigned, sign(msgspec.structs.replace(tx, gas_limit=tx.gas_limit + 1), customer)):
+        outcome = await held.world.client.send(odd)
+        assert outcome.reason.startswith("rejected: fee: must be exactly that of ")
+    assert (await held.world.client.send(tx)).status == "accepted"
+
+
+def test_the_door_knows_the_types() -> None:
+    assert {str(one) for one in HeldTxType} == TYPES
 
 
 async def test_the_long_way_in_knows_the_types_too(held: Any) -> None:

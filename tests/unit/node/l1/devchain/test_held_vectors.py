@@ -200,10 +200,8 @@ def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) ->
         ),
     )
     assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
-    sent = {
-        one["transaction"]["tx_type"]: one["transaction"] for one in escrow_vectors["transactions"]
-    }
-    settling = sent["ESCROW_SETTLE"]["payload"]
+    sent = [one["transaction"] for one in escrow_vectors["transactions"]]
+    (settling,) = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_SETTLE"]
     name = sha256(statement("tmnode/escrow", chain_id, b"paid")).digest()
     assert settling["escrow_id"] == name.hex()
     message = statement("tmnode/escrow-claim", chain_id, name, body)

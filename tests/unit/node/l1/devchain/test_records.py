@@ -9,6 +9,7 @@ import pytest
 from node.l1.devchain.config import DevChainConfig, Genesis, GenesisValidator, check_config
 from node.l1.devchain.receipts import MAX_RECEIPTS, Receipts
 from node.l1.errors import BadGenesis, OtherChain
+from node.l1.escrow import MarketParameters
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer, tx_hash
 from node.verification.onchain import MarketProfile
@@ -89,6 +90,13 @@ def test_configurations_that_make_no_chain(make_world: Callable[..., Any], key: 
         "alloc": with_genesis(config, alloc={"x": -1}),
         "block_time_s": msgspec.structs.replace(config, block_time_s=0.01),
     }
+    check_config(with_genesis(config, alloc={"x": 10**40}))
+    for name in MarketParameters.__struct_fields__:
+        bad[f"market.{name}"] = with_genesis(config, market=MarketParameters(**{name: 0}))
+    bad["market.slash_bp"] = with_genesis(config, market=MarketParameters(slash_bp=10_001))
+    holding = msgspec.structs.replace(config, profile=MarketProfile("cpc-devnet-1"))
+    check_config(holding)
+    bad["alloc: is more"] = with_genesis(holding, alloc={"x": 10**36, "y": 1})
     validators = [
         (other,),
         (asleep, other),

@@ -360,6 +360,46 @@ def test_it_is_paid_once_wherever_the_market_is_killed(
     run_virtual(main)
 
 
+ONE_REFUND = [
+    ("deposit", 10, TEN),
+    ("wait", 15.0),
+    ("reserve", "t", 10, TEN),
+    ("lease", "t"),
+    ("wait", 12.0),
+    ("refund", "t"),
+]
+
+
+async def give_one_task_back(
+    world: Any, key: Callable[[int], AccountKey], steps: list[Step]
+) -> int:
+    """Buy a task that ends without a result, and look; returns the writes of the market's store."""
+    driver = Driver(world, key)
+    await driver.run(steps)
+    async with world.market() as market:
+        check_balances(driver, market)
+        assert market.ledger.balance(f"customer:{key(10).address}") == TEN
+    assert driver.crashes == sum(step[0] == "crash" for step in steps)
+    return world.store.writes
+
+
+@both
+@pytest.mark.parametrize("keep", [True, False], ids=["written", "lost"])
+def test_it_is_given_back_once_wherever_the_market_is_killed(
+    make_world: Any, key: Callable[[int], AccountKey], back_end: str, keep: bool
+) -> None:
+    async def main() -> None:
+        world = make_world(back_end=back_end)
+        async with world.running():
+            writes = await give_one_task_back(world, key, ONE_REFUND)
+        for place in range(writes):
+            world = make_world(back_end=back_end)
+            async with world.running():
+                await give_one_task_back(world, key, [("crash", place, keep), *ONE_REFUND])
+
+    run_virtual(main)
+
+
 MISBEHAVES = {
     "nothing": Faults(),
     "stuck_receipts": Faults(stuck_receipts=1),

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -361,6 +362,8 @@ def _add_market(
             now_ms=parts.now_ms,
         )
         assembly.runs.append(approvals.run)
+        terms = settlement.terms
+        assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
     return settlement.outbox
 
 
@@ -369,7 +372,7 @@ def _settlement(parts: Parts, sender: Sender) -> Settlement:
     network = parts.config.network
     kind = network.economics.settlement
     check_backend(parts.db, kind)
-    back_end = EscrowSettlement if kind == "escrow" else TransferSettlement
+    back_end = partial(EscrowSettlement, chain=parts.l1) if kind == "escrow" else TransferSettlement
     return back_end(
         parts.db,
         sender,

@@ -99,7 +99,6 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     settlement: Literal["transfer", "escrow"] = "transfer"
     escrow_block_s: _Seconds = 1.0
     escrow_grace_blocks: Annotated[int, Meta(ge=1, le=1_000_000)] = 120
-    deposit_notice_blocks: Annotated[int, Meta(ge=1, le=1_000_000)] = 20
     burn_address: Destination
     treasury_address: Destination
 

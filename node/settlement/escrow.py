@@ -40,6 +40,7 @@ from node.settlement.notices import NoticeBook
 from node.settlement.outbox import Clock
 from node.settlement.parameters import SettlementParameters
 from node.settlement.public_audit import Shown
+from node.settlement.terms import Terms, TermsSource
 from node.settlement.withdrawn import WithdrawalBook
 from storage.database import Database
 from storage.store import Batch
@@ -67,6 +68,7 @@ class EscrowSettlement:
         chain_id: str,
         address: str,
         clock_ms: Clock,
+        chain: TermsSource,
     ) -> None:
         if address in (parameters.burn_address, parameters.treasury_address):
             raise ConfigError("the market's own account cannot be the burn's or the treasury's")
@@ -98,6 +100,7 @@ class EscrowSettlement:
         )
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
+        self.terms = Terms(chain)
         self._db = db
         self._sender = sender
         self._clock_ms = clock_ms
@@ -106,6 +109,7 @@ class EscrowSettlement:
         """Open and refund escrows until cancelled, from when the sender is ready."""
         task_status.started()
         await self._sender.ready.wait()
+        await self.terms.learn()
         while True:
             changed = self.book.changed
             self.advance(self._clock_ms())
@@ -116,7 +120,7 @@ class EscrowSettlement:
     def advance(self, at_ms: int) -> None:
         """Stage what is due by now, each step in a batch of its own; the sender must be ready."""
         height = self.deposits.height
-        if height is None:  # nothing was heard of the chain in this life
+        if height is None or self.terms.known is None:  # nothing was heard of the chain yet
             return
         for record in self.book.active():
             batch = Batch()
@@ -174,7 +178,8 @@ class EscrowSettlement:
     def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         rules = self.parameters
         left_s = (record.deadline_ms - at_ms) / 1000 + rules.dispute_window_s
-        deadline = height + max(1, ceil(left_s / rules.escrow_block_s))
+        blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
+        deadline = height + max(1, blocks)
         opening = Opening(
             escrow_id=record.escrow_id,
             customer=record.customer,
@@ -212,7 +217,17 @@ class EscrowSettlement:
 
     def _is_notice_over(self, customer: str, height: int) -> bool:
         given = self._notices.height(customer)
-        return given is not None and height >= given + self.parameters.deposit_notice_blocks
+        terms = self.terms.known
+        return (
+            given is not None
+            and terms is not None
+            and height >= given + terms.deposit_notice_blocks
+        )
+
+    def _longest_blocks(self) -> int:
+        """How far away the chain lets a deadline be, from any of the next blocks on."""
+        terms, grace = self.terms.known, self.parameters.escrow_grace_blocks
+        return 0 if terms is None else terms.max_escrow_blocks - grace
 
     def _check_amount(self, batch: Batch, customer: str, amount: int) -> None:
         if amount < 1:

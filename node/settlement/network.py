@@ -28,5 +28,4 @@ def settlement_parameters(config: NetworkConfig) -> SettlementParameters:
         confirmations=config.protocol.l1_confirmations,
         escrow_block_s=economics.escrow_block_s,
         escrow_grace_blocks=economics.escrow_grace_blocks,
-        deposit_notice_blocks=economics.deposit_notice_blocks,
     )

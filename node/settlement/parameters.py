@@ -22,7 +22,6 @@ _AT_LEAST_ONE = (
     "payout_entries",
     "confirmations",
     "escrow_grace_blocks",
-    "deposit_notice_blocks",
 )
 
 
@@ -67,9 +66,6 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     escrow_grace_blocks: int = 120
     """Blocks from a task's deadline until anybody may have its escrow refunded."""
-
-    deposit_notice_blocks: int = 20
-    """Blocks between a customer's notice on the chain and the way out; the chain's own number."""
 
     def address_of(self, account: str) -> str:
         """Where what the ledger's account holds is paid to."""

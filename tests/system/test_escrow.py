@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.system, pytest.mark.full]
 
 REWARD = 10 * UNITS_PER_CPC
 BLOCKS = 15
-SOON = {"[economics]": f"dispute_window_s = 0.5\ndeposit_notice_blocks = {BLOCKS}\n"}
+SOON = {"[economics]": "dispute_window_s = 0.5\n"}
 
 
 class CommandFailed(Exception):

@@ -6,6 +6,7 @@ waits for a block, as the real one does when it restarts.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -217,7 +218,8 @@ class World:
     async def market(self) -> AsyncIterator[Market]:
         """Start the market on its disk; raises (groups of) StorageFailed when it is killed."""
         async with open_database(self.store) as db, trio.open_nursery() as nursery:
-            back_end = EscrowSettlement if self.holds else TransferSettlement
+            held = partial(EscrowSettlement, chain=self.client)
+            back_end = held if self.holds else TransferSettlement
             market = Market(db, self.client, self.parameters, self.key, back_end)
             nursery.start_soon(market.sender.run)
             nursery.start_soon(market.follower.run)

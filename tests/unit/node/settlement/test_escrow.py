@@ -10,7 +10,14 @@ import trio
 from node.amounts import UNITS_PER_CPC
 from node.errors import ConfigError, Conflict, InsufficientFunds, InvalidInput
 from node.l1.errors import BadPayload
-from node.l1.escrow import Approval, refund_escrow, settle_escrow, withdraw_all, withdraw_for
+from node.l1.escrow import (
+    Approval,
+    MarketParameters,
+    refund_escrow,
+    settle_escrow,
+    withdraw_all,
+    withdraw_for,
+)
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.settlement import accounts
@@ -20,6 +27,7 @@ from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.escrow_audit import customers_of
 from node.settlement.interface import Settlement
 from node.settlement.ledger import Ledger
+from node.settlement.terms import Terms
 from node.split import Payees
 from storage.memory import MemoryStore
 from storage.store import Batch
@@ -320,7 +328,7 @@ def spend_all(world: Any, key: Key) -> None:
 async def take_out(world: Any, customer: AccountKey) -> None:
     """The customer's own way: notice, and when it has run out all the rest."""
     world.submit(customer, withdraw_all(world.key.address))
-    free_height = world.chain.tip.height + 1 + world.parameters.deposit_notice_blocks
+    free_height = world.chain.tip.height + 1 + MarketParameters().deposit_notice_blocks
     await until(lambda: world.chain.tip.height >= free_height)
     world.submit(customer, withdraw_all(world.key.address))
 
@@ -382,6 +390,35 @@ async def test_signatures_that_do_not_count(
         draft = refund_escrow(record.escrow_id)
         nonce = world.chain.first_free_nonce(alice.address)
         assert "signatures" in world.chain.submit(draft.signed(alice, nonce))[1]
+
+
+async def test_a_chain_that_holds_no_money_is_said(
+    make_world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    world = make_world()  # its chain is one of today's
+    async with world.running(http=True):
+        terms = Terms(world.client)
+        with trio.move_on_after(30):
+            await terms.learn()
+        assert "holds no escrows" in terms.obstacle
+    held = make_world(back_end="escrow")
+    async with held.running(http=True):
+        terms = Terms(held.client)
+        assert await terms.learn() == MarketParameters()
+        assert terms.obstacle == ""
+
+
+async def test_a_deadline_is_no_later_than_the_chain_allows(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice, longest = key(10), MarketParameters().max_escrow_blocks
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market, seconds=10 * longest)
+        await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+        record = market.settlement.rewards.escrow(TASK)
+        assert longest - 10 < record.late_height < longest + 10
 
 
 async def test_the_back_end_of_books_that_hold_money_stays(db: Any, ledger: Ledger) -> None:

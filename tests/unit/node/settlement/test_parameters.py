@@ -36,7 +36,6 @@ def test_the_burn_address_is_no_bech32_under_any_checksum() -> None:
         ("payout_entries", 0),
         ("confirmations", 0),
         ("escrow_grace_blocks", 0),
-        ("deposit_notice_blocks", 0),
         ("escrow_block_s", 0.0),
         ("fee_reserve", Amount(-1)),
         ("dispute_window_s", -1.0),
@@ -61,6 +60,5 @@ def test_a_network_file_s_values() -> None:
     assert parameters.confirmations == network.protocol.l1_confirmations
     assert parameters.escrow_block_s == network.economics.escrow_block_s
     assert parameters.escrow_grace_blocks == network.economics.escrow_grace_blocks
-    assert parameters.deposit_notice_blocks == network.economics.deposit_notice_blocks
     assert type(parameters.burn_address) is str
     assert parameters.burn_address == BURN_ADDRESS

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 
 import trio
 
@@ -67,6 +66,7 @@ class ApprovalRole:
             async with trio.open_nursery() as nursery:
                 for record in self._rewards.unapproved():
                     nursery.start_soon(self._collect, record, limit)
+            self._forget_refusals()
             await self._db.flushed()
             await trio.sleep(PAUSE_S)
 
@@ -122,11 +122,12 @@ class ApprovalRole:
         key = (record.escrow_id, peer_id)
         if self._refusals.get(key) != why:
             log.info("%s does not sign for task %s: %s", peer_id, record.task_id, why)
-        open_ids = {one.escrow_id for one in self._rewards.unapproved()}
-        with suppress(KeyError):
-            for old in [one for one in self._refusals if one[0] not in open_ids]:
-                del self._refusals[old]
         self._refusals[key] = why
+
+    def _forget_refusals(self) -> None:
+        """Of escrows for which nothing is to be signed any more."""
+        wanted = {one.escrow_id for one in self._rewards.unapproved()}
+        self._refusals = {key: why for key, why in self._refusals.items() if key[0] in wanted}
 
 
 def _approval(answer: ApprovalAnswer) -> Approval:

@@ -41,7 +41,6 @@ from node.settlement.interface import TaskMoved
 from node.settlement.ledger import Ledger
 from node.settlement.maturing import MaturingBook
 from node.settlement.notices import NoticeBook
-from node.settlement.parameters import SettlementParameters
 from node.settlement.rewards import credits_of
 from node.settlement.withdrawn import WithdrawalBook
 from node.split import split
@@ -67,7 +66,6 @@ class ChainBook:
         db: Database,
         ledger: Ledger,
         sender: Sender,
-        parameters: SettlementParameters,
         *,
         book: EscrowBook,
         notices: NoticeBook,
@@ -80,7 +78,6 @@ class ChainBook:
         """Of the last block that was booked in this life."""
         self._ledger = ledger
         self._sender = sender
-        self._parameters = parameters
         self._book = book
         self._notices = notices
         self._withdrawals = withdrawals
@@ -129,12 +126,21 @@ class ChainBook:
     def _withdrawn(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
         form = _form(tx)
         if isinstance(form, MarketWithdrawal) and tx.from_address == self._address:
-            cause = self._withdrawals.cause_of(tx_hash(tx), batch)
-            known = cause is not None and self._ledger.find(cause, batch) is not None
-            source = accounts.outbox(cause or "") if known else accounts.customer(form.customer)
-            self._leave(batch, f"sent:{cause or _name(tx)}", source, form.amount, at_ms)
+            self._market_paid(batch, form, tx, at_ms)
         elif isinstance(form, CustomerWithdrawal) and form.market == self._address:
             self._taken_out(batch, tx, height, at_ms)
+
+    def _market_paid(
+        self, batch: Batch, form: MarketWithdrawal, tx: Transaction, at_ms: int
+    ) -> None:
+        name = tx_hash(tx)
+        cause = self._withdrawals.cause_of(name, batch) or _name(tx)
+        self._withdrawals.remove(batch, name)
+        source = accounts.outbox(cause)
+        if self._ledger.balance(source, batch) != form.amount:  # none of ours, or given up
+            source = accounts.customer(form.customer)
+        postings = move(source, accounts.L1, form.amount)
+        self._taken(batch, f"sent:{cause}", "sent", postings, at_ms)
 
     def _taken_out(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
         """A customer's own WITHDRAW: the notice, or a way out after it, as long as that runs.
@@ -189,32 +195,39 @@ class ChainBook:
         form = _form(tx)
         if not isinstance(form, Opening) or tx.from_address != self._address:
             return
-        late = form.deadline + form.grace
         record = self._book.find(form.escrow_id, batch)
-        if record is not None and record.state in ("wanted", "sent"):
-            self._book.put(batch, msgspec.structs.replace(record, state="open", late_height=late))
-            return
+        if record is None or record.state not in ("wanted", "sent"):
+            record = self._found(batch, form, record, at_ms)
+        if record is not None:
+            now_open = msgspec.structs.replace(
+                record,
+                state="open",
+                deadline=form.deadline,
+                late_height=form.deadline + form.grace,
+                shares=form.shares,
+                fee_reserve=form.fee_reserve,
+            )
+            self._book.put(batch, now_open)
+
+    def _found(
+        self, batch: Batch, form: Opening, before: EscrowRecord | None, at_ms: int
+    ) -> EscrowRecord | None:
+        """An escrow of this market's that the books do not know, or had given up: it has to come
+        back. None if the books do not have its money."""
         log.error("escrow %s was opened and is not in the books", form.escrow_id)
-        record = EscrowRecord(
+        task_id = form.escrow_id if before is None else before.task_id
+        postings = move(accounts.customer(form.customer), accounts.returning(task_id), form.amount)
+        if not self._taken(batch, f"opened:{form.escrow_id}", "return", postings, at_ms):
+            return None
+        return EscrowRecord(
             escrow_id=form.escrow_id,
-            task_id=form.escrow_id if record is None else record.task_id,
+            task_id=task_id,
             customer=form.customer,
             amount=form.amount,
             members=form.validators,
             needed=form.k,
-            state="open",
-            deadline=form.deadline,
-            late_height=late,
             ending="refund",
         )
-        source, target = accounts.customer(form.customer), accounts.returning(record.task_id)
-        try:
-            postings = move(source, target, form.amount)
-            self._post(batch, f"opened:{_name(tx)}", "return", postings, at_ms)
-        except InsufficientFunds:
-            log.exception("the books do not have what escrow %s holds", form.escrow_id)
-            return
-        self._book.put(batch, record)
 
     def _settled(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
         form = _form(tx)
@@ -226,8 +239,8 @@ class ChainBook:
         if held is None:
             return
         account, units = held
-        rules = self._parameters
-        parts = split(units, rules.shares, payees_of(form.claim), rules.fee_reserve)
+        assert record.shares is not None, "only an open escrow is settled"
+        parts = split(units, record.shares.shares, payees_of(form.claim), record.fee_reserve)
         earned = credits_of(parts)
         postings = (posting(account, -units), *earned)
         self._post(batch, f"mature:{record.task_id}", "mature", postings, at_ms)
@@ -268,8 +281,16 @@ class ChainBook:
         if pay is not None:
             self._maturing.remove(batch, record.task_id, pay)
 
-    def _leave(self, batch: Batch, cause: str, source: str, units: int, at_ms: int) -> None:
-        self._post(batch, cause, "sent", move(source, accounts.L1, units), at_ms)
+    def _taken(
+        self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
+    ) -> bool:
+        """Book what the chain took from a customer; False if the books do not have it: they are
+        not a copy of the chain any more, which an audit shows."""
+        try:
+            return self._post(batch, cause, kind, postings, at_ms)
+        except InsufficientFunds:
+            log.exception("the chain took what the books do not have: %s", cause)
+            return False
 
     def _post(
         self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int

@@ -76,7 +76,7 @@ class EscrowSettlement:
         self.ledger = Ledger(db)
         self.book = EscrowBook(db)
         self._notices = NoticeBook(db)
-        self._withdrawals = WithdrawalBook(db)
+        self.withdrawals = WithdrawalBook(db)
         self.rewards = EscrowRewards(
             db,
             self.ledger,
@@ -91,10 +91,9 @@ class EscrowSettlement:
             db,
             self.ledger,
             sender,
-            parameters,
             book=self.book,
             notices=self._notices,
-            withdrawals=self._withdrawals,
+            withdrawals=self.withdrawals,
             listener=self.rewards,
             address=address,
         )
@@ -149,7 +148,7 @@ class EscrowSettlement:
         if self.ledger.post(batch, cause=cause, kind="withdraw", postings=postings, at_ms=at_ms):
             draft = withdraw_for(customer, amount, gas_price=self.parameters.gas_price)
             sent = self._sender.stage(batch, cause, draft)
-            self._withdrawals.add(batch, sent.tx_hash, cause, customer)
+            self.withdrawals.add(batch, sent.tx_hash, cause, customer)
         return cause
 
     def lost(self, batch: Batch, record: OutboundRecord, at_ms: int) -> None:
@@ -244,7 +243,7 @@ class EscrowSettlement:
         cause = record.cause
         entry = self.ledger.find(cause, batch)
         units = self.ledger.balance(accounts.outbox(cause), batch)
-        self._withdrawals.remove(batch, record.tx_hash)
+        self.withdrawals.remove(batch, record.tx_hash)
         if entry is not None and units:
             postings = move(accounts.outbox(cause), entry.postings[0].account, units)
             self.ledger.post(

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from node.amounts import Amount
-from node.l1.escrow import Approval, Claim, Member
+from node.l1.escrow import Approval, Claim, Member, ShareTerms
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -41,6 +41,9 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Block height, fixed when the opening is signed."""
     late_height: int = 0
     """From here on anybody may refund it."""
+    shares: ShareTerms | None = None
+    """By which the chain divides it, as its opening said; `fee_reserve` likewise."""
+    fee_reserve: Amount = Amount(0)
     ending: Literal["", "settle", "refund"] = ""
     """How the market wants it closed."""
     claim: Claim | None = None

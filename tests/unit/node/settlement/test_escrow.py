@@ -28,7 +28,7 @@ from node.settlement.escrow_audit import customers_of
 from node.settlement.interface import Settlement
 from node.settlement.ledger import Ledger
 from node.settlement.terms import Terms
-from node.split import Payees
+from node.split import Payees, Shares
 from storage.memory import MemoryStore
 from storage.store import Batch
 
@@ -361,6 +361,29 @@ async def test_a_withdrawal_that_cannot_be(
         assert market.settlement.outbox.fee_to(alice.address) == 0
         await until(lambda: not list(market.ledger.holdings()))
         assert world.held(alice.address) == 0
+        assert list(market.settlement.withdrawals.open_of(alice.address)) == []
+
+
+async def test_what_was_fixed_at_the_opening_holds_under_another_network_file(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice = key(10)
+    async with world.running():
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+            reserve(market, alice.address)
+            lease(world, market)
+            await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+            await market.db.flushed()
+        shares = Shares(burn=1_000, workers=7_500, validators=1_000, treasury=500)
+        world.parameters = msgspec.structs.replace(world.parameters, shares=shares)
+        async with world.market() as market:
+            settle(market, key)
+            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            [entry] = [one for one in market.ledger.entries() if one.kind == "mature"]
+            worker = key(20).address
+            assert entry.amount(f"worker:{worker}") == world.balance(worker) == CPC // 4
+            check_copy(world, market, alice.address)
 
 
 async def test_signatures_that_do_not_count(

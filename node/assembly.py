@@ -237,6 +237,7 @@ def _add_validator(
             gate=gate,
             chain=parts.l1,
             address_of=assembly.directory.address_of,
+            now_ms=parts.now_ms,
         )
     submitter = Submitter(
         network=parts.network,

@@ -54,6 +54,8 @@ from storage.store import Batch
 from storage.tables import Table
 
 REFUND = "refund"
+KEEP_MS = 60 * 86_400_000
+"""How long a decision is remembered: until long after the chain has closed the escrow."""
 
 
 class EscrowSource(Protocol):
@@ -68,6 +70,7 @@ class Decision(msgspec.Struct, frozen=True):
 
     ending: str
     """`refund`, or the digest of the claim."""
+    at_ms: int
 
 
 class Releaser:
@@ -84,6 +87,7 @@ class Releaser:
         gate: SeatGate,
         chain: EscrowSource,
         address_of: Callable[[str], str],
+        now_ms: Callable[[], int],
     ) -> None:
         """`address_of` gives the account of a peer id, or an empty text."""
         self._db = db
@@ -93,7 +97,9 @@ class Releaser:
         self._gate = gate
         self._chain = chain
         self._address_of = address_of
+        self._now_ms = now_ms
         self._decisions = Table(db, "escrow-decisions", Decision)
+        self._forget_old()
         self.signed = 0
         """Signatures given since the start."""
         network.serve(RequestSettlement, self._on_settlement)
@@ -173,10 +179,18 @@ class Releaser:
             raise RequestRefused("decided", "this validator has signed another end of the task")
         if known is None:
             batch = Batch()
-            self._decisions.put(batch, key, Decision(ending))
+            self._decisions.put(batch, key, Decision(ending, self._now_ms()))
             self._db.stage(batch)
         await self._db.flushed()
         self.signed += 1
+
+    def _forget_old(self) -> None:
+        batch, limit = Batch(), self._now_ms() - KEEP_MS
+        for key, one in self._decisions.items():
+            if one.at_ms < limit:
+                self._decisions.delete(batch, key)
+        if batch:
+            self._db.stage(batch)
 
 
 def _check_same_task(draw: Draw, last: Draw, task_id: str) -> None:

@@ -8,7 +8,7 @@ import trio
 
 from node.l1.devchain.holdings import escrow_key
 from node.l1.escrow import claim_digest, escrow_id_of
-from node.roles.releaser import Decision
+from node.roles.releaser import KEEP_MS, Decision
 from node.settlement.escrows import EscrowBook
 from node.verification.draws import sign_draw
 from node.verification.ends import sign_end
@@ -16,6 +16,7 @@ from node.verification.statements import sign_verdict
 from node.wire.approvals import Attempt, RequestRefund, RequestSettlement
 from p2p.errors import RequestRefused
 from p2p.memory import virtual_clock_ms
+from storage.store import Batch
 from storage.tables import Table
 
 CHAIN = "cpc-devnet-1"
@@ -135,7 +136,18 @@ async def test_ends_that_do_not_count(held, autojump_clock) -> None:
     assert "another market's" in await ask(held, RequestRefund(end), "worker-1")
     assert decisions(held) == []
     assert await ask(held, RequestRefund(end)) == ""
-    assert decisions(held) == [Decision("refund")]
+    assert [one.ending for one in decisions(held)] == ["refund"]
+
+
+async def test_decisions_are_forgotten_when_no_escrow_can_be_open(held, autojump_clock) -> None:
+    validator, batch = held.members["validator-1"], Batch()
+    table = Table(validator.db, "escrow-decisions", Decision)
+    for name, age_ms in (("old", KEEP_MS + 1), ("late", KEEP_MS - 60_000)):
+        table.put(batch, name.encode(), Decision("refund", virtual_clock_ms() - age_ms))
+    await validator.db.commit(batch)
+    await held.restart(validator)
+    kept = Table(validator.db, "escrow-decisions", Decision).items()
+    assert [key for key, _ in kept] == [b"late"]
 
 
 async def test_a_validator_outside_of_the_set(held, autojump_clock) -> None:

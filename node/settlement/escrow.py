@@ -32,6 +32,7 @@ from node.l1.outbound import OutboundRecord
 from node.l1.sender import Sender
 from node.settlement import accounts
 from node.settlement.chainbook import ChainBook
+from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.entries import move
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord
@@ -40,7 +41,6 @@ from node.settlement.notices import NoticeBook
 from node.settlement.outbox import Clock
 from node.settlement.parameters import SettlementParameters
 from node.settlement.public_audit import Shown
-from node.settlement.terms import Terms, TermsSource
 from node.settlement.withdrawn import WithdrawalBook
 from storage.database import Database
 from storage.store import Batch

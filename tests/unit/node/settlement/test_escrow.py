@@ -22,12 +22,12 @@ from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.settlement import accounts
 from node.settlement.backend import backend_of, check_backend
+from node.settlement.chainterms import Terms
 from node.settlement.entries import move
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.escrow_audit import customers_of
 from node.settlement.interface import Settlement
 from node.settlement.ledger import Ledger
-from node.settlement.terms import Terms
 from node.split import Payees, Shares
 from storage.memory import MemoryStore
 from storage.store import Batch

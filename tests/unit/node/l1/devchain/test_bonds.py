@@ -121,6 +121,17 @@ async def test_a_slash_takes_its_part_also_of_what_is_leaving(held: Any) -> None
     assert held.total() - held.minted() == 10 * RICH
 
 
+async def test_a_slash_takes_last_what_is_nearest_to_the_balance(held: Any) -> None:
+    account = held.parties.accounts[0]
+    await held.included(account, bond(1_000, held.parties.binding(0)))
+    await held.included(account, unbond(500))
+    await held.included(account, unbond(400))
+    draft = two_verdicts(account.address, *verdicts(held, held.parties.signers[0]))
+    await held.included(held.parties.worker, draft)
+    left = await view(held, account.address)
+    assert (left["amount"], [one["amount"] for one in left["unbonding"]]) == ("0", ["500", "250"])
+
+
 async def test_the_last_unit_is_slashed_too(held: Any) -> None:
     account = held.parties.accounts[0]
     await held.included(account, bond(1, held.parties.binding(0)))

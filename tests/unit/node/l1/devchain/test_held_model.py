@@ -378,7 +378,7 @@ async def play(world: Any, parties: Any, keys: list[Any], steps: list[Any]) -> N
                 assert world.chain._chain.state.root({}) == root
 
 
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
 @given(seed=st.integers(0, 2**32))
 def test_the_chain_and_the_model_agree(
     make_market_world: Any, parties: Any, key: Any, seed: int

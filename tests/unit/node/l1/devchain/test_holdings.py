@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from node.amounts import Amount
 from node.l1.devchain.faults import Faults
 from node.l1.devchain.holdings import Act, Bond, Deposit, Held, Holdings, Leaving
+from node.l1.devchain.records import Records
 from node.l1.devchain.state import State
 from node.l1.escrow import bond, deposit, open_escrow, unbond
 
@@ -93,6 +94,8 @@ async def test_given_up_blocks_give_back_what_they_held(
         assert world.chain.tip.height == 6
         assert world.chain.holdings.records == {}
         assert world.chain.mempool.size == 4
+        stored, _ = Records(world.chain._db).load()
+        assert stored.holdings.records == {}, "nor on the disk"
         await world.chain.produce()
         kinds = {key.partition("/")[0] for key in world.chain.holdings.records}
         assert {"deposit", "bond"} <= kinds

@@ -2,9 +2,9 @@
 
 A peer has a budget for each thing it can do as fast as it likes. One that stays within its
 budgets and speaks the protocol is never bothered: our own side waits to stay within them. Whoever
-overspends, or signs two messages where there can be one, is cut off at once: disconnected, and
-refused for `Limits.refusal_s`, and so is what it signs. Smaller faults are put up with up to a
-number. A peer is its public key; nobody is blamed for what another signed or sent.
+overspends, signs too much, or signs two messages where there can be one, is cut off at once:
+disconnected, and refused for `Limits.refusal_s`, and so is what it signs. Smaller faults are put
+up with up to a number. A peer is its public key; nobody is blamed for what another signed or sent.
 """
 
 from collections import Counter, OrderedDict
@@ -27,6 +27,7 @@ class Offence(StrEnum):
     """What a peer can do wrong."""
 
     GOSSIP_FLOOD = "gossip_flood"
+    SIGNED_FLOOD = "signed_flood"
     REQUEST_FLOOD = "request_flood"
     STREAM_FLOOD = "stream_flood"
     FRAME_FLOOD = "frame_flood"

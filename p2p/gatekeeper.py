@@ -5,24 +5,23 @@ must be new, within the rate of its signer, and only then is its body decoded. W
 envelope came from, nothing here raises anything but EnvelopeRefused.
 
 Two envelopes of one signer with the same nonce are an equivocation: the first stands, the second
-is refused, and the signer is cut off. A replay is nobody's fault but its sender's, and costs the
-signer nothing.
+is refused, and the signer is cut off. So is one that signed too much within a second, which the
+times in its envelopes tell; what is too much by the times of arrival may have waited on its way,
+and is only dropped. A replay is nobody's fault but its sender's, and costs the signer nothing.
 """
 
 from collections import Counter
 
-from p2p.conduct import Conduct, Offence
+from p2p.conduct import Conduct, Offence, own_pace
 from p2p.envelope import Opened, Terms, fingerprint_of, open_envelope, seal
 from p2p.errors import EnvelopeRefused, MalformedMessage, Refusal
 from p2p.identity import Identity, peer_id_of
 from p2p.limits import Limits
 from p2p.messages import Message, decode, encode
 from p2p.network import Clock, Received
-from p2p.rates import Pacer, RateTable
+from p2p.rates import RateTable, Tally
 from p2p.seen import ReplayCache, Sight
 
-_OWN_SHARE = 0.9
-"""Of the rate others let in, what `pace` uses: their clocks and ours are not the same."""
 _FORGERIES = frozenset({Refusal.LAYOUT, Refusal.ORIGIN, Refusal.SIGNATURE})
 """What nobody signs by mistake, whoever's envelope it was."""
 
@@ -52,9 +51,8 @@ class Gatekeeper:
         self._rates = RateTable(
             limits.signer_rate_per_s, limits.signer_burst, limits.signers_tracked
         )
-        self._own_pace = Pacer(
-            limits.signer_rate_per_s * _OWN_SHARE, limits.signer_burst * _OWN_SHARE
-        )
+        self._signed = Tally(limits.signed_per_s, limits.signers_tracked)
+        self._own_pace = own_pace(limits.signer_rate_per_s, limits.signer_burst)
         self._counters = counters
         self._conduct = conduct
 
@@ -114,3 +112,6 @@ class Gatekeeper:
         if not self._rates.take(opened.signer, now_ms / 1000):
             raise EnvelopeRefused(Refusal.RATE)
         self._replays.add(key, fingerprint, opened.issued_at_ms)
+        if not self._signed.add(opened.signer, opened.issued_at_ms / 1000):
+            self._conduct.blame(opened.signer, Offence.SIGNED_FLOOD)
+            raise EnvelopeRefused(Refusal.RATE)

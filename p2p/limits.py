@@ -11,7 +11,8 @@ What a full queue does is one of these:
     refuses         a request or transfer too many (`busy`), a stream too many (reset), a
                     connection or handshake too many (closed), a signer over its rate (dropped)
     drops unread    gossip over the budget of an IP address
-    cuts off        a peer over a budget of its own: gossip, requests, streams, frames, unread bytes
+    cuts off        a peer over a budget of its own (gossip, requests, streams, frames, unread
+                    bytes), and a signer of too much
 
 We hold ourselves to the budgets that we hold others to, and wait; so only who means it is cut off.
 """
@@ -58,7 +59,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Messages waiting for one neighbour; when full the newest is dropped and counted."""
     signer_rate_per_s: float = 100.0
     signer_burst: float = 400.0
-    """Messages of one signer let in, steadily and at once. `publish` waits to stay within."""
+    """Messages of one signer let in, steadily and at once."""
+    signed_per_s: float = 250.0
+    """Messages that one signer may have signed within a second, by the times in them; over it the
+    signer is cut off. `publish` waits to stay within both."""
     signers_tracked: int = 8192
     """Signers whose rate is remembered; the one longest silent is forgotten first."""
     neighbour_rate_per_s: float = 400.0

@@ -81,6 +81,30 @@ class RateTable:
         return len(self._buckets)
 
 
+class Tally:
+    """Counts the things of a key in each second, in whatever order they come.
+
+    At most `capacity` counts are kept; the one longest unchanged is forgotten first.
+    """
+
+    def __init__(self, most: float, capacity: int) -> None:
+        self._most = most
+        self._capacity = capacity
+        self._counts: OrderedDict[tuple[bytes, int], int] = OrderedDict()
+
+    def add(self, key: bytes, at_s: float) -> bool:
+        """Whether the key has, with this one, no more than `most` in the second of `at_s`."""
+        place = key, math.floor(at_s)
+        self._counts[place] = self._counts.get(place, 0) + 1
+        self._counts.move_to_end(place)
+        if len(self._counts) > self._capacity:
+            self._counts.popitem(last=False)
+        return self._counts[place] <= self._most
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
 class Turnstile:
     """Counts who is inside: at most `limit` per key, and `total` together."""
 

@@ -40,7 +40,11 @@ PATIENCE_S = 30.0
 
 FLOODER = "--flooder"
 UNBOUNDED = Limits(
-    signer_rate_per_s=1e9, signer_burst=1e9, neighbour_rate_per_s=1e9, neighbour_burst=1e9
+    signer_rate_per_s=1e9,
+    signer_burst=1e9,
+    signed_per_s=1e9,
+    neighbour_rate_per_s=1e9,
+    neighbour_burst=1e9,
 )
 """Of a node that floods: what it holds itself to."""
 

@@ -41,6 +41,10 @@ BODY = bytes.fromhex("ff0101") + b"junk" * 60
 """A body that is decoded only after everything else was checked, and is no message then."""
 GOSSIP_PER_S = 1000
 SIGNED = 4000
+SIGNED_EVERY_MS = 12
+"""By the times in them, which are in the past: nobody can see that one signer wrote too much."""
+OWN_GOSSIP_PER_S = 350
+"""Less than a neighbour may pass on of others."""
 REQUESTS_PER_S = 6000
 TICK_S = 0.01
 RETRY_S = 0.02
@@ -69,11 +73,22 @@ class Flooder:
         stream = bytes_of(await self._host.new_stream(self._victim, [TProtocol("/meshsub/1.1.0")]))
 
         # Signed before, so that a busy machine does not slow the flood down.
-        signed = cycle([self._rpc() for _ in range(SIGNED)])
+        ages_ms = range(SIGNED * SIGNED_EVERY_MS, 0, -SIGNED_EVERY_MS)
+        signed = cycle([self._rpc(age_ms) for age_ms in ages_ms])
 
         async def send() -> int:
             number = round(GOSSIP_PER_S * TICK_S)
             await stream.write(b"".join(islice(signed, number)))
+            return number
+
+        return send
+
+    async def signed(self) -> Send:
+        stream = bytes_of(await self._host.new_stream(self._victim, [TProtocol("/meshsub/1.1.0")]))
+
+        async def send() -> int:
+            number = round(OWN_GOSSIP_PER_S * TICK_S)
+            await stream.write(b"".join([self._rpc() for _ in range(number)]))
             return number
 
         return send
@@ -122,8 +137,8 @@ class Flooder:
 
         return send
 
-    def _rpc(self) -> bytes:
-        now_ms = time.time_ns() // 1_000_000
+    def _rpc(self, age_ms: int = 0) -> bytes:
+        now_ms = time.time_ns() // 1_000_000 - age_ms
         message = rpc_pb2.Message(
             data=seal(self._identity, TERMS, TOPIC, BODY, now_ms=now_ms, lifetime_ms=60_000),
             topicIDs=["/tmnode/test-chain/news"],

@@ -33,6 +33,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 CHAIN, TOPIC = "test-chain", "news"
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 NO_LIMITS = Limits(
+    signed_per_s=1e9,
     neighbour_rate_per_s=1e9,
     neighbour_burst=1e9,
     request_rate_per_s=1e9,
@@ -44,13 +45,21 @@ NO_LIMITS = Limits(
     max_unread_bytes=1 << 40,
 )
 FLOOD_S = 3.5
-FLOODS_PER_S = {"gossip": 900, "requests": 4500, "streams": 350, "frames": 60_000, "unread": 5}
+FLOODS_PER_S = {
+    "gossip": 900,
+    "signed": 300,
+    "requests": 4500,
+    "streams": 350,
+    "frames": 60_000,
+    "unread": 5,
+}
 """What it takes to be a flood that has to end within two seconds."""
 PUBLISHED_EVERY_S = 0.02
 CUT_OFF_WITHIN_S = 2.0
 HONEST_P99_S = 0.25
 FLOODS = {
     "gossip": "gossip_flood",
+    "signed": "signed_flood",
     "requests": "request_flood",
     "streams": "stream_flood",
     "frames": "frame_flood",

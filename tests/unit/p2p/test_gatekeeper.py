@@ -1,4 +1,5 @@
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 import trio
@@ -15,7 +16,7 @@ from p2p.network import Received
 
 ALICE = Identity.from_seed(b"a" * 32)
 BOB = Identity.from_seed(b"b" * 32)
-LIMITS = Limits(signer_rate_per_s=1, signer_burst=3)
+LIMITS = Limits(signer_rate_per_s=1, signer_burst=3, signed_per_s=5)
 
 
 @register
@@ -91,6 +92,33 @@ def test_a_signer_over_its_rate_is_refused_until_time_passes(gates):
     gates.bob.admit("topic", gates.alice.seal("topic", News(text="x")))
 
 
+def test_who_signs_too_much_within_a_second_is_refused(gates):
+    """However late it arrives: what is within the rate by arrival is not by the times in it."""
+    signed_ms = gates.now_ms
+    data = [gates.envelope("x", bytes([n] * 16), now_ms=signed_ms + n) for n in range(6)]
+    for one in data[:5]:
+        gates.bob.admit("topic", one)
+        gates.now_ms += 1000
+    assert gates.refusal(data[5]) is Refusal.RATE
+    assert gates.conduct.refuses(ALICE.public_key)
+    assert gates.counters["peers_cut_off_signed_flood"] == 1
+
+
+def test_nobody_is_blamed_for_what_waited_on_its_way(gates):
+    """Whoever held it back, in whatever order it comes, and as often as it comes again."""
+    late = [
+        gates.envelope("x", bytes([number] * 16), now_ms=gates.now_ms + 250 * number)
+        for number in range(60)
+    ]
+    gates.now_ms += 15_000
+    for _ in range(3):
+        for data in reversed(late):
+            with suppress(EnvelopeRefused):
+                gates.bob.admit("topic", data)
+    assert gates.counters["gossip_refused_rate"] > 100
+    assert not gates.conduct.refuses(ALICE.public_key)
+
+
 def test_the_network_below_may_name_the_signer(gates):
     data = gates.alice.seal("topic", News(text="x"))
     assert gates.refusal(data, BOB.public_key) is Refusal.ORIGIN
@@ -162,6 +190,7 @@ def test_thousands_of_signers_leave_room_for_the_next_one():
         gate.admit("topic", sealed(Identity.from_seed(number.to_bytes(32))))
     assert len(gate._replays) <= 1000
     assert len(gate._rates) == 500
+    assert len(gate._signed) == 500
     with pytest.raises(EnvelopeRefused) as caught:
         gate.admit("topic", first)
     assert caught.value.reason is Refusal.STALE
@@ -172,5 +201,5 @@ async def test_pace_spreads_what_exceeds_the_burst(autojump_clock: MockClock):
     gates = Gates()
     for _ in range(12):
         await gates.alice.pace()
-    # A burst of 2.7 messages, then nine tenths of one per second.
-    assert trio.current_time() == pytest.approx((12 - 2.7) / 0.9)
+    # A burst of 0.9 messages, then nine tenths of one per second.
+    assert trio.current_time() == pytest.approx((12 - 0.9) / 0.9)

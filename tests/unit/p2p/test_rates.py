@@ -3,7 +3,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2p.rates import Pacer, RateTable, TokenBucket, Turnstile
+from p2p.rates import Pacer, RateTable, Tally, TokenBucket, Turnstile
 
 
 @given(
@@ -47,6 +47,24 @@ def test_every_key_has_its_own_bucket_and_the_oldest_is_forgotten():
     assert table.take(b"c", 0)
     assert len(table) == 2
     assert table.take(b"b", 0)
+
+
+@given(st.permutations([0.0, 0.4, 0.9, 1.0, 1.7, 2.2, 2.3, 2.4, 2.5]))
+def test_a_tally_counts_each_second_whatever_the_order(times):
+    tally = Tally(3, capacity=10)
+    within = [tally.add(b"a", at_s) for at_s in times]
+    assert within.count(False) == 1
+    assert 2.0 <= times[within.index(False)] < 3.0
+    assert tally.add(b"b", 2.0)
+
+
+def test_a_tally_forgets_what_is_longest_unchanged():
+    tally = Tally(1, capacity=2)
+    assert [tally.add(b"a", 1.0), tally.add(b"a", 2.0), tally.add(b"a", 1.0)] == [True, True, False]
+    assert tally.add(b"a", 3.0)
+    assert len(tally) == 2
+    assert not tally.add(b"a", 1.0)
+    assert tally.add(b"a", 2.0)
 
 
 def test_the_turnstile_counts_per_peer():

@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # imported where they are opened: libp2p alone takes seconds 
 
     from node.assembly import Assembly, Parts
     from node.config.model import NetworkSection
-    from node.l1.client import L1Client
+    from node.l1.several import SeveralClients
     from node.roles.worker import Compute
     from storage.database import Database
 
@@ -143,7 +143,7 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
     )
 
 
-def _l1_client(section: "NetworkSection", http: "httpx.AsyncClient") -> "L1Client":
+def _l1_client(section: "NetworkSection", http: "httpx.AsyncClient") -> "SeveralClients":
     from node.l1.client import HttpL1Client
     from node.l1.several import SeveralClients
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ from node.config import Config
 from node.directory import Directory
 from node.info import NodeInfo, money_waits, queue_waits, validator_waits
 from node.keys import NodeKeys, bind
-from node.l1.client import L1Client
+from node.l1.client import MarketClient
 from node.l1.follower import Follower
 from node.l1.sender import OutboundRecord, Sender
 from node.market.board import TaskBoard
@@ -28,6 +29,7 @@ from node.market.views import Market
 from node.offload import Offload
 from node.roles.acceptance import Acceptance, Electorate
 from node.roles.admission import DrawGate, SeatGate
+from node.roles.approvals import ApprovalRole
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
 from node.roles.handover import Handover
@@ -39,6 +41,7 @@ from node.roles.overdue import late_attempts, late_leases, late_results
 from node.roles.ownresults import OwnResults
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
+from node.roles.releaser import Releaser
 from node.roles.rescue import Rescue
 from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
@@ -48,10 +51,12 @@ from node.roles.submitter import Submitter
 from node.roles.wishes import Wishes, WishTeller
 from node.roles.worker import Compute, Worker
 from node.settlement.arriving import Arrivals
+from node.settlement.backend import check_backend
 from node.settlement.credit import CreditDesk
+from node.settlement.escrow import EscrowSettlement
 from node.settlement.feedesk import FeeDesk
+from node.settlement.interface import Settlement
 from node.settlement.network import settlement_parameters
-from node.settlement.outbox import Outbox
 from node.settlement.paydesk import PayDesk
 from node.settlement.transfer import TransferSettlement
 from node.settlement.unclaimed import UnclaimedDesk
@@ -90,7 +95,7 @@ class Parts:
     keys: NodeKeys
     db: Database
     network: Network
-    l1: L1Client
+    l1: MarketClient
     places: Sequence[Compute]
     """Where jobs run, one for each slot; empty without the worker role."""
     scratch: Path
@@ -290,6 +295,18 @@ def _add_validator(
         examiner=examiner,
         now_ms=parts.now_ms,
     )
+    if parts.config.network.economics.settlement == "escrow":
+        Releaser(
+            network=parts.network,
+            db=parts.db,
+            identity=author.identity,
+            chain_id=author.chain_id,
+            protocol=protocol,
+            gate=gate,
+            chain=parts.l1,
+            address_of=assembly.directory.address_of,
+            now_ms=parts.now_ms,
+        )
     handover = Handover(
         network=parts.network,
         db=parts.db,
@@ -335,21 +352,14 @@ def _add_market(
     shelf: OutputShelf,
     sender: Sender,
     submitter: Submitter,
-) -> Outbox:
+) -> SenderOwner:
     config, identity, address = parts.config, parts.keys.identity, parts.keys.account.address
     network = config.network.network
     proposer_keys = tuple(bytes.fromhex(key) for key in network.proposer_keys)
     board = TaskBoard(parts.db, ChangeLog(parts.now_ms))
     anchors = AnchorBook(parts.db, network.chain_id)
     snapshots = SnapshotLog(parts.db, identity, network.chain_id, parts.now_ms)
-    settlement = TransferSettlement(
-        parts.db,
-        sender,
-        settlement_parameters(config.network),
-        chain_id=network.chain_id,
-        address=address,
-        clock_ms=parts.now_ms,
-    )
+    settlement = _settlement(parts, sender)
     deposits = Follower(
         parts.l1,
         parts.db,
@@ -417,41 +427,12 @@ def _add_market(
         electorate=electorate,
     )
     assembly.market = service
-    assembly.credit = CreditDesk(
-        parts.db,
-        settlement.credit,
-        operator=config.market.operator,
-        market=address,
-        now_ms=parts.now_ms,
-    )
-    assembly.fees = FeeDesk(parts.db, settlement, config.market.operator, parts.now_ms)
-    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
-    Wishes(
-        network=parts.network,
-        directory=assembly.directory,
-        desk=assembly.paydesk,
-        chain_id=network.chain_id,
-        now_ms=parts.now_ms,
-    )
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
 
     def queued() -> Mapping[str, str]:
         return queue_waits(board, assembly.directory, protocol.quorum_needed)
 
-    arrivals = Arrivals(parts.l1, deposits, address)
-    assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
-    overdue = MarketOverdue(
-        board=board,
-        settlement=settlement,
-        sender=sender,
-        l1=chain,
-        arrivals=arrivals,
-        nobodys=assembly.unclaimed,
-        why_queued=lambda kind: queued()[kind],
-        now_ms=parts.now_ms,
-    )
-    assembly.info.watch(overdue.found)
     assembly.info.add(
         lambda: (
             {f"tasks_{phase}": count for phase, count in board.counts().items()}
@@ -468,9 +449,80 @@ def _add_market(
         window_s=settlement.parameters.dispute_window_s,
         now_ms=parts.now_ms,
     )
-    money = (deposits.run, arrivals.run, settlement.run)
-    assembly.runs += [*money, publisher.run, lessor.run, role.run, rescue.run]
+    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
+    if isinstance(settlement, TransferSettlement):
+        _add_desks(parts, assembly, settlement, sender)
+        arrivals = Arrivals(parts.l1, deposits, address)
+        assert assembly.unclaimed is not None
+        overdue = MarketOverdue(
+            board=board,
+            settlement=settlement,
+            sender=sender,
+            l1=chain,
+            arrivals=arrivals,
+            nobodys=assembly.unclaimed,
+            why_queued=lambda kind: queued()[kind],
+            now_ms=parts.now_ms,
+        )
+        assembly.info.watch(overdue.found)
+        assembly.runs.append(arrivals.run)
+    if isinstance(settlement, EscrowSettlement):
+        approvals = ApprovalRole(
+            network=parts.network,
+            db=parts.db,
+            board=board,
+            results=lifecycle.results,
+            rewards=settlement.rewards,
+            directory=assembly.directory,
+            identity=identity,
+            chain_id=network.chain_id,
+            now_ms=parts.now_ms,
+        )
+        assembly.runs.append(approvals.run)
+        terms = settlement.terms
+        assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
     return settlement.outbox
+
+
+def _add_desks(
+    parts: Parts, assembly: Assembly, settlement: TransferSettlement, sender: Sender
+) -> None:
+    """Where the operator and the payees of a market that holds the money ask."""
+    config, chain_id = parts.config, parts.config.network.network.chain_id
+    operator = config.market.operator
+    assembly.credit = CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=operator,
+        market=parts.keys.account.address,
+        now_ms=parts.now_ms,
+    )
+    assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
+    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
+    assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
+    Wishes(
+        network=parts.network,
+        directory=assembly.directory,
+        desk=assembly.paydesk,
+        chain_id=chain_id,
+        now_ms=parts.now_ms,
+    )
+
+
+def _settlement(parts: Parts, sender: Sender) -> Settlement:
+    """The back end that the network file names; raises ConfigError if money is in the other one."""
+    network = parts.config.network
+    kind = network.economics.settlement
+    check_backend(parts.db, kind)
+    back_end = partial(EscrowSettlement, chain=parts.l1) if kind == "escrow" else TransferSettlement
+    return back_end(
+        parts.db,
+        sender,
+        settlement_parameters(network),
+        chain_id=network.network.chain_id,
+        address=parts.keys.account.address,
+        clock_ms=parts.now_ms,
+    )
 
 
 class Settled:

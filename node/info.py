@@ -11,7 +11,7 @@ from node.market.board import TaskBoard
 from node.market.tasks import STATUS_OF
 from node.market.views import NodeStatus, Overdue, WorkerView
 from node.metrics import Family, Sample, by_label, counter, gauge
-from node.settlement.transfer import TransferSettlement
+from node.settlement.interface import Settlement
 from node.verification.author import Author
 from p2p.network import Network
 from storage.database import Database
@@ -165,8 +165,10 @@ def validator_waits(jobs: int, results: int, barred: int) -> Sequence[str]:
     return (*found, waiting.result_sentence(results)) if results else found
 
 
-def money_waits(settlement: TransferSettlement) -> Sequence[str]:
+def money_waits(settlement: Settlement) -> Sequence[str]:
     """Payments on their way, and payouts that cannot be made."""
     payments = [units for _, units in settlement.ledger.holdings("outbox:")]
     found = [waiting.payment_sentence(len(payments), sum(payments))] if payments else []
+    unsigned = settlement.rewards.unsigned
+    found += [waiting.unsigned_sentence(unsigned)] if unsigned else []
     return (*found, waiting.FEES_SENTENCE) if settlement.payouts.short_of_fees else found

@@ -67,6 +67,11 @@ def result_sentence(results: int) -> str:
     return f"{_counted(results, 'verified result')} {_verb(results, 'wait')} for a block of the L1"
 
 
+def unsigned_sentence(escrows: int) -> str:
+    """Escrows that are to be closed and lack the signatures for it."""
+    return f"{_counted(escrows, 'escrow')} {_verb(escrows, 'wait')} for validators' signatures"
+
+
 FEES_SENTENCE = (
     "payouts wait for L1 fees: the ledger's account `fees` holds less than a TRANSFER costs"
 )

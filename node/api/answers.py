@@ -138,6 +138,8 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     """The most that it may owe for tasks, as the operator allows."""
     owed_cpc: str = "0.0"
     """What it owes now; a deposit pays it back first."""
+    deposit_by: str = "TRANSFER"
+    """The type of transaction that pays in; where the chain holds the money, `DEPOSIT`."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -353,6 +355,7 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
         credit_limit_cpc=format_cpc(account.credit_limit),
         owed_cpc=format_cpc(account.owed),
+        deposit_by=account.deposit_by,
     )
 
 

@@ -14,6 +14,7 @@ from node.cli.output import found_text, print_answer
 if TYPE_CHECKING:
     from node.settlement.audit import AuditReport
     from node.settlement.solvency import Solvency
+    from storage.database import Database
 
 TRIES = 5
 
@@ -38,14 +39,14 @@ def audit(ctx: click.Context, data_dir: Path, l1: str | None, as_json: bool) -> 
     """Recompute a market's books from their entries, while it goes on if it runs.
 
     Works on a copy of the database. Balances, numbers and indexes are derived once more, and with
-    --l1 the chain is asked whether the market's account has what the books owe. Exit code 1 if
-    anything is wrong.
+    --l1 the chain is asked whether it has what the books owe: the market's account, or where the
+    chain itself holds the money, its deposits and escrows. Exit code 1 if anything is wrong.
     """
     import trio
 
     with tempfile.TemporaryDirectory(prefix="tmnode-audit-") as folder:
         copy, on_chain = _copied(data_dir, Path(folder), l1)
-        found = trio.run(_audit, copy, on_chain)
+        found = trio.run(_audit, copy, on_chain, data_dir, l1)
     print_answer(found, _text(found), as_json=as_json)
     ctx.exit(FAILED if found.findings else 0)
 
@@ -81,7 +82,8 @@ def _balance(data_dir: Path, l1: str | None) -> int | None:
     return trio.run(ask, l1)
 
 
-async def _audit(store_path: Path, on_chain: int | None) -> Audit:
+async def _audit(store_path: Path, on_chain: int | None, data_dir: Path, l1: str | None) -> Audit:
+    from node.settlement.backend import backend_of
     from node.settlement.ledger import Ledger
     from node.settlement.solvency import solvency
     from storage.database import open_database
@@ -91,8 +93,28 @@ async def _audit(store_path: Path, on_chain: int | None) -> Audit:
         async with open_database(store) as db:
             ledger = Ledger(db)
             report = ledger.audit()
-            chain = None if on_chain is None else solvency(ledger, report, on_chain)
+            chain: Solvency | None = None
+            if l1 is not None and backend_of(db) == "escrow":
+                chain = await _held(db, report, data_dir, l1)
+            elif on_chain is not None:
+                chain = solvency(ledger, report, on_chain)
     return _found(report, chain)
+
+
+async def _held(db: "Database", report: "AuditReport", data_dir: Path, l1: str) -> "Solvency":
+    """The same for money that the chain holds."""
+    from node.keys import show_keys
+    from node.l1.client import open_l1_client
+    from node.settlement.escrow_audit import held_by_chain, held_solvency
+    from node.settlement.escrows import EscrowBook
+    from node.settlement.ledger import Ledger
+
+    ledger, book = Ledger(db), EscrowBook(db)
+    async with open_l1_client(l1) as client:
+        market = show_keys(data_dir).address
+        return held_solvency(
+            ledger, book, report, await held_by_chain(client, ledger, book, market)
+        )
 
 
 def _found(report: "AuditReport", chain: "Solvency | None") -> Audit:

@@ -45,9 +45,26 @@ from node.cli.options import PATH
     show_default=True,
     help="The chain's rules; with `market` it verifies proofs, and workers send them themselves.",
 )
-def devnet(directory: Path, validators: int, workers: int, port: int, profile: str) -> None:
+@click.option(
+    "--settlement",
+    type=click.Choice(["transfer", "escrow"]),
+    default="transfer",
+    show_default=True,
+    help="Who holds the customers' money: the market, or the chain, which then follows the rules of"
+    " `market`. Needs a new folder.",
+)
+def devnet(
+    directory: Path, validators: int, workers: int, port: int, profile: str, settlement: str
+) -> None:
     """Run a whole network on this machine: a chain, a market, validators, workers."""
-    run_devnet(directory, validators=validators, workers=workers, port=port, profile=profile)
+    run_devnet(
+        directory,
+        validators=validators,
+        workers=workers,
+        port=port,
+        profile="market" if settlement == "escrow" else profile,
+        settlement=settlement,
+    )
 
 
 @click.command()

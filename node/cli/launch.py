@@ -31,11 +31,19 @@ def run_node(config: Config) -> None:
     _run(run, config)
 
 
-def run_devnet(directory: Path, *, validators: int, workers: int, port: int, profile: str) -> None:
+def run_devnet(
+    directory: Path, *, validators: int, workers: int, port: int, profile: str, settlement: str
+) -> None:
     """Run a network of nodes and a chain on this machine until it is told to stop."""
     from node.devnet import DevnetOptions, run_devnet
 
-    options = DevnetOptions(validators=validators, workers=workers, api_port=port, profile=profile)
+    options = DevnetOptions(
+        validators=validators,
+        workers=workers,
+        api_port=port,
+        profile=profile,
+        settlement=settlement,
+    )
     _run(run_devnet, directory, options)
 
 

@@ -32,6 +32,10 @@ class WalletGroup(LazyGroup):
         "show": Entry("node.cli.wallet:show", "Show an account, by default your own."),
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
+        "deposit": Entry("node.cli.deposits:deposit", "Pay in at a market, from your account."),
+        "reclaim": Entry(
+            "node.cli.deposits:reclaim", "Take a deposit out by the chain, without the market."
+        ),
         "payout": Entry("node.cli.payout:payout", "Say when your work is paid, or have it paid."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
         "credit": Entry("node.cli.credit:credit", "Let customers of your market owe for tasks."),
@@ -73,7 +77,7 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "reserved": f"{answer.reserved_cpc} CPC",
             "earned": f"{answer.earned_cpc} CPC",
             **credit_lines(answer),
-            "deposit to": answer.deposit_address,
+            "deposit to": f"{answer.deposit_address} by {answer.deposit_by}",
         }
     )
     print_answer(answer, text, as_json=as_json)

@@ -18,7 +18,7 @@ from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 CUSTOMER_CPC = 1_000_000
 SENDER_CPC = 100
 """What validators have for the fees of their first `SUBMIT_RESULT`s; workers too, where the chain
-verifies proofs."""
+verifies proofs, and the market, where it opens escrows."""
 PORTS = range(20_000, 32_768)
 """Where nodes listen: below the ports that Linux gives to outgoing connections."""
 
@@ -67,6 +67,7 @@ class Layout(msgspec.Struct, frozen=True):
     l1_port: int
     profile: str = UPSTREAM.name
     """Whose rules its chain follows, by name."""
+    settlement: str = "transfer"
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -96,6 +97,7 @@ def write_layout(
     workers: int,
     api_port: int,
     profile: str = UPSTREAM.name,
+    settlement: str = "transfer",
 ) -> Layout:
     """Write all files into `directory`, keeping the keys and genesis that are there already."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -116,6 +118,7 @@ def write_layout(
         proposer=load_or_make_keys(directory / "l1"),
         l1_port=next(ports),
         profile=profile,
+        settlement=settlement,
     )
     layout.network_file.write_text(_network_text(layout))
     for seat in layout.seats:
@@ -167,6 +170,7 @@ proofs_on_chain = {json.dumps(layout.proofs_on_chain)}
 [protocol]
 
 [economics]
+settlement = {json.dumps(layout.settlement)}
 burn_address = {json.dumps(BURN_ADDRESS)}
 treasury_address = {json.dumps(TREASURY_ADDRESS)}
 """
@@ -194,6 +198,8 @@ def _write_genesis(layout: Layout) -> None:
     """Money for the customer, and for the fees of who sends results; an existing chain is kept."""
     alloc = {layout.customer.account.address: CUSTOMER_CPC * UNITS_PER_CPC}
     senders = layout.validators + (layout.workers if layout.proofs_on_chain else ())
+    if layout.settlement == "escrow":
+        senders += (layout.market,)
     for seat in senders:
         alloc[seat.keys.account.address] = SENDER_CPC * UNITS_PER_CPC
     write_genesis(layout.directory / "l1", alloc)

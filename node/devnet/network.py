@@ -14,6 +14,7 @@ from node.devnet.layout import Layout, Seat, write_layout
 from node.devnet.processes import Program
 from node.l1.client import open_l1_client
 from node.l1.devchain.profiles import UPSTREAM
+from node.l1.escrow import deposit
 from node.l1.transactions import transfer
 
 DEPOSIT_CPC = 100_000
@@ -32,6 +33,8 @@ class DevnetOptions(msgspec.Struct, frozen=True, kw_only=True):
     block_time_s: float = 1.0
     profile: str = UPSTREAM.name
     """Whose rules the chain follows."""
+    settlement: str = "transfer"
+    """Who holds the customers' money; `escrow` needs a chain of the `market` profile."""
 
 
 class Devnet:
@@ -85,7 +88,8 @@ class Devnet:
         customer = layout.customer.account
         async with open_l1_client(layout.l1_url) as client:
             nonce = await client.nonce(customer.address, pending=True)
-            payment = transfer(layout.market.keys.account.address, DEPOSIT_CPC * UNITS_PER_CPC)
+            pay_in = deposit if layout.settlement == "escrow" else transfer
+            payment = pay_in(layout.market.keys.account.address, DEPOSIT_CPC * UNITS_PER_CPC)
             await client.send(payment.signed(customer, nonce))
         async with AsyncClient(layout.market.api_url) as market:
             with trio.fail_after(DEPOSIT_TIMEOUT_S):
@@ -111,6 +115,7 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
         workers=options.workers,
         api_port=options.api_port,
         profile=options.profile,
+        settlement=options.settlement,
     )
     devnet = Devnet(layout, options)
     try:
@@ -137,6 +142,7 @@ def _announce(devnet: Devnet) -> None:
         f"market     {layout.market.api_url}",
         f"l1         {layout.l1_url}",
         f"customer   {layout.customer.account.address}, {DEPOSIT_CPC} CPC deposited",
+        f"settlement {layout.settlement}",
         f"files      {layout.directory}",
         f"try        tmnode task submit --api {layout.market.api_url} --help",
         "stop       Ctrl-C",

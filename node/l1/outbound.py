@@ -76,11 +76,16 @@ class OutboundBook:
         self._account.put(batch, b"", _AccountRecord(nonce))
 
     def add(self, batch: Batch, cause: str, tx: Transaction) -> OutboundRecord:
-        """Note a newly signed transaction."""
+        """Note a newly signed transaction, of the next nonce."""
+        record = self.take_place(batch, cause, tx)
+        self.set_next_nonce(batch, tx.nonce + 1)
+        return record
+
+    def take_place(self, batch: Batch, cause: str, tx: Transaction) -> OutboundRecord:
+        """Note a transaction of a nonce whose record is not open any more."""
         record = OutboundRecord(cause, tx.nonce, tx_hash(tx), msgspec.json.encode(tx))
         self._records.put(batch, _cause_key(cause), record)
         self._open.put(batch, _nonce_key(tx.nonce), _OpenRecord(cause))
-        self.set_next_nonce(batch, tx.nonce + 1)
         return record
 
     def settle(self, batch: Batch, record: OutboundRecord) -> None:

@@ -26,7 +26,7 @@ from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
 from node.l1.outbound import OutboundRecord as OutboundRecord
 from node.l1.patience import Patience
-from node.l1.transactions import Draft, Transaction, tx_hash
+from node.l1.transactions import Draft, Transaction, transfer, tx_hash
 from storage.database import Database
 from storage.store import Batch
 
@@ -103,6 +103,24 @@ class Sender:
         tx = draft.signed(self._key, self._book.next_nonce(batch))
         self._staged.set()
         return self._book.add(batch, cause, tx)
+
+    def give_up(self, batch: Batch, cause: str, problem: str) -> bool:
+        """Let a transaction that does nothing take the nonce of an open one; False if none is open.
+
+        Only for what the chain can never apply any more: it would silently drop it, and all later
+        ones would wait behind it for ever. `on_lost` is not called, the caller knows. Should a
+        block hold it after all, the other one is lost.
+        """
+        record = self._book.find(batch, cause)
+        if record is None or record.state != "open":
+            return False
+        log.warning("transaction %s (%s) is given up: %s", record.tx_hash, cause, problem)
+        draft = transfer(self._key.address, 1, gas_price=record.transaction.gas_price)
+        void = draft.signed(self._key, record.nonce)
+        self._book.settle(batch, msgspec.structs.replace(record, state="lost", problem=problem))
+        self._book.take_place(batch, f"void:{record.nonce}:{record.tx_hash}", void)
+        self._staged.set()
+        return True
 
     def find(self, cause: str) -> OutboundRecord | None:
         """The record of a cause."""

@@ -1,11 +1,11 @@
 """What an orchestrator reports about a task, held against the draws and the signatures."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 from node.errors import Conflict
-from node.market.tasks import TaskRecord
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw, check_draw, check_nonce, job_of
 from node.verification.quorum import decide
@@ -24,7 +24,36 @@ class JudgeRules(msgspec.Struct, frozen=True):
     max_attempts: int
 
 
-def check_jobs(jobs: Sequence[Judgement], task: TaskRecord, rules: JudgeRules) -> None:
+class Epoch(Protocol):
+    """The epoch of a task whose attempts are judged: a `TaskRecord`, or a `PastEpoch`."""
+
+    @property
+    def task_id(self) -> str:
+        """Of the task."""
+
+    @property
+    def jobs(self) -> int:
+        """Parts that its work is planned in."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch's number."""
+
+    @property
+    def draw(self) -> Draw | None:
+        """The last of its draws."""
+
+
+class PastEpoch(msgspec.Struct, frozen=True):
+    """An epoch that is over."""
+
+    task_id: str
+    jobs: int
+    epoch: int
+    draw: Draw
+
+
+def check_jobs(jobs: Sequence[Judgement], task: Epoch, rules: JudgeRules) -> None:
     """Raise StatementInvalid unless a quorum found every job's result valid, in their order."""
     if [job_of(one.result.nonce) for one in jobs] != list(range(task.jobs)):
         raise StatementInvalid(f"are not the {task.jobs} of this task, in order", field="jobs")
@@ -36,7 +65,7 @@ def check_jobs(jobs: Sequence[Judgement], task: TaskRecord, rules: JudgeRules) -
 
 
 def check_earlier(
-    earlier: Sequence[Judgement], jobs: Sequence[Judgement], task: TaskRecord, rules: JudgeRules
+    earlier: Sequence[Judgement], jobs: Sequence[Judgement], task: Epoch, rules: JudgeRules
 ) -> None:
     """Raise StatementInvalid unless these are other attempts of the epoch, each once."""
     nonces = [one.result.nonce for one in (*jobs, *earlier)]
@@ -46,7 +75,7 @@ def check_earlier(
         check_judgement(one, task, rules)
 
 
-def check_judgement(one: Judgement, task: TaskRecord, rules: JudgeRules) -> None:
+def check_judgement(one: Judgement, task: Epoch, rules: JudgeRules) -> None:
     """Raise StatementInvalid unless result and verdicts are about an attempt of the epoch."""
     _check_own_draw(one.draw, task, rules)
     check_nonce(one.result.nonce, one.draw, task.jobs, rules.max_attempts)
@@ -58,7 +87,7 @@ def check_judgement(one: Judgement, task: TaskRecord, rules: JudgeRules) -> None
         check_verdict(verdict, one.draw, one.result, rules.chain_id)
 
 
-def _check_own_draw(draw: Draw, task: TaskRecord, rules: JudgeRules) -> None:
+def _check_own_draw(draw: Draw, task: Epoch, rules: JudgeRules) -> None:
     """This market signed it for this epoch; it never signs what it does not store."""
     if task.draw is None:
         raise Conflict("the task has no draw")

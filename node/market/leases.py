@@ -5,6 +5,7 @@ of it waits for `Database.flushed` first.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 import msgspec
 
@@ -28,6 +29,7 @@ from node.market.tasks import (
     require_lease,
     unleased,
 )
+from node.settlement.interface import MAX_RELEASERS, Releasers, RewardBook
 from node.verification.draws import Draw, Pass, sign_draw
 from node.verification.snapshots import Snapshot, draw_from
 from node.workloads import lease_s, size_of
@@ -49,6 +51,7 @@ class Leases:
         board: TaskBoard,
         service: MarketService,
         snapshots: SnapshotLog,
+        rewards: RewardBook,
         protocol: ProtocolSection,
         chain_id: str,
         identity: Identity,
@@ -58,6 +61,7 @@ class Leases:
         self._board = board
         self._service = service
         self._snapshots = snapshots
+        self._rewards = rewards
         self._protocol = protocol
         self._chain_id = chain_id
         self._identity = identity
@@ -78,7 +82,9 @@ class Leases:
         draw = self._first_draw(task, snapshot, full)
         if draw is None:
             return None
-        self._store_draw(leased(task, draw, peer_id_of(draw.seats[0].key)), snapshot)
+        batch = Batch()
+        self._rewards.open(batch, task.task_id, partial(self._releasers, task, snapshot))
+        self._store_draw(batch, leased(task, draw, peer_id_of(draw.seats[0].key)), snapshot)
         return draw
 
     def redraw(
@@ -97,7 +103,7 @@ class Leases:
             return draw
         check_passes(draw, passed, self._chain_id)
         again, snapshot = self._next_draw(draw, next_passed(draw, passed))
-        self._store_draw(redrawn(task, again), snapshot)
+        self._store_draw(Batch(), redrawn(task, again), snapshot)
         return again
 
     def release(
@@ -183,8 +189,15 @@ class Leases:
     def _lease_ms(self, task: TaskRecord) -> int:
         return int(lease_s(self._protocol, size_of(task.kind, task.parameters)) * 1000)
 
-    def _store_draw(self, task: TaskRecord, snapshot: Snapshot) -> None:
-        batch = Batch()
+    def _releasers(self, task: TaskRecord, snapshot: Snapshot) -> Releasers:
+        """Everybody who could be drawn for the task now, as many as may release a reward."""
+        able = draw_from(
+            snapshot, task_id=task.task_id, epoch=1, kind=task.kind, size=MAX_RELEASERS
+        )
+        members = {one.key: one.address for one in able}
+        return Releasers(members, self._protocol.quorum_needed, task.deadline_ms)
+
+    def _store_draw(self, batch: Batch, task: TaskRecord, snapshot: Snapshot) -> None:
         self._snapshots.name(batch, snapshot)
         self._store(batch, task)
 

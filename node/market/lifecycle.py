@@ -8,7 +8,7 @@ from node.market.leases import Leases
 from node.market.results import PAID_AT_ONCE, Results
 from node.market.service import MarketService
 from node.market.snapshots import SnapshotLog
-from node.settlement.transfer import TransferSettlement
+from node.settlement.interface import Settlement
 from p2p.identity import Identity
 from storage.database import Database
 
@@ -22,7 +22,7 @@ class Lifecycle:
         db: Database,
         board: TaskBoard,
         service: MarketService,
-        settlement: TransferSettlement,
+        settlement: Settlement,
         snapshots: SnapshotLog,
         network: NetworkConfig,
         identity: Identity,
@@ -34,6 +34,7 @@ class Lifecycle:
             board=board,
             service=service,
             snapshots=snapshots,
+            rewards=settlement.rewards,
             protocol=network.protocol,
             chain_id=network.network.chain_id,
             identity=identity,

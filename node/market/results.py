@@ -15,9 +15,18 @@ from node.market.judging import MAX_EARLIER, JudgeRules, check_earlier, check_jo
 from node.market.leases import Leases
 from node.market.outcomes import JobOutcome, OutcomeRecord, placed
 from node.market.pay import checks_of, payees_of
-from node.market.tasks import TaskRecord, anchored, paid, require_lease, verified
-from node.settlement.rewards import Rewards
+from node.market.tasks import (
+    TaskRecord,
+    anchored,
+    paid,
+    reclaimed,
+    refunded,
+    require_lease,
+    verified,
+)
+from node.settlement.interface import RewardBook
 from node.split import Payees
+from node.verification.batches import leaf_of
 from node.verification.draws import seat_of
 from node.verification.statements import Judgement
 from node.wire.leases import ReportFailure, ReportResult
@@ -28,6 +37,8 @@ from storage.store import Batch
 
 PAID_AT_ONCE = 64
 """Tasks whose pay matures between waits for the disk."""
+
+_WITHDRAWN = "the customer took the deposit out on the chain before the task had an escrow"
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -50,7 +61,7 @@ class Results:
         db: Database,
         board: TaskBoard,
         leases: Leases,
-        rewards: Rewards,
+        rewards: RewardBook,
         network: NetworkConfig,
         market: str,
         now_ms: Callable[[], int],
@@ -63,6 +74,8 @@ class Results:
         self._rules = JudgeRules(self._chain_id, market, network.protocol.max_attempts)
         self._earlier = EarlierBook(db)
         self._now_ms = now_ms
+        rewards.on_paid, rewards.on_reclaimed = self._paid, self._reclaimed
+        rewards.on_unfunded = self._unfunded
 
     def judge(self, report: ReportResult, orchestrator: str) -> Judged | None:
         """Check a reported result; what would complete its task, or None if the same one has.
@@ -83,9 +96,9 @@ class Results:
         require_lease(task, judged.epoch, judged.orchestrator)
         batch = Batch()
         outcome = self._outcome(task, judged)
-        pay_due_ms = self._rewards.settle(
-            batch, task.task_id, self._payees(task, judged, outcome), now_ms
-        )
+        payees = self._payees(task, judged, outcome)
+        leaves = [leaf_of(one, self._chain_id) for one in outcome.results]
+        pay_due_ms = self._rewards.settle(batch, task.task_id, payees, now_ms, results=leaves)
         done = verified(task, judged.epoch, judged.orchestrator, pay_due_ms)
         self._earlier.add(batch, task.task_id, judged.earlier)
         self._board.put(batch, done, outcome)
@@ -131,16 +144,32 @@ class Results:
         return [one for one, own in indices.items() if self._place(batch, one, name, own)]
 
     def mature(self) -> int:
-        """Pay what is due by now, at most `PAID_AT_ONCE` tasks, each in one batch; how many."""
+        """Give out what is due by now, at most `PAID_AT_ONCE` tasks, a batch each; how many."""
         now_ms = self._now_ms()
         due = [one for one, _ in zip(self._rewards.due(now_ms), range(PAID_AT_ONCE), strict=False)]
         for task_id in due:
             batch = Batch()
             self._rewards.mature(batch, task_id, now_ms)
-            self._board.put(batch, paid(self._board.get(task_id)))
             self._db.stage(batch)
-            self._board.announce(task_id)
         return len(due)
+
+    def _paid(self, batch: Batch, task_id: str) -> None:
+        """The reward is with those who earned it, as of this batch."""
+        self._move(batch, paid(self._board.get(task_id)))
+
+    def _reclaimed(self, batch: Batch, task_id: str) -> None:
+        """The chain gave the reward of a completed task back."""
+        self._move(batch, reclaimed(self._board.get(task_id)))
+
+    def _unfunded(self, batch: Batch, task_id: str) -> None:
+        """The customer takes the reward of an open task out of the market's reach."""
+        ended = refunded(self._board.get(task_id), "deposit_withdrawn", _WITHDRAWN)
+        self._rewards.refund(batch, task_id, self._now_ms())
+        self._move(batch, ended)
+
+    def _move(self, batch: Batch, task: TaskRecord) -> None:
+        self._board.put(batch, task)
+        self._board.announce(task.task_id)
 
     def _place(self, batch: Batch, task_id: str, name: str, leaves: dict[bytes, int]) -> bool:
         task, outcome = self._board.find(task_id), self._board.outcome(task_id)
@@ -151,6 +180,12 @@ class Results:
             return False
         self._board.put(batch, anchored(task) if after.is_anchored else task, after)
         return True
+
+    def shown(self, task_id: str) -> tuple[tuple[Judgement, ...], tuple[Judgement, ...]]:
+        """What a completed task is paid for: its jobs, and the attempts that were not valid."""
+        outcome = self._board.outcome(task_id)
+        jobs = () if outcome is None else tuple(job.judgement for job in outcome.jobs)
+        return jobs, tuple(self._earlier.of(task_id))
 
     def has_taken(self, report: ReportResult) -> bool:
         """Whether this very result has completed its task; raises NotFound if there is no such."""

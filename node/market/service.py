@@ -44,7 +44,7 @@ from node.market.views import (
     TaskPage,
     TaskView,
 )
-from node.settlement.transfer import TransferSettlement
+from node.settlement.interface import Settlement
 from node.verification.anchors import AnchorBook
 from node.workloads import limits_of
 from p2p.encoding import tagged, text
@@ -70,7 +70,7 @@ class MarketService:
         *,
         db: Database,
         board: TaskBoard,
-        settlement: TransferSettlement,
+        settlement: Settlement,
         deposit_address: str,
         anchors: AnchorBook,
         snapshots: SnapshotLog,
@@ -198,8 +198,10 @@ class MarketService:
 
     def account(self, address: str) -> AccountView:
         """Show an account."""
-        reserved = sum(one.reward for one in self._board.open_tasks() if one.account == address)
-        return account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+        mine = [int(one.reward) for one in self._board.open_tasks() if one.account == address]
+        reserved = sum(mine) + self._settlement.rewards.returning(address)
+        view = account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+        return msgspec.structs.replace(view, deposit_by=self._settlement.deposit_by)
 
     def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
         """Show what moved an address's money."""

@@ -31,7 +31,6 @@ from node.verification.statements import addresses_of
 
 def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
     """A task, with its result if it has one."""
-    failed = record.phase == "refunded"
     return TaskView(
         task_id=record.task_id,
         challenge_type=record.kind,
@@ -44,7 +43,7 @@ def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
         account=record.account,
         epoch=record.epoch,
         jobs=record.jobs,
-        error=Problem(record.error_code, record.error_text) if failed else None,
+        error=Problem(record.error_code, record.error_text) if record.error_code else None,
         result=_result_view(record, outcome) if outcome else None,
     )
 

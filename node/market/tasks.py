@@ -154,6 +154,15 @@ def paid(task: TaskRecord) -> TaskRecord:
     return msgspec.structs.replace(task, phase=phase, paid=True)
 
 
+def reclaimed(task: TaskRecord) -> TaskRecord:
+    """The chain gave the reward of a completed task back to its customer: it is never paid."""
+    if task.phase not in ("verified", "anchored") or task.paid:
+        raise Conflict(f"the task is {task.phase}, and its reward not to be had", field="task_id")
+    return msgspec.structs.replace(
+        task, error_code="reclaimed", error_text="nobody released the reward before its time was up"
+    )
+
+
 def refunded(task: TaskRecord, code: str, reason: str) -> TaskRecord:
     """End an open task without a result; its reward goes back to the customer."""
     if task.phase not in OPEN_PHASES:

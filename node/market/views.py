@@ -141,7 +141,9 @@ class AccountView(msgspec.Struct, frozen=True):
     earned: Amount
     """As a worker or validator, mature and not yet paid out."""
     deposit_address: str
-    """L1 address: a TRANSFER to it is credited to its sender."""
+    """L1 address: what is paid in there is credited to its sender."""
+    deposit_by: str = "TRANSFER"
+    """The type of transaction that pays in; any other is credited to nobody."""
     credit_limit: Amount = Amount(0)
     """The most that it may owe for tasks."""
     owed: Amount = Amount(0)

@@ -86,6 +86,14 @@ class SeatGate(DrawGate):
         May have to ask the market for the snapshot, once.
         """
         self.check(draw)
+        await self._seat(draw)
+
+    async def admit_past(self, draw: Draw) -> None:
+        """The same for a draw that may be over: what was done under it is judged."""
+        self._check_sound(draw)
+        await self._seat(draw)
+
+    async def _seat(self, draw: Draw) -> None:
         if draw in self._seated:
             return
         snapshot = await self._feed.find(draw)

@@ -20,6 +20,13 @@ Read the modules in this order:
 `credit`       what customers may owe, with the operator's money behind it.
 `solvency`     whether the chain's balance covers what the books owe.
 `public_audit` another market's payouts, checked against the entries that it shows.
+`interface`    what a market needs of its settlement, whether `transfer` or `escrow`.
+`escrow`       the back end for a chain that holds the money. The parts it is made of:
+`escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.
+`escrow_rewards` the money of tasks in escrows; `escrow_claims` whom an escrow is to pay.
+`chainbook`    what confirmed blocks did, booked.
+`escrow_audit` what the chain holds, to be compared with the books.
+`backend`      which of the two the books are for.
 `errors`       what can go wrong beyond the node's own errors.
 
 Rules are synchronous and take the time as an argument. Everything is staged into a batch of the

@@ -1,11 +1,12 @@
 """The names of the ledger's accounts.
 
 `l1` is the world outside: minus what it holds is what the market holds for others. `customer:`,
-`worker:` and `validator:` take an address, `reserved:` and `maturing:` a task id, `outbox:` the
-cause of a payment that is on its way to the chain. `treasury` and `burn` wait for their payouts,
-`fees` pays the chain's fees, and may owe some: a result is on the chain before its pay matures, of
-which a part is for them. `unclaimed` keeps deposits whose sender is no account of this network.
-`credit:` takes a customer's address: money of the operator's that backs what the customer may owe.
+`worker:` and `validator:` take an address, `reserved:`, `maturing:` and `returning:` a task id,
+`outbox:` the cause of a payment that is on its way to the chain. `treasury` and `burn` wait for
+their payouts, `fees` pays the chain's fees, and may owe some: a result is on the chain before its
+pay matures, of which a part is for them. `unclaimed` keeps deposits whose sender is no account of
+this network. `credit:` takes a customer's address: money of the operator's that backs what the
+customer may owe.
 """
 
 import re
@@ -24,7 +25,7 @@ A customer may owe as well, but never more than the customer's `credit:` holds."
 
 _NAME = re.compile(
     r"l1|treasury|burn|fees|unclaimed"
-    r"|(?:customer|credit|reserved|maturing|worker|validator|outbox):[!-~]{1,200}"
+    r"|(?:customer|credit|reserved|maturing|returning|worker|validator|outbox):[!-~]{1,200}"
 )
 
 
@@ -46,6 +47,11 @@ def reserved(task_id: str) -> str:
 def maturing(task_id: str) -> str:
     """The reward of a completed task, until the dispute window is over."""
     return f"maturing:{task_id}"
+
+
+def returning(task_id: str) -> str:
+    """The reward of a task that ended without a result, until the chain has given it back."""
+    return f"returning:{task_id}"
 
 
 def worker(address: str) -> str:

@@ -28,4 +28,6 @@ def settlement_parameters(config: NetworkConfig) -> SettlementParameters:
         burn_address=str(economics.burn_address),
         treasury_address=str(economics.treasury_address),
         confirmations=config.protocol.l1_confirmations,
+        escrow_block_s=economics.escrow_block_s,
+        escrow_grace_blocks=economics.escrow_grace_blocks,
     )

@@ -16,6 +16,15 @@ TREASURY_ADDRESS = "cpc1treasury" + "0" * 42
 """The existing chain's own treasury (a label like the above), for networks that name no other."""
 
 
+_AT_LEAST_ONE = (
+    "gas_price",
+    "payout_interval_s",
+    "payout_entries",
+    "confirmations",
+    "escrow_grace_blocks",
+)
+
+
 class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
     """Money of a network. Amounts are units of 10^-18 CPC; the values here are the devnet's.
 
@@ -58,6 +67,12 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
     confirmations: int = 2
     """Blocks, the one with the transaction included, before money counts as moved."""
 
+    escrow_block_s: float = 1.0
+    """Seconds between blocks, by which deadlines are told to a chain that holds escrows."""
+
+    escrow_grace_blocks: int = 120
+    """Blocks from a task's deadline until anybody may have its escrow refunded."""
+
     def address_of(self, account: str) -> str:
         """Where what the ledger's account holds is paid to."""
         labels = {BURN: self.burn_address, TREASURY: self.treasury_address}
@@ -69,9 +84,11 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
         return GAS["TRANSFER"] * self.gas_price
 
     def __post_init__(self) -> None:
-        for field in ("gas_price", "payout_interval_s", "payout_entries", "confirmations"):
+        for field in _AT_LEAST_ONE:
             if getattr(self, field) < 1:
                 raise ConfigError("must be at least 1", field=field)
+        if self.escrow_block_s <= 0:
+            raise ConfigError("must be above 0", field="escrow_block_s")
         for field in ("fee_reserve", "dispute_window_s"):
             if getattr(self, field) < 0:
                 raise ConfigError("must not be negative", field=field)

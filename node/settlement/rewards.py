@@ -9,7 +9,7 @@ Each stages into the caller's batch, so that a task's state and its money change
 idempotent, and whatever raises has not touched the batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from node.errors import Conflict, InvalidInput, NotFound
@@ -17,6 +17,7 @@ from node.l1.keys import check_address
 from node.settlement import accounts
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import LedgerConflict, SettlementConflict
+from node.settlement.interface import Releasers, TaskMoved, unheard
 from node.settlement.ledger import Ledger
 from node.settlement.maturing import Maturing, MaturingBook
 from node.settlement.owed import OwedBook
@@ -32,10 +33,25 @@ class Rewards:
     def __init__(
         self, db: Database, ledger: Ledger, owed: OwedBook, parameters: SettlementParameters
     ) -> None:
+        self.on_paid: TaskMoved = unheard
+        """Told of every task whose pay matures."""
+        self.on_reclaimed: TaskMoved = unheard
+        """Never told: what is settled here is paid."""
+        self.on_unfunded: TaskMoved = unheard
+        """Never told: what is reserved here stays until the market releases it."""
         self._ledger = ledger
         self._owed = owed
         self._parameters = parameters
         self._maturing = MaturingBook(db)
+
+    @property
+    def unsigned(self) -> int:
+        """None: nobody has to sign."""
+        return 0
+
+    def returning(self, _customer: str) -> int:
+        """None: what is refunded is there at once."""
+        return 0
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """Set `amount` units of the customer's aside for a task; False if that was done before.
@@ -50,6 +66,10 @@ class Rewards:
         postings = move(accounts.customer(customer), accounts.reserved(task_id), amount)
         return self._post(batch, "reserve", task_id, postings, at_ms)
 
+    def open(self, _batch: Batch, _task_id: str, _releasers: Callable[[], Releasers]) -> bool:
+        """Nothing to do: the market has the money and releases it by itself."""
+        return False
+
     def refund(self, batch: Batch, task_id: str, at_ms: int) -> bool:
         """Give the reservation back to the customer; False if that was done before.
 
@@ -61,7 +81,15 @@ class Rewards:
         postings = tuple(posting(p.account, -p.amount) for p in reversed(reservation.postings))
         return self._post(batch, "refund", task_id, postings, at_ms)
 
-    def settle(self, batch: Batch, task_id: str, payees: Payees, at_ms: int) -> int:
+    def settle(
+        self,
+        batch: Batch,
+        task_id: str,
+        payees: Payees,
+        at_ms: int,
+        *,
+        results: Sequence[bytes] = (),  # noqa: ARG002 - where the market pays, nobody has to sign
+    ) -> int:
         """Divide the reservation by the network's shares, see `split`, and let the parts mature.
 
         Returns when they are due, in Unix milliseconds: `dispute_window_s` later, also if that was
@@ -80,7 +108,7 @@ class Rewards:
         reward = self._reservation(batch, task_id, unless="refund").amount(reserved)
         parts = split(reward, self._parameters.shares, payees, self._parameters.fee_reserve)
         due_ms = at_ms + round(self._parameters.dispute_window_s * 1000)
-        pay = Maturing(due_ms, tuple(_credits(parts)))
+        pay = Maturing(due_ms, tuple(credits_of(parts)))
         postings = move(reserved, accounts.maturing(task_id), reward)
         if not self._post(batch, "settle", task_id, postings, at_ms):
             return self._settled_before(batch, task_id, pay)
@@ -131,6 +159,7 @@ class Rewards:
             if credit.account != accounts.FEES:
                 self._owed.add(batch, credit.account, sequence=sequence, at_ms=at_ms)
         self._maturing.remove(batch, task_id, pay)
+        self.on_paid(batch, task_id)
         return True
 
     def _reservation(self, batch: Batch, task_id: str, *, unless: str) -> Entry:
@@ -152,7 +181,8 @@ _check_payee = lru_cache(maxsize=4096)(check_address)
 """A checksum costs as much as the rest of a settlement, and payees come again and again."""
 
 
-def _credits(parts: Split) -> list[Posting]:
+def credits_of(parts: Split) -> list[Posting]:
+    """What each payee of a divided reward gains."""
     amounts = {
         **{accounts.worker(address): amount for address, amount in parts.workers},
         **{accounts.validator(address): amount for address, amount in parts.validators},

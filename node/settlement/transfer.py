@@ -41,6 +41,8 @@ class TransferSettlement:
     treasury address is the market's own.
     """
 
+    deposit_by = "TRANSFER"
+
     def __init__(
         self,
         db: Database,

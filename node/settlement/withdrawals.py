@@ -9,7 +9,7 @@ from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds
 from node.l1.sender import Sender
 from node.settlement.errors import LedgerConflict
-from node.settlement.transfer import TransferSettlement
+from node.settlement.interface import Settlement
 from storage.database import Database
 from storage.store import Batch
 
@@ -38,7 +38,7 @@ class Withdrawals:
     def __init__(
         self,
         db: Database,
-        settlement: TransferSettlement,
+        settlement: Settlement,
         sender: Sender,
         now_ms: Callable[[], int],
     ) -> None:

@@ -8,10 +8,11 @@ A test asks for `autojump_clock` by name beside its world: pytest-trio looks now
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,13 +27,14 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.assembly import Assembly, Parts, assemble
 from node.config import Config, NetworkConfig, NodeSection, WorkerSection, load_network
 from node.keys import NodeKeys
-from node.l1.client import L1Client
+from node.l1.client import MarketClient
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.mempool import Mempool
 from node.l1.devchain.node import DevChain
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.devchain.run import open_chain
+from node.l1.escrow import deposit
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.market.earlier import EarlierBook
@@ -48,6 +50,7 @@ from node.settlement.ledger import Ledger
 from node.settlement.network import settlement_parameters
 from node.split import Payees, split
 from node.verification.draws import seat_of
+from node.verification.onchain import MarketProfile
 from node.verification.statements import Judgement, addresses_of
 from p2p.errors import RequestTimeout
 from p2p.identity import Identity, public_key_of
@@ -64,6 +67,7 @@ CHAIN = "cpc-devnet-1"
 DEPOSIT, REWARD = 1000, 10
 """CPC: what the customer pays in, and what a task offers."""
 VALIDATOR_FUNDS = 100
+ESCROW: Mapping[str, object] = {"settlement": "escrow", "escrow_grace_blocks": 20}
 LONGEST_S = 3600
 """Virtual seconds after which a test has failed."""
 
@@ -225,10 +229,15 @@ class World:
         self._folder = folder
         self.chain = chain
         self.hub = MemoryHub()
-        self.l1: L1Client = DirectClient(chain)
+        self.l1: MarketClient = DirectClient(chain)
         self.customer = AccountKey(b"\x77" * 32)
         self.members: dict[str, Member] = {}
         self.network = network
+
+    @property
+    def escrowed(self) -> bool:
+        """Whether the chain holds the money."""
+        return self.network.economics.settlement == "escrow"
 
     def add(self, name: str, *roles: str) -> Member:
         number = len(self.members) + 1
@@ -308,7 +317,8 @@ class World:
     async def deposit(self, cpc: int) -> None:
         market = self.members["market"]
         nonce = await self.l1.nonce(self.customer.address, pending=True)
-        draft = transfer(market.address, cpc * UNITS_PER_CPC)
+        pay_in = deposit if self.escrowed else transfer
+        draft = pay_in(market.address, cpc * UNITS_PER_CPC)
         await self.l1.send(draft.signed(self.customer, nonce))
         await self.holds(lambda: self.market.account(self.customer.address).available)
 
@@ -338,6 +348,10 @@ class World:
         found = Table(self._market_db, "tasks", TaskRecord, version=2).get(task_id.encode())
         assert found is not None
         return found
+
+    def earlier(self, task_id: str) -> list[Judgement]:
+        """Attempts of a task that were checked and not valid."""
+        return EarlierBook(self._market_db).of(task_id)
 
     def outcomes(self) -> list[OutcomeRecord]:
         return [one for _, one in self._outcomes()]
@@ -423,7 +437,10 @@ class World:
 
 
 def _network_config(
-    proposers: tuple[AccountKey, ...], profile: Profile, protocol: dict[str, Any]
+    proposers: tuple[AccountKey, ...],
+    profile: Profile,
+    protocol: dict[str, Any],
+    economics: Mapping[str, object],
 ) -> NetworkConfig:
     config = load_network()
     network = msgspec.structs.replace(
@@ -433,7 +450,8 @@ def _network_config(
         proofs_on_chain=profile is not UPSTREAM,
     )
     changed = msgspec.structs.replace(config.protocol, **protocol)
-    return msgspec.structs.replace(config, network=network, protocol=changed)
+    money = msgspec.structs.replace(config.economics, **economics)
+    return msgspec.structs.replace(config, network=network, protocol=changed, economics=money)
 
 
 @asynccontextmanager
@@ -446,13 +464,16 @@ async def open_world(
     alloc: int = 10**9,
     pinned: bool = True,
     profile: Profile = UPSTREAM,
+    economics: Mapping[str, object] = MappingProxyType({}),
     **protocol: Any,
 ) -> AsyncIterator[World]:
     """A running world; further arguments change the network's protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
-    network = _network_config((proposer,) if pinned else (), profile, protocol)
+    pinned_keys = (proposer,) if pinned else ()
+    network = _network_config(pinned_keys, profile, protocol, economics)
     funded = {customer.address: alloc * UNITS_PER_CPC}
-    for number in range(2, 2 + validators):
+    first = 1 if network.economics.settlement == "escrow" else 2  # its market pays fees, too
+    for number in range(first, 2 + validators):
         funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC
     config = DevChainConfig(
         proposer=proposer,
@@ -495,6 +516,15 @@ async def large_world(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
     assert isinstance(trio.lowlevel.current_clock(), MockClock)
     with trio.fail_after(LONGEST_S):
         async with open_world(tmp_path, workers=3) as opened:
+            yield opened
+
+
+@pytest.fixture
+async def held(tmp_path: Path, autojump_clock) -> AsyncIterator[World]:
+    """A market, three validators and two workers on a chain that holds the money."""
+    with trio.fail_after(LONGEST_S):
+        profile = MarketProfile(CHAIN)
+        async with open_world(tmp_path, profile=profile, economics=ESCROW) as opened:
             yield opened
 
 

@@ -332,6 +332,7 @@ async def test_account_status_peers_workers(client, twin) -> None:
         "reserved_cpc": "0.0",
         "earned_cpc": "0.25",
         "deposit_address": "cpc1deposit",
+        "deposit_by": "TRANSFER",
         "withdrawal_fee_cpc": "0.000000000021",
         "credit_limit_cpc": "0.0",
         "owed_cpc": "0.0",

@@ -57,6 +57,8 @@ def test_the_commands_are_these() -> None:
         "wallet show",
         "wallet statement",
         "wallet withdraw",
+        "wallet deposit",
+        "wallet reclaim",
         "wallet payout",
         "wallet key",
         "wallet credit",

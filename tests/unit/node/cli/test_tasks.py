@@ -295,6 +295,7 @@ def test_account(terminal, door) -> None:
         "earned_cpc": "0.0",
         "deposit_address": "cpc1m",
         "withdrawal_fee_cpc": "0.1",
+        "deposit_by": "TRANSFER",
     }
     door.answer("GET /account", answer)
     door.answer("GET /account?address=cpc1a", answer)

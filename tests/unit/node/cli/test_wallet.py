@@ -22,6 +22,7 @@ ACCOUNT = {
     "withdrawal_fee_cpc": "0.25",
     "credit_limit_cpc": "0.0",
     "owed_cpc": "0.0",
+    "deposit_by": "TRANSFER",
 }
 STATUS = {
     "version": "0",

@@ -13,6 +13,7 @@ from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
 CONFIGS = Path(__file__).parents[4] / "configs"
 SAMPLES = {
     "devnet": NetworkConfig,
+    "devnet-escrow": NetworkConfig,
     "testnet": NetworkConfig,
     "market": NodeConfig,
     "validator": NodeConfig,
@@ -97,6 +98,13 @@ def test_the_devnet_has_the_defaults_and_settlement_s_addresses() -> None:
             assert getattr(getattr(devnet, section), name) == field.default, key
     assert devnet.economics.burn_address == BURN_ADDRESS
     assert devnet.economics.treasury_address == TREASURY_ADDRESS
+
+
+def test_the_devnet_whose_chain_holds_the_money_differs_by_that_only() -> None:
+    held, devnet = load_network(CONFIGS / "devnet-escrow.toml"), load_network()
+    assert (held.economics.settlement, devnet.economics.settlement) == ("escrow", "transfer")
+    economics = msgspec.structs.replace(held.economics, settlement="transfer")
+    assert msgspec.structs.replace(held, economics=economics) == devnet
 
 
 def test_the_testnet_lets_nobody_spend_without_a_key() -> None:

@@ -580,3 +580,52 @@ async def test_an_l1_that_refuses_and_then_does_not(
         await owner.until_booked()
         assert amounts(chain) == [1, 2, 3]
         assert not answers
+
+
+async def test_what_the_chain_can_never_apply_is_given_up(
+    autojump_clock: MockClock, chain: Any, open_owner: Open, pay: Any, key: Any
+) -> None:
+    """Its nonce is filled by a transfer to oneself, and those behind it go on."""
+    store = MemoryStore()
+    async with open_owner(chain, store) as owner:
+        await owner.sender.ready.wait()
+        owner.stage(["never"], lambda _cause: Draft(tx_type="STAKE", amount=1))
+        owner.stage(CAUSES, pay)
+        await trio.sleep(100)
+        assert owner.booked == {}
+    async with open_owner(chain, store) as owner:
+        batch = Batch()
+        assert owner.sender.give_up(batch, "never", "there is no staking here")
+        assert not owner.sender.give_up(batch, "never", "twice")
+        owner.db.stage(batch)
+        await owner.until_booked()
+        assert amounts(chain) == [1, 1, 2, 3]
+        assert chain.transactions()[0]["to_address"] == key(1).address
+        record = owner.sender.find("never")
+        assert (record.state, record.problem) == ("lost", "there is no staking here")
+        assert owner.lost == []
+        later = Batch()
+        assert not owner.sender.give_up(later, "payout:1", "it is in a block")
+        assert not owner.sender.give_up(later, "unknown", "it is not ours")
+        assert not later
+
+
+async def test_what_was_given_up_and_gets_in_after_all(
+    autojump_clock: MockClock, chain: Any, open_owner: Open, pay: Any
+) -> None:
+    """Only one of the two can: the other is lost, and nothing waits for it."""
+    async with open_owner(chain) as owner:
+        await owner.sender.ready.wait()
+        chain.down = True
+        owner.stage(CAUSES[:1], pay)
+        tx = owner.sender.find(CAUSES[0]).transaction
+        batch = Batch()
+        owner.sender.give_up(batch, CAUSES[0], "a mistake")
+        owner.db.stage(batch)
+        assert chain.chain.submit(tx)[1] == ""
+        await trio.sleep(5)
+        chain.down = False
+        owner.stage(CAUSES[1:], pay)
+        await owner.until_booked(CAUSES[1:])
+        assert amounts(chain) == [1, 2, 3]
+        assert [record.cause.partition(":")[0] for record in owner.lost] == ["void"]

@@ -6,6 +6,7 @@ waits for a block, as the real one does when it restarts.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,31 @@ import pytest
 import trio
 
 from node.amounts import UNITS_PER_CPC, Amount
+from node.l1.blocks import Block
 from node.l1.client import HttpL1Client, L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.faults import Faults
+from node.l1.devchain.holdings import Deposit, deposit_key
 from node.l1.devchain.node import DevChain, open_chain
+from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.server import build_app
+from node.l1.escrow import Approval, deposit
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
 from node.l1.sender import Sender
-from node.l1.transactions import transfer
+from node.l1.transactions import Draft, transfer
 from node.settlement.entries import move
+from node.settlement.escrow import EscrowSettlement
+from node.settlement.escrow_rewards import ending_message
+from node.settlement.interface import Releasers
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from node.settlement.transfer import TransferSettlement
 from node.split import Payees
+from node.verification.onchain import MarketProfile
+from p2p.identity import Identity
 from storage.database import Database, open_database
 from storage.errors import StorageFailed
 from storage.memory import MemoryStore
@@ -42,6 +52,8 @@ GENESIS_TIME = 1_700_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
 WINDOW_S = 2.0
 NO_FAULTS = Faults()
+MEMBERS = tuple(Identity.from_seed(bytes([number]) * 32) for number in (41, 42, 43))
+"""Validators who may release an escrow."""
 LOOK_S = 0.5
 """Between looks of the market at the pay that is due."""
 PARAMETERS = SettlementParameters(
@@ -90,12 +102,17 @@ class Market:
     """One life of the market, between start and crash."""
 
     def __init__(
-        self, db: Database, client: L1Client, parameters: SettlementParameters, key: AccountKey
+        self,
+        db: Database,
+        client: L1Client,
+        parameters: SettlementParameters,
+        key: AccountKey,
+        back_end: Callable[..., Any] = TransferSettlement,
     ) -> None:
         self.db = db
         self._rest = client, parameters, key
         self.sender = Sender(key, db, client, confirmations=parameters.confirmations)
-        self.settlement = TransferSettlement(
+        self.settlement: Any = back_end(
             db,
             self.sender,
             parameters,
@@ -128,7 +145,22 @@ class Market:
             for task_id in list(self.settlement.rewards.due(self.now_ms())):
                 batch = Batch()
                 assert self.settlement.rewards.mature(batch, task_id, self.now_ms())
+                assert not self.settlement.rewards.mature(batch, task_id, self.now_ms())
                 self.db.stage(batch)
+            await trio.sleep(LOOK_S)
+
+    async def approve(self) -> None:
+        """What validators do: sign whatever is asked for, here without being asked."""
+        while True:
+            for record in list(self.settlement.rewards.unapproved()):
+                message = ending_message(record, CHAIN_ID)
+                for identity in MEMBERS[: record.needed]:
+                    batch = Batch()
+                    signature = identity.sign(message).hex()
+                    approval = Approval(public_key=identity.public_key.hex(), signature=signature)
+                    self.settlement.rewards.approve(batch, record, approval)
+                    if batch:
+                        self.db.stage(batch)
             await trio.sleep(LOOK_S)
 
     @staticmethod
@@ -144,22 +176,36 @@ class World:
     client: L1Client
 
     def __init__(
-        self, parameters: SettlementParameters = PARAMETERS, faults: Faults = NO_FAULTS
+        self,
+        parameters: SettlementParameters = PARAMETERS,
+        faults: Faults = NO_FAULTS,
+        back_end: str = "transfer",
     ) -> None:
         self.parameters = parameters
         self.faults = faults
+        self.back_end = back_end
+        self.approving = True
+        """Whether validators sign."""
         self.key = key_of(1)
         self.store = CrashingStore()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the chain holds the money."""
+        return self.back_end == "escrow"
 
     @asynccontextmanager
     async def running(self, *, http: bool = False) -> AsyncIterator[None]:
         """Run the chain, spoken to through its HTTP interface or directly."""
         alloc = {key_of(number).address: FUNDS for number in range(10, 14)}
+        if self.holds:
+            alloc[self.key.address] = FUNDS
         config = DevChainConfig(
             proposer=key_of(99),
             genesis=Genesis(alloc=alloc, genesis_time=GENESIS_TIME),
             data_dir=Path("unused"),
             faults=self.faults,
+            profile=MarketProfile(CHAIN_ID) if self.holds else UPSTREAM,
         )
         async with open_database(MemoryStore()) as db, trio.open_nursery() as nursery:
             self.chain = await open_chain(config, db, lambda: GENESIS_TIME + trio.current_time())
@@ -172,10 +218,14 @@ class World:
     async def market(self) -> AsyncIterator[Market]:
         """Start the market on its disk; raises (groups of) StorageFailed when it is killed."""
         async with open_database(self.store) as db, trio.open_nursery() as nursery:
-            market = Market(db, self.client, self.parameters, self.key)
+            held = partial(EscrowSettlement, chain=self.client)
+            back_end = held if self.holds else TransferSettlement
+            market = Market(db, self.client, self.parameters, self.key, back_end)
             nursery.start_soon(market.sender.run)
             nursery.start_soon(market.follower.run)
             nursery.start_soon(market.mature)
+            if self.holds and self.approving:
+                nursery.start_soon(market.approve)
             await nursery.start(market.settlement.run)
             yield market
             nursery.cancel_scope.cancel()
@@ -183,10 +233,34 @@ class World:
     def balance(self, address: str) -> int:
         return self.chain.account(address).balance
 
+    @staticmethod
+    def releasers(deadline_ms: int) -> Releasers:
+        """The set of every escrow here: two of three."""
+        members = {
+            identity.public_key: key_of(40 + number).address
+            for number, identity in enumerate(MEMBERS)
+        }
+        return Releasers(members, 2, deadline_ms)
+
     def deposit(self, key: AccountKey, amount: int) -> None:
+        pay_in = deposit if self.holds else transfer
+        self.submit(key, pay_in(self.key.address, amount))
+
+    def submit(self, key: AccountKey, draft: Draft) -> None:
         nonce = self.chain.first_free_nonce(key.address)
-        _, problem = self.chain.submit(transfer(self.key.address, amount).signed(key, nonce))
-        assert not problem
+        _, problem = self.chain.submit(draft.signed(key, nonce))
+        assert not problem, problem
+
+    def held(self, customer: str) -> int:
+        """What the chain holds of a customer's at the market, escrows left out."""
+        record = self.chain.holdings.records.get(deposit_key(self.key.address, customer))
+        return record.units if isinstance(record, Deposit) else 0
+
+    def fees_of(self, address: str) -> int:
+        """What the chain has taken from an account for its transactions."""
+        blocks = (self.chain.block(height) for height in range(self.chain.tip.height + 1))
+        found = (msgspec.json.decode(block, type=Block) for block in blocks if block)
+        return sum(tx.fee for block in found for tx in block.txs if tx.from_address == address)
 
     def forget(self) -> None:
         """Lose the transactions that wait for a block."""

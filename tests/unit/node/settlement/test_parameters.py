@@ -35,6 +35,8 @@ def test_the_burn_address_is_no_bech32_under_any_checksum() -> None:
         ("payout_interval_s", 0),
         ("payout_entries", 0),
         ("confirmations", 0),
+        ("escrow_grace_blocks", 0),
+        ("escrow_block_s", 0.0),
         ("fee_reserve", Amount(-1)),
         ("dispute_window_s", -1.0),
         ("min_payout", Amount(20_999_999)),
@@ -56,5 +58,7 @@ def test_a_network_file_s_values() -> None:
     assert parameters.dispute_window_s == network.economics.dispute_window_s
     assert parameters.payout_interval_s == network.economics.payout_interval_s
     assert parameters.confirmations == network.protocol.l1_confirmations
+    assert parameters.escrow_block_s == network.economics.escrow_block_s
+    assert parameters.escrow_grace_blocks == network.economics.escrow_grace_blocks
     assert type(parameters.burn_address) is str
     assert parameters.burn_address == BURN_ADDRESS

@@ -18,6 +18,7 @@ from gpu.workloads.synthetic.parameters import MAX_SEED_BYTES
 from node.amounts import MAX_AMOUNT, Amount
 from node.keys import bind
 from node.l1.keys import AccountKey
+from node.market.judging import MAX_EARLIER
 from node.roles.news import TASKS_AT_ONCE
 from node.roles.opening import INLINE_BYTES
 from node.roles.presence import MAX_ADDRESSES
@@ -35,6 +36,7 @@ from node.verification.draws import (
     sign_draw,
     sign_refusal,
 )
+from node.verification.ends import MAX_CODE, sign_end
 from node.verification.snapshots import MAX_CANDIDATES, Candidate, Snapshot
 from node.verification.statements import (
     ComputeResult,
@@ -43,6 +45,7 @@ from node.verification.statements import (
     OutputRef,
     Verdict,
 )
+from node.wire.approvals import ApprovalAnswer, RequestRefund, RequestSettlement, settlement_request
 from node.wire.checks import (
     CommitmentAnswer,
     RequestCommitment,
@@ -308,6 +311,13 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
         large_draw(), RESULT, manifest(), COMMITMENTS, SECRETS, DIGESTS, INLINE
     ),
     VerdictAnswer: lambda: VerdictAnswer(verdict()),
+    RequestSettlement: lambda: settlement_request(
+        TASK, bytes(32), judgements(MAX_JOBS), judgements(MAX_EARLIER)
+    ),
+    RequestRefund: lambda: RequestRefund(
+        sign_end(TASK, "x" * MAX_CODE, U63, CHAIN, author(1).identity)
+    ),
+    ApprovalAnswer: lambda: ApprovalAnswer(bytes(32), bytes(64)),
     SetThreshold: lambda: SetThreshold(Amount(MAX_AMOUNT), U63, bytes(64)),
 }
 

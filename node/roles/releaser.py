@@ -1,0 +1,217 @@
+"""A validator signs what the escrow of a task is to do, if that follows from what it is shown.
+
+Whose word counts is the chain's: the escrow must be open, this validator in its set, and the
+market that asks the one that opened it. Whom a settlement pays is computed again from the signed
+draws and verdicts; a refund needs the market's signed end of the task. A validator signs one of
+the two for a task and never the other, over restarts too.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Protocol
+
+import msgspec
+
+from node.config import ProtocolSection
+from node.errors import NodeError
+from node.l1.errors import L1Error
+from node.l1.escrow import (
+    Approval,
+    Claim,
+    EscrowView,
+    claim_digest,
+    escrow_id_of,
+    sign_claim,
+    sign_refund,
+)
+from node.market.judging import (
+    MAX_EARLIER,
+    JudgeRules,
+    PastEpoch,
+    check_earlier,
+    check_jobs,
+)
+from node.market.pay import checks_of, payees_of
+from node.roles.admission import SeatGate
+from node.settlement.escrow_claims import claim_of
+from node.verification.batches import leaf_of
+from node.verification.claims import StatementInvalid
+from node.verification.draws import Draw
+from node.verification.ends import check_end
+from node.verification.statements import Judgement
+from node.wire.approvals import (
+    ApprovalAnswer,
+    RequestRefund,
+    RequestSettlement,
+    judgements_of,
+)
+from node.workloads import size_of
+from p2p.errors import RequestRefused
+from p2p.identity import Identity, peer_id_of
+from p2p.network import Network
+from storage.database import Database
+from storage.store import Batch
+from storage.tables import Table
+
+REFUND = "refund"
+KEEP_MS = 60 * 86_400_000
+"""How long a decision is remembered: until long after the chain has closed the escrow."""
+
+
+class EscrowSource(Protocol):
+    """A chain that holds escrows."""
+
+    async def escrow(self, escrow_id: str) -> EscrowView | None:
+        """An escrow, or None for an id that was never used; raises L1Error."""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What this validator has signed for a task."""
+
+    ending: str
+    """`refund`, or the digest of the claim."""
+    at_ms: int
+
+
+class Releaser:
+    """Answers markets."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        db: Database,
+        identity: Identity,
+        chain_id: str,
+        protocol: ProtocolSection,
+        gate: SeatGate,
+        chain: EscrowSource,
+        address_of: Callable[[str], str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """`address_of` gives the account of a peer id, or an empty text."""
+        self._db = db
+        self._identity = identity
+        self._chain_id = chain_id
+        self._protocol = protocol
+        self._gate = gate
+        self._chain = chain
+        self._address_of = address_of
+        self._now_ms = now_ms
+        self._decisions = Table(db, "escrow-decisions", Decision)
+        self._forget_old()
+        self.signed = 0
+        """Signatures given since the start."""
+        network.serve(RequestSettlement, self._on_settlement)
+        network.serve(RequestRefund, self._on_refund)
+
+    async def _on_settlement(self, sender: str, message: RequestSettlement) -> ApprovalAnswer:
+        """Sign the claim if it is what the judgements make."""
+        try:
+            escrow_id = await self._escrow_of(sender, message.task_id)
+            claim = await self._recomputed(sender, message)
+        except NodeError as error:
+            raise RequestRefused(error.code, str(error)) from error
+        if claim_digest(claim) != message.claim.hex():
+            raise RequestRefused("claim", f"from what is shown follows another: {_told(claim)}")
+        await self._decide(message.task_id, claim_digest(claim))
+        return _answer(sign_claim(self._identity, self._chain_id, escrow_id, claim))
+
+    async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
+        """Sign the refund if the market says that the task ended without a result."""
+        end = message.end
+        try:
+            check_end(end, self._chain_id)
+            if peer_id_of(end.market_key) != sender:
+                raise StatementInvalid("is another market's", field="end.market_key")
+            escrow_id = await self._escrow_of(sender, end.task_id)
+        except NodeError as error:
+            raise RequestRefused(error.code, str(error)) from error
+        await self._decide(end.task_id, REFUND)
+        return _answer(sign_refund(self._identity, self._chain_id, escrow_id))
+
+    async def _escrow_of(self, sender: str, task_id: str) -> str:
+        """The id of a task's escrow, which is open, this market's, and in our hands too."""
+        escrow_id = escrow_id_of(self._chain_id, task_id)
+        try:
+            escrow = await self._chain.escrow(escrow_id)
+        except L1Error as error:
+            raise RequestRefused("l1", f"the chain does not say: {error}") from error
+        if escrow is None or escrow.status != "open" or escrow.opening is None:
+            raise StatementInvalid("the chain has no open escrow for this task", field="task_id")
+        if escrow.market != self._address_of(sender):
+            raise StatementInvalid("the escrow is another market's", field="task_id")
+        keys = {one.public_key for one in escrow.opening.validators}
+        if self._identity.public_key.hex() not in keys:
+            raise StatementInvalid("this validator is not in the escrow's set", field="task_id")
+        return escrow_id
+
+    async def _recomputed(self, sender: str, message: RequestSettlement) -> Claim:
+        """The claim that the judgements make; raises StatementInvalid if one does not hold."""
+        jobs, earlier = judgements_of(message)
+        if not jobs or len(earlier) > MAX_EARLIER:
+            raise StatementInvalid("are none, or too many", field="jobs")
+        last = jobs[0].draw
+        size = size_of(last.kind, last.parameters)
+        rules = JudgeRules(self._chain_id, sender, self._protocol.max_attempts)
+        for draw in message.draws:
+            _check_same_task(draw, last, message.task_id)
+            await self._gate.admit_past(draw)
+        epoch = PastEpoch(message.task_id, size.jobs, last.epoch, last)
+        check_jobs(jobs, epoch, rules)
+        for number, attempts in _by_epoch(earlier):
+            of_epoch = PastEpoch(message.task_id, size.jobs, number, attempts[0].draw)
+            check_earlier(attempts, jobs if number == last.epoch else (), of_epoch, rules)
+        payees = payees_of(
+            jobs,
+            checks_of((*jobs, *earlier)),
+            last.seats[0].address,
+            work_units=size.work_units,
+            check_units=size.check_units,
+        )
+        return claim_of(payees, [leaf_of(one.result, self._chain_id) for one in jobs])
+
+    async def _decide(self, task_id: str, ending: str) -> None:
+        """Keep what is signed, durably, before it is; refuse another ending of the same task."""
+        key = task_id.encode()
+        known = self._decisions.get(key)
+        if known is not None and known.ending != ending:
+            raise RequestRefused("decided", "this validator has signed another end of the task")
+        if known is None:
+            batch = Batch()
+            self._decisions.put(batch, key, Decision(ending, self._now_ms()))
+            self._db.stage(batch)
+        await self._db.flushed()
+        self.signed += 1
+
+    def _forget_old(self) -> None:
+        batch, limit = Batch(), self._now_ms() - KEEP_MS
+        for key, one in self._decisions.items():
+            if one.at_ms < limit:
+                self._decisions.delete(batch, key)
+        if batch:
+            self._db.stage(batch)
+
+
+def _check_same_task(draw: Draw, last: Draw, task_id: str) -> None:
+    about = (task_id, last.kind, last.parameters, last.market_key)
+    if (draw.task_id, draw.kind, draw.parameters, draw.market_key) != about:
+        raise StatementInvalid("the draws are of different work", field="draw")
+
+
+def _by_epoch(attempts: Iterable[Judgement]) -> list[tuple[int, Sequence[Judgement]]]:
+    ordered = sorted(attempts, key=lambda one: one.draw.epoch)
+    return [(epoch, list(group)) for epoch, group in groupby(ordered, lambda one: one.draw.epoch)]
+
+
+def _told(claim: Claim) -> str:
+    """Enough of a claim to find the difference."""
+    workers, validators = len(claim.workers), len(claim.validators)
+    return (
+        f"{workers} workers, {validators} validators, orchestrator {claim.orchestrator}, "
+        f"digest {claim_digest(claim)}"
+    )
+
+
+def _answer(approval: Approval) -> ApprovalAnswer:
+    return ApprovalAnswer(bytes.fromhex(approval.public_key), bytes.fromhex(approval.signature))

@@ -1,0 +1,322 @@
+"""The books follow the chain: what confirmed blocks did with the money that it holds.
+
+Everything about money outside the market's reach comes from here and from nowhere else: deposits
+and withdrawals, escrows opened and closed, whoever sent the transaction. A transaction in a block
+has been applied (the chain has no failed ones), so the books need no receipts. They are a copy of
+what the chain holds, apart from what is between two blocks:
+
+    l1 -> customer                        DEPOSIT
+    outbox, or what is the customer's -> l1   WITHDRAW
+    maturing -> those who earned it -> l1     ESCROW_SETTLE
+    returning -> customer                 ESCROW_REFUND
+
+`handle` is for `node.l1.follower.Follower`; what it books is in the batch that moves the position.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from node.amounts import format_cpc
+from node.errors import InsufficientFunds
+from node.l1.blocks import Block
+from node.l1.errors import BadTransaction
+from node.l1.escrow import (
+    CustomerWithdrawal,
+    MarketWithdrawal,
+    Opening,
+    Refund,
+    Settlement,
+    read,
+)
+from node.l1.escrow.payout import payees_of
+from node.l1.sender import Sender
+from node.l1.transactions import Transaction, tx_hash
+from node.settlement import accounts
+from node.settlement.entries import Posting, move, posting
+from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord
+from node.settlement.interface import TaskMoved
+from node.settlement.ledger import Ledger
+from node.settlement.maturing import MaturingBook
+from node.settlement.notices import NoticeBook
+from node.settlement.rewards import credits_of
+from node.settlement.withdrawn import WithdrawalBook
+from node.split import split
+from storage.database import Database
+from storage.store import Batch
+
+log = logging.getLogger(__name__)
+
+
+class Listener(Protocol):
+    """Who is told what happened to tasks; see `RewardBook`."""
+
+    on_paid: TaskMoved
+    on_reclaimed: TaskMoved
+    on_unfunded: TaskMoved
+
+
+class ChainBook:
+    """Books what happens on the chain to the money at one market, whose account is `address`."""
+
+    def __init__(
+        self,
+        db: Database,
+        ledger: Ledger,
+        sender: Sender,
+        *,
+        book: EscrowBook,
+        notices: NoticeBook,
+        withdrawals: WithdrawalBook,
+        listener: Listener,
+        address: str,
+    ) -> None:
+        self._listener = listener
+        self.height: int | None = None
+        """Of the last block that was booked in this life."""
+        self._ledger = ledger
+        self._sender = sender
+        self._book = book
+        self._notices = notices
+        self._withdrawals = withdrawals
+        self._maturing = MaturingBook(db)
+        self._address = address
+
+    def handle(self, batch: Batch, block: Block) -> None:
+        """Book a confirmed block, at the time of its slot."""
+        at_ms, height = block.header.timestamp * 1000, block.header.height
+        for tx in block.txs:
+            book = _BOOKED.get(tx.tx_type)
+            if book is not None:
+                book(self, batch, tx, height, at_ms)
+        self.height = height
+
+    def reclaim(self, batch: Batch, record: EscrowRecord, at_ms: int) -> None:
+        """Give what a task of an escrow has in the books back to its customer."""
+        held = self._held(batch, record)
+        if held is None:
+            return
+        account, units = held
+        postings = move(account, accounts.customer(record.customer), units)
+        self._post(batch, f"refund:{record.task_id}", "refund", postings, at_ms)
+        if account == accounts.maturing(record.task_id):
+            self._forget_pay(batch, record)
+            self._listener.on_reclaimed(batch, record.task_id)
+
+    def fail(self, batch: Batch, record: EscrowRecord, at_ms: int, problem: str) -> None:
+        """Give an escrow up that never was on the chain and can never be: its task has to end."""
+        self._sender.give_up(batch, record.opening, problem)
+        failed = msgspec.structs.replace(record, state="failed")
+        self._book.put(batch, failed)
+        if self._ledger.balance(accounts.reserved(record.task_id), batch):
+            self._listener.on_unfunded(batch, record.task_id)
+        self.reclaim(batch, failed, at_ms)
+
+    def _deposited(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        if tx.to_address != self._address:
+            return
+        customer = tx.from_address
+        self._notices.end(batch, customer)
+        postings = move(accounts.L1, accounts.customer(customer), tx.amount)
+        if self._post(batch, f"deposit:{_name(tx)}", "deposit", postings, at_ms):
+            log.info("%s CPC by %s, held by the chain", format_cpc(tx.amount), customer)
+
+    def _withdrawn(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, MarketWithdrawal) and tx.from_address == self._address:
+            self._market_paid(batch, form, tx, at_ms)
+        elif isinstance(form, CustomerWithdrawal) and form.market == self._address:
+            self._taken_out(batch, tx, height, at_ms)
+
+    def _market_paid(
+        self, batch: Batch, form: MarketWithdrawal, tx: Transaction, at_ms: int
+    ) -> None:
+        name = tx_hash(tx)
+        cause = self._withdrawals.cause_of(name, batch) or _name(tx)
+        self._withdrawals.remove(batch, name)
+        source = accounts.outbox(cause)
+        if self._ledger.balance(source, batch) != form.amount:  # none of ours, or given up
+            source = accounts.customer(form.customer)
+        postings = move(source, accounts.L1, form.amount)
+        self._taken(batch, f"sent:{cause}", "sent", postings, at_ms)
+
+    def _taken_out(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
+        """A customer's own WITHDRAW: the notice, or a way out after it, as long as that runs.
+
+        The chain takes none between notice and way out, and the next DEPOSIT ends the notice.
+        """
+        customer = tx.from_address
+        if self._notices.height(customer, batch) is None:
+            self._notices.give(batch, customer, height)
+            for task_id in self._unopened(batch, customer):
+                self._listener.on_unfunded(batch, task_id)
+            return
+        self._give_up_openings(batch, customer, at_ms)
+        units = self._ledger.balance(accounts.customer(customer), batch)
+        held = {accounts.customer(customer): units, **self._underway(batch, customer)}
+        total = sum(held.values())
+        if total:
+            out = [posting(account, -amount) for account, amount in held.items() if amount]
+            postings = (*out, posting(accounts.L1, total))
+            self._post(batch, f"sent:{_name(tx)}", "sent", postings, at_ms)
+
+    def _give_up_openings(self, batch: Batch, customer: str, at_ms: int) -> None:
+        for record in self._book.active():
+            if record.customer == customer and record.state in ("wanted", "sent"):
+                self.fail(batch, record, at_ms, "the customer has taken the deposit out")
+
+    def _underway(self, batch: Batch, customer: str) -> dict[str, int]:
+        """Withdrawals by the market that the chain had not made when the customer took it all."""
+        found: dict[str, int] = {}
+        for cause in self._withdrawals.open_of(customer):
+            units = self._ledger.balance(accounts.outbox(cause), batch)
+            if units:
+                found[accounts.outbox(cause)] = units
+                self._sender.give_up(batch, cause, "the customer has taken the deposit out")
+        return found
+
+    def _unopened(self, batch: Batch, customer: str) -> list[str]:
+        """Tasks of the customer whose reward is reserved and was never meant for an escrow yet."""
+        opened = {one.task_id for one in self._book.active()}
+        names = [account.partition(":")[2] for account, _ in self._ledger.holdings("reserved:")]
+        return [
+            one
+            for one in names
+            if one not in opened and self._owner(batch, one) == accounts.customer(customer)
+        ]
+
+    def _owner(self, batch: Batch, task_id: str) -> str:
+        entry = self._ledger.find(f"reserve:{task_id}", batch)
+        return "" if entry is None else entry.postings[0].account
+
+    def _opened(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if not isinstance(form, Opening) or tx.from_address != self._address:
+            return
+        record = self._book.find(form.escrow_id, batch)
+        if record is None or record.state not in ("wanted", "sent"):
+            record = self._found(batch, form, record, at_ms)
+        if record is not None:
+            now_open = msgspec.structs.replace(
+                record,
+                state="open",
+                deadline=form.deadline,
+                late_height=form.deadline + form.grace,
+                shares=form.shares,
+                fee_reserve=form.fee_reserve,
+            )
+            self._book.put(batch, now_open)
+
+    def _found(
+        self, batch: Batch, form: Opening, before: EscrowRecord | None, at_ms: int
+    ) -> EscrowRecord | None:
+        """An escrow of this market's that the books do not know, or had given up: it has to come
+        back. None if the books do not have its money."""
+        log.error("escrow %s was opened and is not in the books", form.escrow_id)
+        task_id = form.escrow_id if before is None else before.task_id
+        postings = move(accounts.customer(form.customer), accounts.returning(task_id), form.amount)
+        if not self._taken(batch, f"opened:{form.escrow_id}", "return", postings, at_ms):
+            return None
+        return EscrowRecord(
+            escrow_id=form.escrow_id,
+            task_id=task_id,
+            customer=form.customer,
+            amount=form.amount,
+            members=form.validators,
+            needed=form.k,
+            ending="refund",
+        )
+
+    def _settled(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        record = self._book.find(form.escrow_id, batch) if isinstance(form, Settlement) else None
+        if record is None or record.state in CLOSED or not isinstance(form, Settlement):
+            return
+        self._close(batch, record, "settled", tx)
+        held = self._held(batch, record)
+        if held is None:
+            return
+        account, units = held
+        assert record.shares is not None, "only an open escrow is settled"
+        parts = split(units, record.shares.shares, payees_of(form.claim), record.fee_reserve)
+        earned = credits_of(parts)
+        postings = (posting(account, -units), *earned)
+        self._post(batch, f"mature:{record.task_id}", "mature", postings, at_ms)
+        paid = [posting(one.account, -one.amount) for one in earned]
+        out = (*paid, posting(accounts.L1, units))
+        self._post(batch, f"paid:{record.task_id}", "paid", out, at_ms)
+        if account == accounts.maturing(record.task_id):
+            self._forget_pay(batch, record)
+            self._listener.on_paid(batch, record.task_id)
+
+    def _refunded(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        record = self._book.find(form.escrow_id, batch) if isinstance(form, Refund) else None
+        if record is not None and record.state not in CLOSED:
+            self._close(batch, record, "refunded", tx)
+            self.reclaim(batch, record, at_ms)
+
+    def _close(self, batch: Batch, record: EscrowRecord, state: str, tx: Transaction) -> None:
+        """Note how the chain closed an escrow; a transaction of ours that came too late goes."""
+        self._book.put(batch, msgspec.structs.replace(record, state=state))
+        ours = self._sender.find(record.closing) if record.closing else None
+        if ours is not None and ours.tx_hash != tx_hash(tx):
+            self._sender.give_up(batch, record.closing, f"the escrow is {state} already")
+
+    def _held(self, batch: Batch, record: EscrowRecord) -> tuple[str, int] | None:
+        """Which of a task's accounts has its reward, and how much."""
+        task_id = record.task_id
+        names = (
+            accounts.maturing(task_id),
+            accounts.returning(task_id),
+            accounts.reserved(task_id),
+        )
+        units = {name: self._ledger.balance(name, batch) for name in names}
+        return next(((name, amount) for name, amount in units.items() if amount), None)
+
+    def _forget_pay(self, batch: Batch, record: EscrowRecord) -> None:
+        pay = self._maturing.get(record.task_id, batch)
+        if pay is not None:
+            self._maturing.remove(batch, record.task_id, pay)
+
+    def _taken(
+        self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
+    ) -> bool:
+        """Book what the chain took from a customer; False if the books do not have it: they are
+        not a copy of the chain any more, which an audit shows."""
+        try:
+            return self._post(batch, cause, kind, postings, at_ms)
+        except InsufficientFunds:
+            log.exception("the chain took what the books do not have: %s", cause)
+            return False
+
+    def _post(
+        self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
+    ) -> bool:
+        return self._ledger.post(batch, cause=cause, kind=kind, postings=postings, at_ms=at_ms)
+
+
+def _form(tx: Transaction) -> object:
+    """The transaction's payload, or None for one that a chain of another profile took."""
+    try:
+        return read(tx)
+    except BadTransaction as error:
+        log.warning("transaction %s is not of its form: %s", tx_hash(tx), error)
+        return None
+
+
+def _name(tx: Transaction) -> str:
+    """The chain's hash does not fix where one number ends and the next begins, the nonce does."""
+    return f"{tx_hash(tx)}:{tx.nonce}"
+
+
+_Book = Callable[[ChainBook, Batch, Transaction, int, int], None]
+_BOOKED: dict[str, _Book] = {
+    "DEPOSIT": ChainBook._deposited,
+    "WITHDRAW": ChainBook._withdrawn,
+    "ESCROW_OPEN": ChainBook._opened,
+    "ESCROW_SETTLE": ChainBook._settled,
+    "ESCROW_REFUND": ChainBook._refunded,
+}

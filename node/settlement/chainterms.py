@@ -1,0 +1,42 @@
+"""The chain's own terms for the money that it holds, asked for once it answers."""
+
+from typing import Protocol
+
+import trio
+
+from node.l1.errors import L1Error, L1Unavailable
+from node.l1.escrow import MarketParameters, MarketView
+from node.l1.patience import Patience
+
+POLL_S = 1.0
+
+
+class TermsSource(Protocol):
+    """A chain that may hold money."""
+
+    async def market(self) -> MarketView:
+        """Its parameters; raises L1Malformed if it is of another profile, L1Unavailable."""
+
+
+class Terms:
+    """What the chain fixed, and why it is not known yet."""
+
+    def __init__(self, chain: TermsSource) -> None:
+        self.known: MarketParameters | None = None
+        self.obstacle = ""
+        """A sentence if the chain can hold no money."""
+        self._chain = chain
+
+    async def learn(self) -> MarketParameters:
+        """Ask until the chain has told."""
+        patience = Patience(POLL_S)
+        while self.known is None:
+            try:
+                self.known = (await self._chain.market()).parameters
+            except L1Unavailable:
+                await trio.sleep(patience.after_failure())
+            except L1Error as error:
+                self.obstacle = f"the L1 holds no escrows, which this network needs: {error}"
+                await trio.sleep(patience.after_failure())
+        self.obstacle = ""
+        return self.known

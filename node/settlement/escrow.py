@@ -1,0 +1,282 @@
+"""The `escrow` settlement: money held by the chain, which pays it out by what validators sign.
+
+The market never has its customers' money: a deposit and a task's escrow are the chain's, and the
+books here are a copy of them. What the market does is to ask, in this order, each step stored
+before it is sent:
+
+    ESCROW_OPEN     once a task is leased for the first time
+    ESCROW_SETTLE   when the dispute window is over and enough of the set have signed the claim
+    ESCROW_REFUND   when a task ends without a result and enough have signed that, or it is late
+    WITHDRAW        when a customer asks for free money
+
+What it means for the books is booked when a confirmed block holds it, see `chainbook`.
+"""
+
+from functools import partial
+from hashlib import sha256
+from math import ceil
+
+import msgspec
+import trio
+
+from node.errors import ConfigError, InvalidInput, Unavailable
+from node.l1.escrow import (
+    Opening,
+    ShareTerms,
+    escrow_id_of,
+    open_escrow,
+    refund_escrow,
+    withdraw_for,
+)
+from node.l1.outbound import OutboundRecord
+from node.l1.sender import Sender
+from node.settlement import accounts
+from node.settlement.chainbook import ChainBook
+from node.settlement.chainterms import Terms, TermsSource
+from node.settlement.credit import Credits
+from node.settlement.entries import move
+from node.settlement.escrow_rewards import EscrowRewards
+from node.settlement.escrows import EscrowBook, EscrowRecord
+from node.settlement.ledger import Ledger
+from node.settlement.notices import NoticeBook
+from node.settlement.outbox import Clock
+from node.settlement.parameters import SettlementParameters
+from node.settlement.public_audit import Shown
+from node.settlement.withdrawn import WithdrawalBook
+from storage.database import Database
+from storage.store import Batch
+
+LOOK_EVERY_S = 0.5
+
+
+class EscrowSettlement:
+    """The back end of a market; `address` is its L1 account, whose transactions `sender` sends.
+
+    Whoever wires it gives `deposits.handle` to a `Follower`, and `outbox.on_confirmed` and
+    `outbox.on_lost` to the sender, before either runs. The market's account pays the chain's fees
+    out of the operator's own money and the fee reserves of the rewards. Raises ConfigError if the
+    network's burn or treasury address is the market's own.
+    """
+
+    deposit_by = "DEPOSIT"
+
+    def __init__(
+        self,
+        db: Database,
+        sender: Sender,
+        parameters: SettlementParameters,
+        *,
+        chain_id: str,
+        address: str,
+        clock_ms: Clock,
+        chain: TermsSource,
+    ) -> None:
+        if address in (parameters.burn_address, parameters.treasury_address):
+            raise ConfigError("the market's own account cannot be the burn's or the treasury's")
+        self.parameters = parameters
+        self.ledger = Ledger(db)
+        self.credit = Credits(db, self.ledger)
+        self.book = EscrowBook(db)
+        self._notices = NoticeBook(db)
+        self.withdrawals = WithdrawalBook(db)
+        self.rewards = EscrowRewards(
+            db,
+            self.ledger,
+            parameters,
+            escrow_id=partial(escrow_id_of, chain_id),
+            book=self.book,
+            notices=self._notices,
+            sender=sender,
+            chain_id=chain_id,
+        )
+        self.deposits = ChainBook(
+            db,
+            self.ledger,
+            sender,
+            book=self.book,
+            notices=self._notices,
+            withdrawals=self.withdrawals,
+            listener=self.rewards,
+            address=address,
+        )
+        self.outbox = EscrowOutbox(self, clock_ms)
+        self.payouts = NoPayouts()
+        self.terms = Terms(chain)
+        self._db = db
+        self._sender = sender
+        self._clock_ms = clock_ms
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open and refund escrows until cancelled, from when the sender is ready."""
+        task_status.started()
+        await self._sender.ready.wait()
+        await self.terms.learn()
+        while True:
+            changed = self.book.changed
+            self.advance(self._clock_ms())
+            await self._db.flushed()
+            with trio.move_on_after(LOOK_EVERY_S):
+                await changed.wait()
+
+    def advance(self, at_ms: int) -> None:
+        """Stage what is due by now, each step in a batch of its own; the sender must be ready."""
+        height = self.deposits.height
+        if height is None or self.terms.known is None:  # nothing was heard of the chain yet
+            return
+        for record in self.book.active():
+            batch = Batch()
+            self._step(batch, record, height, at_ms)
+            if batch:
+                self._db.stage(batch)
+
+    def withdraw(self, batch: Batch, customer: str, amount: int, *, key: str, at_ms: int) -> str:
+        """Stage a payment of `amount` units out of the customer's deposit; the market pays its fee.
+
+        `key` makes it repeatable: the same key again is the same withdrawal. Returns its cause,
+        under which the sender knows the transaction.
+
+        Raises:
+            InvalidInput: the amount is below 1 unit, or below `min_payout` and not all there is.
+            InsufficientFunds: the customer has less.
+            LedgerConflict: the key was used for another amount.
+            Unavailable: the L1 has not answered yet.
+        """
+        cause = f"withdraw:{sha256(f'{customer}:{key}'.encode()).hexdigest()}"
+        if self.ledger.find(cause, batch) is None:
+            self._check_amount(batch, customer, amount)
+        if not self._sender.ready.is_set():
+            raise Unavailable("the L1 has not answered yet", remedy="try again in a few seconds")
+        postings = move(accounts.customer(customer), accounts.outbox(cause), amount)
+        if self.ledger.post(batch, cause=cause, kind="withdraw", postings=postings, at_ms=at_ms):
+            draft = withdraw_for(customer, amount, gas_price=self.parameters.gas_price)
+            sent = self._sender.stage(batch, cause, draft)
+            self.withdrawals.add(batch, sent.tx_hash, cause, customer)
+        return cause
+
+    def lost(self, batch: Batch, record: OutboundRecord, at_ms: int) -> None:
+        """A transaction of ours is lost: ask again, or give the money back."""
+        kind = record.cause.partition(":")[0]
+        if kind == "withdraw":
+            self._give_back(batch, record, at_ms)
+        for one in self.book.active():
+            again = msgspec.structs.replace(one, tries=one.tries + 1)
+            if one.state == "sent" and one.opening == record.cause:
+                self.book.put(batch, msgspec.structs.replace(again, state="wanted"))
+            elif one.closing == record.cause:
+                self.book.put(batch, msgspec.structs.replace(again, closing=""))
+
+    def _step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
+        if record.state == "wanted":
+            self._open(batch, record, height, at_ms)
+        elif record.state == "sent":
+            if height >= record.deadline:
+                self.deposits.fail(batch, record, at_ms, "its deadline came before a block had it")
+            elif self._is_notice_over(record.customer, height):
+                self.deposits.fail(batch, record, at_ms, "the customer takes the deposit out")
+        elif not record.closing and self._is_refund_due(record, height):
+            self._refund(batch, record)
+
+    def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
+        rules = self.parameters
+        left_s = (record.deadline_ms - at_ms) / 1000 + rules.dispute_window_s
+        blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
+        deadline = height + max(1, blocks)
+        opening = Opening(
+            escrow_id=record.escrow_id,
+            customer=record.customer,
+            amount=record.amount,
+            validators=record.members,
+            k=record.needed,
+            deadline=deadline,
+            grace=rules.escrow_grace_blocks,
+            shares=ShareTerms.of(rules.shares),
+            fee_reserve=rules.fee_reserve,
+            burn_address=rules.burn_address,
+            treasury_address=rules.treasury_address,
+        )
+        self._sender.stage(batch, record.opening, open_escrow(opening, gas_price=rules.gas_price))
+        self.book.put(batch, msgspec.structs.replace(record, state="sent", deadline=deadline))
+
+    def _refund(self, batch: Batch, record: EscrowRecord) -> None:
+        approvals = record.approvals if record.ending == "refund" and record.is_approved else ()
+        price = self.parameters.gas_price
+        cause = f"escrow-refund:{record.task_id}:{record.tries}"
+        self._sender.stage(
+            batch, cause, refund_escrow(record.escrow_id, approvals, gas_price=price)
+        )
+        self.book.put(batch, msgspec.structs.replace(record, closing=cause))
+
+    def _is_refund_due(self, record: EscrowRecord, height: int) -> bool:
+        """Whether the market's refund would be taken, and is what has to happen.
+
+        A claim that nobody signed gets twice the time, so that no money stays where it is for ever.
+        """
+        if record.ending == "refund":
+            return record.is_approved or height >= record.late_height
+        patience = record.late_height + self.parameters.escrow_grace_blocks
+        return record.ending == "settle" and not record.is_approved and height >= patience
+
+    def _is_notice_over(self, customer: str, height: int) -> bool:
+        given = self._notices.height(customer)
+        terms = self.terms.known
+        return (
+            given is not None
+            and terms is not None
+            and height >= given + terms.deposit_notice_blocks
+        )
+
+    def _longest_blocks(self) -> int:
+        """How far away the chain lets a deadline be, from any of the next blocks on."""
+        terms, grace = self.terms.known, self.parameters.escrow_grace_blocks
+        return 0 if terms is None else terms.max_escrow_blocks - grace
+
+    def _check_amount(self, batch: Batch, customer: str, amount: int) -> None:
+        if amount < 1:
+            raise InvalidInput(f"is {amount} units", field="amount")
+        everything = self.ledger.balance(accounts.customer(customer), batch)
+        if amount < self.parameters.min_payout and amount != everything:
+            raise InvalidInput(
+                "is less than the chain's fee is worth",
+                field="amount",
+                remedy="withdraw more, or everything",
+            )
+
+    def _give_back(self, batch: Batch, record: OutboundRecord, at_ms: int) -> None:
+        cause = record.cause
+        entry = self.ledger.find(cause, batch)
+        units = self.ledger.balance(accounts.outbox(cause), batch)
+        self.withdrawals.remove(batch, record.tx_hash)
+        if entry is not None and units:
+            postings = move(accounts.outbox(cause), entry.postings[0].account, units)
+            self.ledger.post(
+                batch, cause=f"lost:{cause}", kind="lost", postings=postings, at_ms=at_ms
+            )
+
+
+class EscrowOutbox:
+    """What the sender finds out: only losses matter, the rest is in the blocks."""
+
+    def __init__(self, settlement: EscrowSettlement, clock_ms: Clock) -> None:
+        self._settlement = settlement
+        self._clock_ms = clock_ms
+
+    def fee_to(self, _address: str) -> int:
+        """Nothing: a deposit can pay no fee, so the market does."""
+        return 0
+
+    def on_confirmed(self, _batch: Batch, _record: OutboundRecord) -> None:
+        """The block itself is booked, by whoever follows the chain."""
+
+    def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
+        """Ask again, or give the money back."""
+        self._settlement.lost(batch, record, self._clock_ms())
+
+
+class NoPayouts:
+    """The chain pays everybody when it settles an escrow."""
+
+    short_of_fees = False
+
+    def shown(self, _root: str, _to_address: str) -> Shown | None:
+        """There is none."""
+        return None

@@ -1,0 +1,31 @@
+"""A claim: whom a task's escrow is to pay. Market and validators make it by the same rule."""
+
+from collections.abc import Mapping, Sequence
+
+from node.l1.escrow import MAX_MEMBERS, Claim, Payee
+from node.split import Payees
+from storage.merkle import merkle_root
+
+WEIGHT_BITS = 63
+
+
+def claim_of(payees: Payees, results: Sequence[bytes]) -> Claim:
+    """The claim for these payees; `results` are the leaves of the task's results, in job order.
+
+    The chain pays no more than `MAX_MEMBERS` validators: those with the most weight, of equal ones
+    the first by address. Weights too large for the chain lose their last bits, all alike.
+    """
+    heaviest = sorted(payees.validators.items(), key=lambda one: (-one[1], one[0]))[:MAX_MEMBERS]
+    return Claim(
+        workers=_payees(payees.workers),
+        validators=_payees(dict(heaviest)),
+        orchestrator=payees.orchestrator,
+        results=merkle_root(list(results)).hex(),
+    )
+
+
+def _payees(weights: Mapping[str, int]) -> tuple[Payee, ...]:
+    surplus = max(0, max(weights.values(), default=0).bit_length() - WEIGHT_BITS)
+    return tuple(
+        Payee(address=address, weight=weights[address] >> surplus) for address in sorted(weights)
+    )

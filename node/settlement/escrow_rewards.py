@@ -1,0 +1,223 @@
+"""The money of tasks where the chain holds it: the books, and what the market wants of the chain.
+
+    reserve   customer -> reserved
+    open      (the chain: deposit -> escrow)
+    settle    reserved -> maturing                                       or
+    refund    reserved -> returning; without an escrow at once -> customer
+    mature    (the market sends the claim; `ChainBook` books what the chain did with it)
+
+As in `rewards`, each stages into the caller's batch, is idempotent, and whatever raises has not
+touched the batch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from node.amounts import Amount
+from node.errors import Conflict, NotFound, Unavailable
+from node.l1.errors import BadPayload
+from node.l1.escrow import Approval, check_approvals, claim_message, refund_message, settle_escrow
+from node.l1.sender import Sender
+from node.settlement import accounts
+from node.settlement.entries import move
+from node.settlement.errors import SettlementConflict
+from node.settlement.escrow_claims import claim_of
+from node.settlement.escrows import EscrowBook, EscrowRecord, members_of
+from node.settlement.interface import Releasers
+from node.settlement.ledger import Ledger
+from node.settlement.notices import NoticeBook
+from node.settlement.owed import OwedBook
+from node.settlement.parameters import SettlementParameters
+from node.settlement.rewards import Rewards
+from node.split import Payees
+from storage.database import Database
+from storage.store import Batch
+
+
+class EscrowRewards(Rewards):
+    """The rewards of one market's tasks, each in an escrow from its first lease on."""
+
+    def __init__(
+        self,
+        db: Database,
+        ledger: Ledger,
+        parameters: SettlementParameters,
+        *,
+        book: EscrowBook,
+        notices: NoticeBook,
+        sender: Sender,
+        escrow_id: Callable[[str], str],
+        chain_id: str,
+    ) -> None:
+        super().__init__(db, ledger, OwedBook(db), parameters)
+        self._book = book
+        self._notices = notices
+        self._sender = sender
+        self._escrow_id = escrow_id
+        self._chain_id = chain_id
+
+    @property
+    def unsigned(self) -> int:
+        """Escrows that are to be closed and lack signatures."""
+        return sum(1 for _ in self.unapproved())
+
+    def returning(self, customer: str) -> int:
+        """Units of a customer's in escrows that are to be refunded."""
+        mine = (one for one in self._book.active() if one.customer == customer)
+        return sum(self._ledger.balance(accounts.returning(one.task_id)) for one in mine)
+
+    def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
+        """As `Rewards.reserve`; Conflict, too, for a customer who is taking the deposit out."""
+        known = self._ledger.find(f"reserve:{task_id}", batch) is not None
+        if not known and self._notices.height(customer, batch) is not None:
+            raise Conflict(
+                "the deposit is on its way out, by the customer's own notice on the chain",
+                field="reward",
+                remedy="deposit again to end the notice",
+            )
+        return super().reserve(batch, task_id, customer, amount, at_ms)
+
+    def open(self, batch: Batch, task_id: str, releasers: Callable[[], Releasers]) -> bool:
+        """Want an escrow for a reservation; the settlement's `run` sends it."""
+        if self.escrow(task_id) is not None:
+            return False
+        reserved = accounts.reserved(task_id)
+        reservation = self._reservation(batch, task_id, unless="refund")
+        [customer] = [p.account for p in reservation.postings if p.account != reserved]
+        who = releasers()
+        record = EscrowRecord(
+            escrow_id=self._escrow_id(task_id),
+            task_id=task_id,
+            customer=accounts.address_in(customer),
+            amount=Amount(reservation.amount(reserved)),
+            members=members_of(who.members),
+            needed=who.needed,
+            deadline_ms=who.deadline_ms,
+        )
+        self._book.put(batch, record)
+        return True
+
+    def escrow(self, task_id: str) -> EscrowRecord | None:
+        """The task's escrow, or None before its first lease."""
+        return self._book.find(self._escrow_id(task_id))
+
+    def refund(self, batch: Batch, task_id: str, at_ms: int) -> bool:
+        """As `Rewards.refund`; what is in an escrow comes back when the chain gives it back."""
+        record = self.escrow(task_id)
+        if record is None or record.state == "wanted":
+            done = super().refund(batch, task_id, at_ms)
+            if record is not None:
+                self._book.put(batch, msgspec.structs.replace(record, state="failed"))
+            return done
+        if record.ending == "settle":
+            raise SettlementConflict(f"task {task_id} already has its settle")
+        reserved = accounts.reserved(task_id)
+        units = self._ledger.balance(reserved, batch)
+        if not units:  # it has left already, by whatever the chain did
+            return False
+        if record.state == "failed":
+            return super().refund(batch, task_id, at_ms)
+        self._post(
+            batch, "return", task_id, move(reserved, accounts.returning(task_id), units), at_ms
+        )
+        self._book.put(batch, msgspec.structs.replace(record, ending="refund"))
+        return True
+
+    def settle(
+        self,
+        batch: Batch,
+        task_id: str,
+        payees: Payees,
+        at_ms: int,
+        *,
+        results: Sequence[bytes] = (),
+    ) -> int:
+        """As `Rewards.settle`, with the claim that validators are to sign.
+
+        Raises SettlementConflict, too, if the escrow never came to be, and NotFound if none was
+        ever wanted.
+        """
+        record = self.escrow(task_id)
+        if record is None:
+            raise NotFound(f"task {task_id} has no escrow")
+        if record.ending == "refund" or record.state in ("refunded", "failed"):
+            raise SettlementConflict(f"the escrow of task {task_id} is {record.state}")
+        due_ms = super().settle(batch, task_id, payees, at_ms, results=results)
+        if record.ending != "settle" and record.state != "settled":
+            claim = claim_of(payees, results)
+            self._book.put(batch, msgspec.structs.replace(record, ending="settle", claim=claim))
+        return due_ms
+
+    def due(self, now_ms: int) -> Iterator[str]:
+        """Tasks whose dispute window is over, whose claim is signed and whose escrow is open."""
+        return filter(self._can_be_sent, super().due(now_ms))
+
+    def mature(self, batch: Batch, task_id: str, at_ms: int) -> bool:
+        """Send the claim to the chain; False if that was done before.
+
+        Raises as `Rewards.mature` does, Conflict, too, while the claim is not signed or the escrow
+        not open, and Unavailable while the sender has not heard from the chain.
+        """
+        record = self.escrow(task_id)
+        if record is None or record.ending != "settle":
+            raise NotFound(f"no pay of task {task_id} matures")
+        if record.closing or record.state == "settled":
+            return False
+        pay = self._maturing.get(task_id, batch)
+        if pay is None or at_ms < pay.due_ms or not self._can_be_sent(task_id):
+            raise Conflict(f"the pay of task {task_id} is not due yet")
+        if not self._sender.ready.is_set():
+            raise Unavailable("the L1 has not answered yet", remedy="try again in a few seconds")
+        assert record.claim is not None, "an escrow that is to be settled has its claim"
+        draft = settle_escrow(
+            record.escrow_id,
+            record.claim,
+            record.approvals,
+            gas_price=self._parameters.gas_price,
+        )
+        cause = f"escrow-settle:{task_id}:{record.tries}"
+        self._sender.stage(batch, cause, draft)
+        self._book.put(batch, msgspec.structs.replace(record, closing=cause))
+        return True
+
+    def unapproved(self) -> Iterator[EscrowRecord]:
+        """The open escrows whose ending lacks signatures; before, validators see nothing of it."""
+        for one in self._book.active():
+            if one.state == "open" and one.ending and not one.is_approved and not one.closing:
+                yield one
+
+    def approve(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:
+        """Keep a member's signature under the ending of an escrow; False if it is of no use.
+
+        Raises BadPayload if it is not this member's over this.
+        """
+        known = self._book.find(record.escrow_id)
+        if known is None or (known.ending, known.claim) != (record.ending, record.claim):
+            return False
+        if approval.public_key not in {one.public_key for one in known.members}:
+            raise BadPayload("public_key", "is of no member of the escrow's set")
+        check_approvals(ending_message(known, self._chain_id), (approval,))
+        signed = {one.public_key for one in known.approvals}
+        if known.is_approved or approval.public_key in signed:
+            return False
+        approvals = (*known.approvals, approval)
+        self._book.put(batch, msgspec.structs.replace(known, approvals=approvals))
+        return True
+
+    def _can_be_sent(self, task_id: str) -> bool:
+        record = self.escrow(task_id)
+        return (
+            record is not None
+            and record.state == "open"
+            and not record.closing
+            and record.is_approved
+            and self._sender.ready.is_set()
+        )
+
+
+def ending_message(record: EscrowRecord, chain_id: str) -> bytes:
+    """What members sign to close the escrow in the way that the market wants."""
+    if record.claim is None:
+        return refund_message(chain_id, record.escrow_id)
+    return claim_message(chain_id, record.escrow_id, record.claim)

@@ -1,0 +1,105 @@
+"""The escrows of one market's tasks: what the books know of each, from the first lease on.
+
+    wanted ─→ sent ─→ open ─→ settled          by whatever the chain included first
+      │        │       └────→ refunded
+      └────────┴─→ failed                      it never was on the chain
+
+An escrow that is not closed is kept in memory as well, since they are looked at all the time.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+import trio
+
+from node.amounts import Amount
+from node.l1.escrow import Approval, Claim, Member, ShareTerms
+from storage.database import Database
+from storage.store import Batch
+from storage.tables import Table
+
+State = Literal["wanted", "sent", "open", "settled", "refunded", "failed"]
+CLOSED: frozenset[State] = frozenset({"settled", "refunded", "failed"})
+
+
+class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One escrow."""
+
+    escrow_id: str
+    task_id: str
+    """Its own id for one that the books do not know the task of."""
+    customer: str
+    amount: Amount
+    members: tuple[Member, ...]
+    """Who may release it, by rising keys."""
+    needed: int
+    deadline_ms: int = 0
+    """Of the task."""
+    state: State = "wanted"
+    deadline: int = 0
+    """Block height, fixed when the opening is signed."""
+    late_height: int = 0
+    """From here on anybody may refund it."""
+    shares: ShareTerms | None = None
+    """By which the chain divides it, as its opening said; `fee_reserve` likewise."""
+    fee_reserve: Amount = Amount(0)
+    ending: Literal["", "settle", "refund"] = ""
+    """How the market wants it closed."""
+    claim: Claim | None = None
+    """Whom a settlement is to pay."""
+    approvals: tuple[Approval, ...] = ()
+    """Of members, to the ending."""
+    closing: str = ""
+    """Cause, at the sender, of the market's own transaction that is to close it."""
+    tries: int = 0
+    """Transactions of the market's about it that were lost."""
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether enough members have signed its ending."""
+        return len(self.approvals) >= self.needed
+
+    @property
+    def opening(self) -> str:
+        """Cause of the transaction that opens it."""
+        return f"escrow-open:{self.task_id}:{self.tries}"
+
+
+class EscrowBook:
+    """One record for each task that was ever leased, by task id and by escrow id."""
+
+    def __init__(self, db: Database) -> None:
+        self._table = Table(db, "settlement/escrows", EscrowRecord)
+        self._closed = Table(db, "settlement/escrows-closed", EscrowRecord)
+        self._active = {key.decode(): one for key, one in self._table.items()}
+        self.changed = trio.Event()
+        """Set, and replaced, whenever a record changes."""
+
+    def put(self, batch: Batch, record: EscrowRecord) -> None:
+        """Note a record, in a batch that the caller stages at once."""
+        key = record.escrow_id.encode()
+        if record.state in CLOSED:
+            self._table.delete(batch, key)
+            self._closed.put(batch, key, record)
+            self._active.pop(record.escrow_id, None)
+        else:
+            self._table.put(batch, key, record)
+            self._active[record.escrow_id] = record
+        self.changed.set()
+        self.changed = trio.Event()
+
+    def find(self, escrow_id: str, batch: Batch | None = None) -> EscrowRecord | None:
+        """The record of an escrow, or None; of a closed one as `batch` leaves it, if given."""
+        return self._active.get(escrow_id) or self._closed.get(escrow_id.encode(), batch)
+
+    def active(self) -> Iterator[EscrowRecord]:
+        """The escrows that are not closed, the oldest first."""
+        return iter(list(self._active.values()))
+
+
+def members_of(members: Mapping[bytes, str]) -> tuple[Member, ...]:
+    """An escrow's set, from addresses by key, in the order in which the chain wants it."""
+    return tuple(
+        Member(address=address, public_key=key.hex()) for key, address in sorted(members.items())
+    )

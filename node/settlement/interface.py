@@ -1,0 +1,159 @@
+"""What a market needs of its settlement, whatever holds the money: the back ends behind it.
+
+`transfer` (`TransferSettlement`) keeps the customers' money in the market's own account;
+`escrow` (`EscrowSettlement`) leaves it with the chain. Both keep the same ledger and answer the
+same calls, and one set of tests holds both to the same promises.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+import trio
+
+from node.l1.blocks import Block
+from node.l1.outbound import OutboundRecord
+from node.settlement.credit import Credits
+from node.settlement.ledger import Ledger
+from node.settlement.parameters import SettlementParameters
+from node.settlement.public_audit import Shown
+from node.split import Payees
+from storage.store import Batch
+
+TaskMoved = Callable[[Batch, str], None]
+"""Told, in the batch that books it, what became of a task's money."""
+
+
+class Releasers(msgspec.Struct, frozen=True):
+    """Who may together release a task's reward, where the chain holds it."""
+
+    members: Mapping[bytes, str]
+    """L1 addresses by Ed25519 key, at most `MAX_RELEASERS`."""
+    needed: int
+    deadline_ms: int
+    """Of the task, Unix milliseconds."""
+
+
+MAX_RELEASERS = 64
+
+
+class RewardBook(Protocol):
+    """The money of tasks. All is staged into the caller's batch and may be repeated."""
+
+    on_paid: TaskMoved
+    """The task's reward is with those who earned it."""
+    on_reclaimed: TaskMoved
+    """The reward of a task that was settled is back with its customer: the chain decided so."""
+    on_unfunded: TaskMoved
+    """The customer takes the money of a task out by the chain: it has to end, with a refund."""
+
+    @property
+    def unsigned(self) -> int:
+        """Tasks whose money waits for validators' signatures."""
+
+    def returning(self, customer: str) -> int:
+        """Units of a customer's that are on their way back from ended tasks."""
+
+    def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
+        """Set a customer's money aside for a task; False if that was done before."""
+
+    def open(self, batch: Batch, task_id: str, releasers: Callable[[], Releasers]) -> bool:
+        """Fix who may release a reserved reward, with the first lease; False if that is fixed."""
+
+    def refund(self, batch: Batch, task_id: str, at_ms: int) -> bool:
+        """Give the reservation back to the customer; False if that was begun before."""
+
+    def settle(
+        self, batch: Batch, task_id: str, payees: Payees, at_ms: int, *, results: Sequence[bytes]
+    ) -> int:
+        """Fix who gets what of the reservation; returns when it is due, in Unix milliseconds.
+
+        `results` are the leaves of the task's results.
+        """
+
+    def due(self, now_ms: int) -> Iterator[str]:
+        """Ids of tasks whose pay can be given out now, the longest due first."""
+
+    def mature(self, batch: Batch, task_id: str, at_ms: int) -> bool:
+        """Give out what is due; False if that was done before. `on_paid` says when it is there."""
+
+
+class BlockBook(Protocol):
+    """What confirmed blocks mean for the books."""
+
+    def handle(self, batch: Batch, block: Block) -> None:
+        """Book a confirmed block, for `Follower`."""
+
+
+class OutboundOwner(Protocol):
+    """Hears what the sender finds out about the settlement's transactions."""
+
+    def fee_to(self, address: str) -> int:
+        """Units that a withdrawal to the address costs its customer."""
+
+    def on_confirmed(self, batch: Batch, record: OutboundRecord) -> None:
+        """A confirmed block holds the transaction."""
+
+    def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
+        """No block ever will."""
+
+
+class PayoutBook(Protocol):
+    """Payouts, where the market itself makes them."""
+
+    @property
+    def short_of_fees(self) -> bool:
+        """Whether something is due that the market cannot pay the chain for."""
+
+    def shown(self, root: str, to_address: str) -> Shown | None:
+        """The entries of the payout with this root to this address, if there is one."""
+
+
+class Settlement(Protocol):
+    """One market's money; `run` for as long as the market runs."""
+
+    @property
+    def parameters(self) -> SettlementParameters:
+        """What the network fixes."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Whose money it is."""
+
+    @property
+    def credit(self) -> Credits:
+        """What customers may owe; nobody may where the chain holds the money."""
+
+    @property
+    def deposit_by(self) -> str:
+        """The type of transaction by which a customer pays in."""
+
+    @property
+    def deposits(self) -> BlockBook:
+        """For a `Follower` with the parameters' confirmations."""
+
+    @property
+    def outbox(self) -> OutboundOwner:
+        """For the sender's callbacks."""
+
+    @property
+    def rewards(self) -> RewardBook:
+        """The money of tasks."""
+
+    @property
+    def payouts(self) -> PayoutBook:
+        """What was paid out."""
+
+    def withdraw(self, batch: Batch, customer: str, amount: int, *, key: str, at_ms: int) -> str:
+        """Stage a payment to the customer's own address; returns its cause at the sender.
+
+        Raises InvalidInput, InsufficientFunds, LedgerConflict (the key stands for another
+        withdrawal) or Unavailable (the L1 has not answered yet).
+        """
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Do what is due, until cancelled."""
+
+
+def unheard(_batch: Batch, _task_id: str) -> None:
+    """Nobody wants to know."""

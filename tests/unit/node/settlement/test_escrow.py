@@ -1,0 +1,466 @@
+"""Money that the chain holds: what can come between two steps, and who has it then."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from node.amounts import UNITS_PER_CPC
+from node.errors import ConfigError, Conflict, InsufficientFunds, InvalidInput
+from node.l1.errors import BadPayload
+from node.l1.escrow import (
+    Approval,
+    MarketParameters,
+    refund_escrow,
+    settle_escrow,
+    withdraw_all,
+    withdraw_for,
+)
+from node.l1.keys import AccountKey
+from node.l1.transactions import transfer
+from node.settlement import accounts
+from node.settlement.backend import backend_of, check_backend
+from node.settlement.chainterms import Terms
+from node.settlement.entries import move
+from node.settlement.errors import LedgerConflict, SettlementConflict
+from node.settlement.escrow_audit import customers_of
+from node.settlement.interface import Settlement
+from node.settlement.ledger import Ledger
+from node.split import Payees, Shares
+from storage.memory import MemoryStore
+from storage.store import Batch
+
+CPC = UNITS_PER_CPC
+TASK = "task"
+Key = Callable[[int], AccountKey]
+
+
+@pytest.fixture
+def world(make_world: Any) -> Any:
+    return make_world(back_end="escrow")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(1000):
+        while not condition():  # noqa: ASYNC110 - under a virtual clock
+            await trio.sleep(0.1)
+
+
+def call(market: Any, action: Callable[[Batch], object]) -> None:
+    batch = Batch()
+    action(batch)
+    market.db.stage(batch)
+
+
+def reserve(market: Any, customer: str, task: str = TASK, units: int = CPC) -> None:
+    rewards = market.settlement.rewards
+    call(market, lambda batch: rewards.reserve(batch, task, customer, units, market.now_ms()))
+
+
+def lease(world: Any, market: Any, task: str = TASK, seconds: float = 600) -> None:
+    releasers = world.releasers(market.now_ms() + int(seconds * 1000))
+    rewards = market.settlement.rewards
+    call(market, lambda batch: rewards.open(batch, task, lambda: releasers))
+
+
+def settle(market: Any, key: Key, task: str = TASK) -> None:
+    checker = key(21).address
+    payees, rewards = Payees({key(20).address: 1}, {checker: 1}, checker), market.settlement.rewards
+    call(market, lambda batch: rewards.settle(batch, task, payees, market.now_ms()))
+
+
+def refund(market: Any, task: str = TASK) -> None:
+    rewards = market.settlement.rewards
+    call(market, lambda batch: rewards.refund(batch, task, market.now_ms()))
+
+
+def free(market: Any, customer: str) -> int:
+    return int(market.ledger.balance(f"customer:{customer}"))
+
+
+def check_copy(world: Any, market: Any, *customers: str) -> None:
+    """The books are what the chain holds, for everybody, while nothing is under way."""
+    assert market.ledger.audit().ok
+    for customer in customers:
+        assert free(market, customer) == world.held(customer)
+
+
+async def paid_in(world: Any, market: Any, customer: AccountKey, units: int = 10 * CPC) -> None:
+    world.deposit(customer, units)
+    await until(lambda: free(market, customer.address) >= units)
+
+
+def test_both_back_ends_are_settlements(make_world: Any) -> None:
+    """What a market calls is there, by name: mypy checks how."""
+    wanted = [name for name in vars(Settlement) if not name.startswith("_")]
+    assert {"ledger", "rewards", "deposits", "outbox", "payouts", "withdraw", "run"} <= set(wanted)
+
+
+async def test_a_fee_that_the_market_cannot_pay_costs_the_customer_nothing(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """The opening never gets into a block: when its time is over the customer has the money, and
+    with new funds the market goes on."""
+    alice = key(10)
+    async with world.running():
+        spend_all(world, key)
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+            reserve(market, alice.address)
+            lease(world, market, seconds=5)
+            await until(lambda: market.sender.blocked)
+            assert free(market, alice.address) == 9 * CPC
+            await until(lambda: free(market, alice.address) == 10 * CPC)
+            assert market.settlement.rewards.escrow(TASK).state == "failed"
+            world.submit(key(12), transfer(world.key.address, CPC))
+            reserve(market, alice.address, "another")
+            lease(world, market, "another")
+            settle(market, key, "another")
+            await until(lambda: world.balance(key(20).address) == CPC // 4)
+            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            check_copy(world, market, alice.address)
+            assert free(market, alice.address) == 9 * CPC
+
+
+async def test_somebody_else_settles_first(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """By the same claim and signatures; the market's own transaction gives way, paid is once."""
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market)
+        settle(market, key)
+        await until(lambda: market.settlement.rewards.escrow(TASK).closing)
+        record = market.settlement.rewards.escrow(TASK)
+        draft = settle_escrow(record.escrow_id, record.claim, record.approvals, gas_price=9_000)
+        world.submit(key(12), draft)
+        await until(lambda: not list(market.ledger.holdings("maturing:")))
+        assert market.sender.find(record.closing).state == "lost"
+        assert world.balance(key(20).address) == CPC // 4
+        world.deposit(alice, CPC)
+        await until(lambda: free(market, alice.address) == 10 * CPC)
+        call(
+            market,
+            lambda batch: market.settlement.withdraw(
+                batch, alice.address, CPC, key="k", at_ms=market.now_ms()
+            ),
+        )
+        await until(lambda: not list(market.ledger.holdings("outbox:")))
+        check_copy(world, market, alice.address)
+
+
+async def test_a_refund_needs_signatures_or_time(
+    make_world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    world, alice = make_world(back_end="escrow"), key(10)
+    world.approving = False
+    world.parameters = msgspec.structs.replace(world.parameters, escrow_grace_blocks=10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market, seconds=20)
+        rewards = market.settlement.rewards
+        await until(lambda: rewards.escrow(TASK).state == "open")
+        refund(market)
+        assert dict(market.ledger.holdings("returning:")) == {f"returning:{TASK}": CPC}
+        late = rewards.escrow(TASK).late_height
+        await until(lambda: world.chain.tip.height >= late - 1)
+        assert world.held(alice.address) == 9 * CPC
+        await until(lambda: free(market, alice.address) == 10 * CPC)
+        assert world.chain.tip.height > late
+        check_copy(world, market, alice.address)
+
+
+async def test_what_nobody_signs_comes_back_in_the_end(
+    make_world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    world, alice = make_world(back_end="escrow"), key(10)
+    world.approving = False
+    world.parameters = msgspec.structs.replace(world.parameters, escrow_grace_blocks=10)
+    reclaimed: list[str] = []
+    async with world.running(), world.market() as market:
+        rewards = market.settlement.rewards
+        rewards.on_reclaimed = lambda _batch, task: reclaimed.append(task)
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market, seconds=5)
+        settle(market, key)
+        await until(lambda: free(market, alice.address) == 10 * CPC)
+        assert reclaimed == [TASK]
+        assert not list(market.ledger.holdings("maturing:"))
+        assert list(rewards.due(10**15)) == []
+        with pytest.raises(SettlementConflict):
+            settle(market, key)
+        check_copy(world, market, alice.address)
+
+
+async def test_a_customer_takes_out_what_a_withdrawal_was_under_way_for(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """The market cannot pay its fee; the customer's own way needs nobody. Paid is once."""
+    alice = key(10)
+    async with world.running():
+        spend_all(world, key)
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+            call(
+                market,
+                lambda batch: market.settlement.withdraw(
+                    batch, alice.address, 4 * CPC, key="k", at_ms=market.now_ms()
+                ),
+            )
+            await take_out(world, alice)
+            await until(lambda: not market.ledger.audit().held)
+            assert world.held(alice.address) == 0
+            spent = world.fees_of(alice.address)
+            assert world.balance(alice.address) == 10**9 * CPC - spent
+            world.submit(key(12), transfer(world.key.address, CPC))
+            await paid_in(world, market, alice, 2 * CPC)
+            reserve(market, alice.address)
+            lease(world, market)
+            settle(market, key)
+            await until(lambda: world.balance(key(20).address) == CPC // 4)
+            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            check_copy(world, market, alice.address)
+
+
+async def test_an_opening_under_way_fails_with_the_notice(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice = key(10)
+    async with world.running():
+        spend_all(world, key)
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+            reserve(market, alice.address)
+            lease(world, market)
+            await until(lambda: market.sender.blocked)
+            rewards = market.settlement.rewards
+            rewards.on_unfunded = lambda batch, task: rewards.refund(batch, task, 1)
+            reserve(market, alice.address, "queued")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(take_out, world, alice)
+                await until(lambda: free(market, alice.address) == 9 * CPC)
+                with pytest.raises(Conflict, match="on its way out"):
+                    reserve(market, alice.address, "later")
+                await until(lambda: rewards.escrow(TASK).state == "failed")
+                assert free(market, alice.address) == 10 * CPC
+            await until(lambda: not market.ledger.audit().held)
+            assert world.held(alice.address) == 0
+
+
+async def test_a_market_that_was_restored_from_a_backup(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """It finds an escrow of its own that it does not know: the money comes back by the clock."""
+    alice = key(10)
+    world.parameters = msgspec.structs.replace(world.parameters, escrow_grace_blocks=5)
+    async with world.running():
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+        backup = Batch()
+        for name, value in list(world.store.scan(b"", b"\xff" * 8)):
+            backup.put(name, value)
+        async with world.market() as market:
+            reserve(market, alice.address)
+            lease(world, market, seconds=5)
+            await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+        world.store = type(world.store)()
+        MemoryStore.write(world.store, backup, sync=True)
+        async with world.market() as market:
+            await until(lambda: list(market.ledger.holdings("returning:")))
+            assert free(market, alice.address) == 9 * CPC
+            await until(lambda: free(market, alice.address) == 10 * CPC)
+            check_copy(world, market, alice.address)
+
+
+async def test_somebody_else_uses_the_market_s_key(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """A WITHDRAW that the books do not know: they follow the chain."""
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        world.submit(world.key, withdraw_for(alice.address, 3 * CPC))
+        await until(lambda: free(market, alice.address) == 7 * CPC)
+        check_copy(world, market, alice.address)
+
+
+async def test_transactions_that_are_lost_are_asked_for_again(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """Another program takes the nonce of each: opening, withdrawal, settlement."""
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        take_nonce(world)
+        lease(world, market)
+        await until(lambda: market.settlement.rewards.escrow(TASK).tries == 1)
+        await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+        take_nonce(world)
+        call(
+            market,
+            lambda batch: market.settlement.withdraw(
+                batch, alice.address, CPC, key="k", at_ms=market.now_ms()
+            ),
+        )
+        assert free(market, alice.address) == 8 * CPC
+        await until(lambda: free(market, alice.address) == 9 * CPC)
+        settle(market, key)
+        await until(lambda: market.settlement.rewards.escrow(TASK).is_approved)
+        take_nonce(world)
+        await until(lambda: not list(market.ledger.holdings("maturing:")))
+        assert world.balance(key(20).address) == CPC // 4
+        check_copy(world, market, alice.address)
+
+
+def spend_all(world: Any, key: Key) -> None:
+    """Leave the market's account without anything for fees."""
+    left = world.balance(world.key.address) - 21 * 10**6
+    world.submit(world.key, transfer(key(13).address, left))
+
+
+async def take_out(world: Any, customer: AccountKey) -> None:
+    """The customer's own way: notice, and when it has run out all the rest."""
+    world.submit(customer, withdraw_all(world.key.address))
+    free_height = world.chain.tip.height + 1 + MarketParameters().deposit_notice_blocks
+    await until(lambda: world.chain.tip.height >= free_height)
+    world.submit(customer, withdraw_all(world.key.address))
+
+
+def take_nonce(world: Any) -> None:
+    """Pay more than the market, under the nonce that it will use next."""
+    world.submit(world.key, transfer(world.key.address, 1, gas_price=5_000))
+
+
+async def test_a_withdrawal_that_cannot_be(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+
+        def withdraw(units: int, name: str = "k") -> None:
+            batch = Batch()
+            market.settlement.withdraw(batch, alice.address, units, key=name, at_ms=1)
+            market.db.stage(batch)
+
+        for units, error in ((0, InvalidInput), (5, InvalidInput), (11 * CPC, InsufficientFunds)):
+            with pytest.raises(error):
+                withdraw(units)
+        withdraw(10 * CPC - 5)
+        with pytest.raises(LedgerConflict):
+            withdraw(9 * CPC)
+        withdraw(5, "the rest")
+        withdraw(5, "the rest")
+        assert market.settlement.outbox.fee_to(alice.address) == 0
+        await until(lambda: not list(market.ledger.holdings()))
+        assert world.held(alice.address) == 0
+        assert list(market.settlement.withdrawals.open_of(alice.address)) == []
+
+
+async def test_what_was_fixed_at_the_opening_holds_under_another_network_file(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice = key(10)
+    async with world.running():
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+            reserve(market, alice.address)
+            lease(world, market)
+            await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+            await market.db.flushed()
+        shares = Shares(burn=1_000, workers=7_500, validators=1_000, treasury=500)
+        world.parameters = msgspec.structs.replace(world.parameters, shares=shares)
+        async with world.market() as market:
+            settle(market, key)
+            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            [entry] = [one for one in market.ledger.entries() if one.kind == "mature"]
+            worker = key(20).address
+            assert entry.amount(f"worker:{worker}") == world.balance(worker) == CPC // 4
+            check_copy(world, market, alice.address)
+
+
+async def test_signatures_that_do_not_count(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    world.approving = False
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market)
+        settle(market, key)
+        rewards = market.settlement.rewards
+        assert list(rewards.unapproved()) == []  # no chain shows its escrow yet
+        await until(lambda: list(rewards.unapproved()))
+        [record] = rewards.unapproved()
+        batch, member = Batch(), record.members[0].public_key
+        for public_key in ("00" * 32, member):
+            forged = Approval(public_key=public_key, signature="00" * 64)
+            with pytest.raises(BadPayload):
+                rewards.approve(batch, record, forged)
+        old = msgspec.structs.replace(record, ending="refund", claim=None)
+        assert not rewards.approve(batch, old, Approval(public_key=member, signature="00" * 64))
+        assert not batch
+        with pytest.raises(Conflict):
+            rewards.mature(batch, TASK, market.now_ms() + 10**6)
+        draft = refund_escrow(record.escrow_id)
+        nonce = world.chain.first_free_nonce(alice.address)
+        assert "signatures" in world.chain.submit(draft.signed(alice, nonce))[1]
+
+
+async def test_a_chain_that_holds_no_money_is_said(
+    make_world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    world = make_world()  # its chain is one of today's
+    async with world.running(http=True):
+        terms = Terms(world.client)
+        with trio.move_on_after(30):
+            await terms.learn()
+        assert "holds no escrows" in terms.obstacle
+    held = make_world(back_end="escrow")
+    async with held.running(http=True):
+        terms = Terms(held.client)
+        assert await terms.learn() == MarketParameters()
+        assert terms.obstacle == ""
+
+
+async def test_a_deadline_is_no_later_than_the_chain_allows(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice, longest = key(10), MarketParameters().max_escrow_blocks
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market, seconds=10 * longest)
+        await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+        record = market.settlement.rewards.escrow(TASK)
+        assert longest - 10 < record.late_height < longest + 10
+
+
+async def test_the_back_end_of_books_that_hold_money_stays(db: Any, ledger: Ledger) -> None:
+    check_backend(db, "transfer")
+    check_backend(db, "escrow")
+    assert backend_of(db) == "escrow"
+    batch = Batch()
+    postings = move(accounts.L1, accounts.customer("cpc1x"), 5)
+    ledger.post(batch, cause="deposit:1", kind="deposit", postings=postings, at_ms=0)
+    ledger.post(
+        batch,
+        cause="reserve:t",
+        kind="reserve",
+        postings=move(accounts.customer("cpc1x"), accounts.reserved("t"), 5),
+        at_ms=0,
+    )
+    db.stage(batch)
+    check_backend(db, "escrow")
+    with pytest.raises(ConfigError, match="holds money by escrow"):
+        check_backend(db, "transfer")
+    assert backend_of(db) == "escrow"
+    assert customers_of(ledger) == {"cpc1x"}

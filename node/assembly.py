@@ -415,7 +415,7 @@ def _add_market(
         lambda: {f"tasks_{phase}": count for phase, count in board.counts().items()},
         lambda: (
             *queued().values(),
-            *money_waits(settlement),
+            *money_waits(settlement, parts.now_ms()),
         ),
     )
     rescue = Rescue(

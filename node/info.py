@@ -161,8 +161,11 @@ def validator_waits(jobs: int, results: int, barred: int) -> Sequence[str]:
     return (*found, waiting.result_sentence(results)) if results else found
 
 
-def money_waits(settlement: TransferSettlement) -> Sequence[str]:
-    """Payments on their way, and payouts that cannot be made."""
+def money_waits(settlement: TransferSettlement, now_ms: int) -> Sequence[str]:
+    """Payments on their way, payees who wait for a larger sum, and payouts that cannot be made."""
     payments = [units for _, units in settlement.ledger.holdings("outbox:")]
     found = [waiting.payment_sentence(len(payments), sum(payments))] if payments else []
+    patient = list(settlement.payouts.patient(now_ms))
+    if patient:
+        found.append(waiting.patience_sentence(len(patient), sum(patient)))
     return (*found, waiting.FEES_SENTENCE) if settlement.payouts.short_of_fees else found

@@ -7,6 +7,7 @@ import pytest
 
 from node.amounts import UNITS_PER_CPC
 from node.chainwatch import ChainWatch
+from node.info import money_waits
 from node.l1.client import L1Client
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
@@ -191,6 +192,9 @@ async def test_what_waits_below_a_threshold_is_not_late_before_the_greatest_age(
     shop.db.stage(batch)
     looked.earn()
     worker = f"worker:{shop.worker.address}"
+    assert money_waits(shop.settlement, shop.now_ms) == []
+    said = "1 payee (0.25 CPC) waits below the threshold: paid with more, or when it is old enough"
+    assert money_waits(shop.settlement, shop.now_ms + 1_000) == [said]
     assert worker not in {one.about for one in looked.after(WEEK_MS + 5_000)}
     assert worker in {one.about for one in looked.after(1)}
 

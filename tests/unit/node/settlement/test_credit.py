@@ -386,7 +386,7 @@ async def fresh_market(db: Any, make_market: Callable[..., Any]) -> Any:
 
 
 @given(st.lists(STEPS, min_size=12, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_happens_every_debt_is_backed_and_the_books_are_exact(
     make_market: Callable[..., Any], key: Key, steps: list[tuple[Any, ...]]
 ) -> None:

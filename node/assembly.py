@@ -378,11 +378,11 @@ def _add_market(
     assembly.credit = CreditDesk(
         parts.db,
         settlement.credit,
-        operator=config.market.operator,
+        operator=str(config.market.operator),
         market=address,
         now_ms=parts.now_ms,
     )
-    assembly.fees = FeeDesk(parts.db, settlement, config.market.operator, parts.now_ms)
+    assembly.fees = FeeDesk(parts.db, settlement, str(config.market.operator), parts.now_ms)
     assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
     Wishes(
         network=parts.network,

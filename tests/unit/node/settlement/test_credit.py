@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
+from node.config.addresses import Account
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NodeError
 from node.l1.client import HttpL1Client
 from node.l1.keys import AccountKey
@@ -227,7 +228,7 @@ async def test_the_desk_needs_an_operator_with_an_account_of_its_own(desk: Desk,
     def made(operator: str) -> CreditDesk:
         credit = desk.market.settlement.credit
         return CreditDesk(
-            desk.market.db, credit, operator=operator, market=market, now_ms=lambda: 0
+            desk.market.db, credit, operator=Account(operator), market=market, now_ms=lambda: 0
         )
 
     for operator in ("", market):

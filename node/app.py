@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from node.config import Config
-from node.control import Controls, serve_control
+from node.control import serve_control
+from node.control_messages import Controls
 from node.errors import ConfigError
 from node.keys import NodeKeys, find_passphrase, finish_rotation, load_or_make_keys
 from node.lifetime import open_stop_signal

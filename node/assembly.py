@@ -438,7 +438,7 @@ def _add_market(
             {f"tasks_{phase}": count for phase, count in board.counts().items()}
             | {"validators_barred": electorate.barred}
         ),
-        lambda: (*queued().values(), *money_waits(settlement)),
+        lambda: (*queued().values(), *money_waits(settlement, parts.now_ms())),
     )
     rescue = Rescue(
         db=parts.db,
@@ -489,7 +489,7 @@ def _add_desks(
 ) -> None:
     """Where the operator and the payees of a market that holds the money ask."""
     config, chain_id = parts.config, parts.config.network.network.chain_id
-    operator = config.market.operator
+    operator = str(config.market.operator)
     assembly.credit = CreditDesk(
         parts.db,
         settlement.credit,

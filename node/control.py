@@ -6,17 +6,31 @@ permissions are the key. A connection carries one line of JSON and one line as t
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import trio
 
 from node.amounts import format_cpc, parse_cpc
+from node.control_messages import (
+    BackupRequest,
+    ControlAnswer,
+    Controls,
+    CreditGiver,
+    CreditLike,
+    CreditRequest,
+    CreditShown,
+    EntryLike,
+    FeeGiver,
+    FeesRequest,
+    Request,
+    UnclaimedGiver,
+    UnclaimedRequest,
+    UnclaimedShown,
+)
 from node.errors import InvalidInput, NodeError, Unavailable
 from storage.backup import BackupReport
 from storage.errors import StorageError
@@ -30,165 +44,10 @@ REQUEST_S = 10.0
 """For a request to be complete."""
 
 
-class BackupRequest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="backup"
-):
-    """Copy the database of the running node to a new directory."""
-
-    to: str
-    """An absolute path."""
-
-
-class CreditRequest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="credit"
-):
-    """Give a customer of this market credit; without an address, only show it."""
-
-    address: str | None = None
-    limit_cpc: str = "0"
-    write_off: bool = False
-    """Let the operator pay what is owed first."""
-
-
-class UnclaimedRequest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="unclaimed"
-):
-    """Give unclaimed money to a customer; without a number, only show it."""
-
-    number: int | None = None
-    """Of the ledger's entry that left it unclaimed."""
-    address: str = ""
-
-
-class FeesRequest(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="command", tag="fees"
-):
-    """Give money of the operator's for the chain's fees; nothing only shows them."""
-
-    amount_cpc: str
-    key: str
-    """The same key gives once."""
-
-
-class UnclaimedShown(msgspec.Struct, frozen=True):
-    """Money that one entry left unclaimed."""
-
-    number: int
-    at_ms: int
-    cause: str
-    amount_cpc: str
-
-
-class CreditShown(msgspec.Struct, frozen=True):
-    """The credit of one customer."""
-
-    address: str
-    limit_cpc: str
-    owed_cpc: str
-    backer: str
-    """Account whose money is behind it."""
-
-
-class ControlAnswer(msgspec.Struct, frozen=True):
-    """What came of it: a report, credit, unclaimed money, fees, or an error."""
-
-    report: BackupReport | None = None
-    credit: tuple[CreditShown, ...] | None = None
-    unclaimed: tuple[UnclaimedShown, ...] | None = None
-    fees_cpc: str | None = None
-    error: str = ""
-
-
-class CreditLike(Protocol):
-    """A customer's credit as settlement tells it."""
-
-    @property
-    def address(self) -> str:
-        """The customer's."""
-
-    @property
-    def limit(self) -> int:
-        """Units of 10^-18 CPC, as is `owed`."""
-
-    @property
-    def owed(self) -> int:
-        """By now."""
-
-    @property
-    def backer(self) -> str:
-        """Whose money is behind it."""
-
-
-class CreditGiver(Protocol):
-    """`node.settlement.credit.CreditDesk`."""
-
-    def views(self) -> Sequence[CreditLike]:
-        """All credit."""
-        ...
-
-    async def set_limit(self, customer: str, limit: int, *, write_off: bool = ...) -> CreditLike:
-        """Set a customer's limit durably."""
-        ...
-
-
-class EntryLike(Protocol):
-    """`node.settlement.entries.Entry`."""
-
-    @property
-    def sequence(self) -> int:
-        """Its number."""
-
-    @property
-    def at_ms(self) -> int:
-        """When it was booked."""
-
-    @property
-    def cause(self) -> str:
-        """What for."""
-
-    def amount(self, account: str) -> int:
-        """Units that it gave the account."""
-        ...
-
-
-class UnclaimedGiver(Protocol):
-    """`node.settlement.unclaimed.UnclaimedDesk`."""
-
-    def entries(self) -> Iterable[EntryLike]:
-        """What is unclaimed."""
-        ...
-
-    async def give(self, number: int, address: str) -> EntryLike:
-        """Give it to a customer durably."""
-        ...
-
-
-class FeeGiver(Protocol):
-    """`node.settlement.feedesk.FeeDesk`."""
-
-    async def give(self, amount: int, key: str) -> int:
-        """Give so much, durably; what there is then."""
-        ...
-
-
-@dataclass(frozen=True)
-class Controls:
-    """What the commands act on."""
-
-    backup: Callable[[Path], Awaitable[BackupReport]]
-    credit: CreditGiver | None = None
-    """None without the market role, as are those below."""
-    unclaimed: UnclaimedGiver | None = None
-    fees: FeeGiver | None = None
-
-
 class ControlFailed(NodeError):
     """The running node could not do what it was asked."""
 
     code = "control_failed"
-
-
-_Request = BackupRequest | CreditRequest | UnclaimedRequest | FeesRequest
 
 
 @contextmanager
@@ -232,13 +91,13 @@ async def _answer(stream: trio.SocketStream, controls: Controls) -> None:
         with trio.fail_after(REQUEST_S):
             line = await _line(stream)
         try:
-            answer = await _carried_out(msgspec.json.decode(line, type=_Request), controls)
+            answer = await _carried_out(msgspec.json.decode(line, type=Request), controls)
         except (msgspec.DecodeError, NodeError, StorageError) as error:
             answer = ControlAnswer(error=str(error))
         await stream.send_all(msgspec.json.encode(answer) + b"\n")
 
 
-async def _carried_out(request: _Request, controls: Controls) -> ControlAnswer:
+async def _carried_out(request: Request, controls: Controls) -> ControlAnswer:
     if isinstance(request, CreditRequest):
         return ControlAnswer(credit=await _credit(request, controls.credit))
     if isinstance(request, UnclaimedRequest):
@@ -355,7 +214,7 @@ def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
     return answer.fees_cpc
 
 
-def _ask(data_dir: Path, request: _Request) -> ControlAnswer:
+def _ask(data_dir: Path, request: Request) -> ControlAnswer:
     """One request to the running node, and its answer."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         try:

@@ -165,10 +165,13 @@ def validator_waits(jobs: int, results: int, barred: int) -> Sequence[str]:
     return (*found, waiting.result_sentence(results)) if results else found
 
 
-def money_waits(settlement: Settlement) -> Sequence[str]:
-    """Payments on their way, and payouts that cannot be made."""
+def money_waits(settlement: Settlement, now_ms: int) -> Sequence[str]:
+    """Payments on their way, what validators are to sign, payees who wait for a larger sum, and
+    payouts that cannot be made."""
     payments = [units for _, units in settlement.ledger.holdings("outbox:")]
     found = [waiting.payment_sentence(len(payments), sum(payments))] if payments else []
     unsigned = settlement.rewards.unsigned
     found += [waiting.unsigned_sentence(unsigned)] if unsigned else []
+    patient = list(settlement.payouts.patient(now_ms))
+    found += [waiting.patience_sentence(len(patient), sum(patient))] if patient else []
     return (*found, waiting.FEES_SENTENCE) if settlement.payouts.short_of_fees else found

@@ -56,6 +56,12 @@ def payment_sentence(payments: int, units: int) -> str:
     )
 
 
+def patience_sentence(payees: int, units: int) -> str:
+    """Payees who are owed less than what they, or the network, pay at."""
+    subject = f"{_counted(payees, 'payee')} ({format_cpc(units)} CPC) {_verb(payees, 'wait')}"
+    return f"{subject} below the threshold: paid with more, or when it is old enough"
+
+
 def job_sentence(jobs: int, barred: int) -> str:
     """Jobs that no worker has taken."""
     subject = f"{_counted(jobs, 'job')} {_verb(jobs, 'wait')} for a worker"

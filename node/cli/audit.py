@@ -25,6 +25,8 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     accounts: int
     held_cpc: str
+    owed_cpc: str = "0.0"
+    """By customers, for tasks on credit."""
     leaving_cpc: str | None = None
     on_chain_cpc: str | None = None
     findings: tuple[str, ...]
@@ -124,6 +126,7 @@ def _found(report: "AuditReport", chain: "Solvency | None") -> Audit:
         entries=report.entries,
         accounts=report.accounts,
         held_cpc=format_cpc(report.held),
+        owed_cpc=format_cpc(report.owed),
         leaving_cpc=None if chain is None else format_cpc(chain.leaving),
         on_chain_cpc=None if chain is None else format_cpc(chain.on_chain),
         findings=report.findings + (() if chain is None else chain.findings),
@@ -135,6 +138,7 @@ def _text(found: Audit) -> str:
         "entries": found.entries,
         "accounts": found.accounts,
         "held for others": f"{found.held_cpc} CPC",
+        "owed on credit": f"{found.owed_cpc} CPC" if found.owed_cpc != "0.0" else None,
         "on their way": found.leaving_cpc and f"{found.leaving_cpc} CPC",
         "on the chain": found.on_chain_cpc and f"{found.on_chain_cpc} CPC",
     }

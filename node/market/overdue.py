@@ -4,6 +4,7 @@ Each says why, and what to do. Pure looks at what is there; the limits are in `n
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 
 import trio
@@ -67,6 +68,7 @@ class MarketOverdue:
         return tuple(chain.from_iterable(shortened(one) for one in sorts))
 
     def _open_tasks(self) -> Iterator[Overdue]:
+        why_queued = lru_cache(self._why_queued)  # once a look: it goes through all that waits
         for task in self._board.open_tasks():
             if task.phase == "leased":
                 end_ms = min(task.deadline_ms, task.lease_until_ms)
@@ -77,13 +79,13 @@ class MarketOverdue:
                 what = f"{task.phase} task"
                 yield Overdue(what, task.task_id, late_s, "the market did not end it", RESTART)
             elif task.phase == "queued" and task.epoch == 0:
-                yield from self._unleased(task)
+                yield from self._unleased(task, why_queued)
 
-    def _unleased(self, task: TaskRecord) -> Iterator[Overdue]:
+    def _unleased(self, task: TaskRecord, why_queued: Callable[[str], str]) -> Iterator[Overdue]:
         late_s = self._late_s(task.created_ms, deadlines.UNLEASED_S)
         if late_s > 0:
             remedy = "see `tmnode peers`; its reward goes back at its deadline"
-            yield Overdue("queued task", task.task_id, late_s, self._why_queued(task.kind), remedy)
+            yield Overdue("queued task", task.task_id, late_s, why_queued(task.kind), remedy)
 
     def _unanchored(self) -> Iterator[Overdue]:
         window_ms = round(self._settlement.parameters.dispute_window_s * 1000)

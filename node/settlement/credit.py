@@ -153,7 +153,7 @@ class CreditDesk:
     ) -> None:
         self._db = db
         self._book = book
-        self._operator = operator
+        self._operator = str(operator)  # a configuration's own type cannot be stored
         self._market = market
         self._now_ms = now_ms
 

@@ -277,6 +277,10 @@ class NoPayouts:
 
     short_of_fees = False
 
+    def patient(self, _at_ms: int) -> Iterator[int]:
+        """Nobody waits."""
+        return iter(())
+
     def shown(self, _root: str, _to_address: str) -> Shown | None:
         """There is none."""
         return None

@@ -105,6 +105,9 @@ class PayoutBook(Protocol):
     def short_of_fees(self) -> bool:
         """Whether something is due that the market cannot pay the chain for."""
 
+    def patient(self, at_ms: int) -> Iterator[int]:
+        """What each payee is owed that waits for a larger sum."""
+
     def shown(self, root: str, to_address: str) -> Shown | None:
         """The entries of the payout with this root to this address, if there is one."""
 

@@ -130,6 +130,13 @@ class Payouts:
         for account, owed in self._owed.items():
             yield account, owed, self._is_due(account, owed, at_ms)
 
+    def patient(self, at_ms: int) -> Iterator[int]:
+        """What each account is owed that has waited for the network's interval and is not due."""
+        before_ms = at_ms - self._parameters.payout_interval_s * 1000
+        for account, owed, due in self.waiting(at_ms):
+            if not due and owed.since_ms <= before_ms:
+                yield self._ledger.balance(account)
+
     def find(self, cause: str) -> Payout | None:
         """The payout of a cause, or None."""
         return self._payouts.get(cause.encode())

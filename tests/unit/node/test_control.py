@@ -13,14 +13,12 @@ from node.control import (
     MAX_LINE_BYTES,
     NAME,
     ControlFailed,
-    Controls,
-    CreditShown,
-    UnclaimedShown,
     ask_backup,
     ask_credit,
     ask_unclaimed,
     serve_control,
 )
+from node.control_messages import Controls, CreditShown, UnclaimedShown
 from node.errors import InsufficientFunds, NotFound, Unavailable
 from node.settlement.credit import CreditView
 from node.settlement.entries import Entry, move

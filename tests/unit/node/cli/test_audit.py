@@ -59,6 +59,7 @@ def test_sound_books(terminal, data_dir, door) -> None:
         "entries": 2,
         "accounts": 3,
         "held_cpc": "10.0",
+        "owed_cpc": "0.0",
         "leaving_cpc": None,
         "on_chain_cpc": None,
         "findings": [],
@@ -70,6 +71,24 @@ def test_sound_books(terminal, data_dir, door) -> None:
         "held for others  10.0 CPC",
         "- nothing is wrong",
     ]
+
+
+def test_what_customers_owe_is_said(terminal, data_dir, door) -> None:
+    keep(data_dir)
+
+    async def lend() -> None:
+        with open_leveldb(data_dir / "db") as store:
+            async with open_database(store) as db:
+                ledger, batch = Ledger(db), Batch()
+                post(ledger, batch, "credit", move("customer:cpc1a", "credit:cpc1b", 5 * CPC))
+                post(ledger, batch, "reserve", move("customer:cpc1b", "reserved:t", 2 * CPC))
+                await db.commit(batch)
+
+    trio.run(lend)
+    found = audited(terminal, data_dir, door)
+    assert (found["held_cpc"], found["owed_cpc"], found["findings"]) == ("10.0", "2.0", [])
+    text = terminal.run("wallet", "audit", "--data-dir", str(data_dir)).stdout
+    assert "owed on credit   2.0 CPC\n" in text
 
 
 def test_a_balance_that_the_entries_do_not_make(terminal, data_dir, door) -> None:

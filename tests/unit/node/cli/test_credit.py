@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from node.amounts import UNITS_PER_CPC
-from node.control import Controls, serve_control
+from node.control import serve_control
+from node.control_messages import Controls
 from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender

@@ -259,6 +259,15 @@ def test_status(terminal, door) -> None:
         "counts": {"tasks_pending": 3},
         "waiting": ["the L1 has not answered for 12 s", "3 tasks wait"],
         "obstacles": ["the L1 has not answered for 12 s"],
+        "overdue": [
+            {
+                "what": "payment",
+                "about": "payout:burn:3",
+                "overdue_s": 7.2,
+                "reason": "no block has it",
+                "remedy": "wait",
+            }
+        ],
     }
     door.answer("GET /status", answer)
     assert terminal.json("status") == answer
@@ -266,8 +275,12 @@ def test_status(terminal, door) -> None:
     assert "l1 height      no answer yet\n" in text
     assert "tasks pending  3\n" in text
     assert "ready          no\n" in text
-    said = ["not ready: the L1 has not answered for 12 s", "waiting: 3 tasks wait"]
-    assert text.splitlines()[-2:] == said, "each is said once"
+    said = [
+        "not ready: the L1 has not answered for 12 s",
+        "waiting: 3 tasks wait",
+        "overdue for 7 s: payment payout:burn:3: no block has it (wait)",
+    ]
+    assert text.splitlines()[-3:] == said, "each is said once"
 
 
 def test_peers(terminal, door) -> None:
@@ -295,6 +308,8 @@ def test_account(terminal, door) -> None:
         "earned_cpc": "0.0",
         "deposit_address": "cpc1m",
         "withdrawal_fee_cpc": "0.1",
+        "credit_limit_cpc": "0.0",
+        "owed_cpc": "0.0",
         "deposit_by": "TRANSFER",
     }
     door.answer("GET /account", answer)

@@ -7,6 +7,7 @@ import pytest
 
 from node.amounts import UNITS_PER_CPC
 from node.chainwatch import ChainWatch
+from node.info import money_waits
 from node.l1.client import L1Client
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
@@ -43,6 +44,9 @@ class Chain(ChainWatch):
 class Looked:
     """A shop and what is overdue there."""
 
+    asked = 0
+    """How often why tasks are queued."""
+
     def __init__(self, shop: Any) -> None:
         self.shop = shop
         self.chain = Chain()
@@ -55,9 +59,13 @@ class Looked:
             l1=self.chain,
             arrivals=Arrivals(NO_CHAIN, follower, shop.market.address),
             nobodys=UnclaimedDesk(shop.db, shop.ledger, shop.clock),
-            why_queued=lambda kind: f"no validator takes {kind}",
+            why_queued=self.why_queued,
             now_ms=shop.clock,
         )
+
+    def why_queued(self, kind: str) -> str:
+        self.asked += 1
+        return f"no validator takes {kind}"
 
     def found(self) -> tuple[Overdue, ...]:
         return self.overdue.found()
@@ -191,6 +199,9 @@ async def test_what_waits_below_a_threshold_is_not_late_before_the_greatest_age(
     shop.db.stage(batch)
     looked.earn()
     worker = f"worker:{shop.worker.address}"
+    assert money_waits(shop.settlement, shop.now_ms) == []
+    said = "1 payee (0.25 CPC) waits below the threshold: paid with more, or when it is old enough"
+    assert money_waits(shop.settlement, shop.now_ms + 1_000) == [said]
     assert worker not in {one.about for one in looked.after(WEEK_MS + 5_000)}
     assert worker in {one.about for one in looked.after(1)}
 
@@ -235,3 +246,4 @@ async def test_very_many_are_counted(shop: Any, looked: Looked) -> None:
     assert [one.about for one in late[:MAX_SHOWN]] == [one.task_id for one in tasks[:MAX_SHOWN]]
     assert (late[-1].about, late[-1].overdue_s) == ("3 more", 1.0)
     assert msgspec.json.encode(late)
+    assert looked.asked == 1, "it goes through all that waits: not once for each"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
+from node.config.addresses import Account
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NodeError
 from node.l1.client import HttpL1Client
 from node.l1.keys import AccountKey
@@ -227,7 +228,7 @@ async def test_the_desk_needs_an_operator_with_an_account_of_its_own(desk: Desk,
     def made(operator: str) -> CreditDesk:
         credit = desk.market.settlement.credit
         return CreditDesk(
-            desk.market.db, credit, operator=operator, market=market, now_ms=lambda: 0
+            desk.market.db, credit, operator=Account(operator), market=market, now_ms=lambda: 0
         )
 
     for operator in ("", market):
@@ -386,7 +387,7 @@ async def fresh_market(db: Any, make_market: Callable[..., Any]) -> Any:
 
 
 @given(st.lists(STEPS, min_size=12, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_happens_every_debt_is_backed_and_the_books_are_exact(
     make_market: Callable[..., Any], key: Key, steps: list[tuple[Any, ...]]
 ) -> None:

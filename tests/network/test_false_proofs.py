@@ -102,13 +102,15 @@ async def test_a_false_proof_is_not_paid_whoever_signs(
     lowered, check_money, autojump_clock, lie, steps: int, liars: int
 ) -> None:
     """Only those who signed are barred, the task goes to others, and nothing false is kept."""
-    market, said = lowered.members["market"], []
+    market, said, freed = lowered.members["market"], [], []
 
     async def listen(sender, message, handler):
         try:
             return await handler(sender, message)
         except RequestRefused as refusal:
             said.append(refusal.code)
+            task = lowered.record(message.task_id)
+            freed.append(task.phase == "queued" or task.epoch == 2)
             raise
 
     market.answers[ReportResult] = listen
@@ -116,7 +118,7 @@ async def test_a_false_proof_is_not_paid_whoever_signs(
     done = await sold_to_the_liar(lowered, lie, steps)
     assert (done.phase, done.epoch) == ("settled", 2), done
     assert done.result.worker_address == lowered.members["worker-2"].address
-    assert said == ["proof_false"]
+    assert (said, freed) == (["proof_false"], [True])
     names = {
         one.peer_id for one in lowered.team("validator") if one.keys.identity.public_key in signed
     }

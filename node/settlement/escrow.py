@@ -12,6 +12,7 @@ before it is sent:
 What it means for the books is booked when a confirmed block holds it, see `chainbook`.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
 from math import ceil

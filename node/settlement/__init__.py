@@ -8,6 +8,8 @@ Read the modules in this order:
 `split`        how a reward is divided.
 `parameters`   what a network fixes; `network` reads it from the network file.
 `rewards`      the money of tasks: reserved, refunded, or divided; `maturing` keeps what waits.
+`bonds`        what workers and validators stake on their results, and how they get it back.
+`appeals`      the money of a dispute: the fee, the pay held, and who is paid from whose bond.
 `transfer`     the back end: deposits, rewards, payouts, withdrawals. The parts it is made of:
 `deposits`     what arrives on the L1 is credited to its sender.
 `owed`         who waits to be paid, `payouts` pays them, many entries in one TRANSFER.

@@ -17,6 +17,7 @@ from node.keys import NodeKeys, bind
 from node.l1.client import L1Client
 from node.l1.follower import Follower
 from node.l1.sender import OutboundRecord, Sender
+from node.market.appeals import AppealDesk
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
@@ -26,14 +27,18 @@ from node.market.snapshots import SnapshotLog
 from node.market.views import Market
 from node.offload import Offload
 from node.roles.admission import DrawGate, SeatGate
+from node.roles.appeals import AppealRole
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
+from node.roles.juror import Juror, JuryGate
 from node.roles.lessor import Lessor
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
+from node.roles.overturned import OverturnedWatch
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
+from node.roles.reexecution import Reexecution
 from node.roles.reunion import ReunionRole
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
@@ -41,6 +46,7 @@ from node.roles.submitter import Submitter
 from node.roles.worker import Compute, Worker
 from node.settlement.network import settlement_parameters
 from node.settlement.outbox import Outbox
+from node.settlement.staking import Staking
 from node.settlement.transfer import TransferSettlement
 from node.settlement.withdrawals import Withdrawals
 from node.verification.anchors import AnchorBook
@@ -95,6 +101,7 @@ class Assembly:
     runs: list[Run] = field(default_factory=list)
     market: Market | None = None
     withdrawals: Withdrawals | None = None
+    staking: Staking | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -205,6 +212,26 @@ def _add_validator(
         now_ms=parts.now_ms,
         feed=feed,
     )
+    jury_gate = JuryGate(
+        chain_id=author.chain_id,
+        markets=markets,
+        protocol=protocol,
+        now_ms=parts.now_ms,
+        feed=feed,
+    )
+    juror = Juror(
+        network=parts.network,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        gate=jury_gate,
+        reexecution=Reexecution(
+            chain_id=author.chain_id,
+            backend=CpuBackend(),
+            scratch=parts.scratch,
+            offload=parts.offload,
+        ),
+        now_ms=parts.now_ms,
+    )
     examiner = Examiner(
         network=parts.network,
         chain_id=author.chain_id,
@@ -242,9 +269,17 @@ def _add_validator(
         now_ms=parts.now_ms,
         on_verified=submitter.add,
     )
+    watch = OverturnedWatch(
+        network=parts.network,
+        chain_id=author.chain_id,
+        markets=markets,
+        gate=jury_gate,
+        blame=orchestrator.blame,
+    )
     assembly.info.add(
         lambda: {
             "verdicts_signed": checker.verdicts,
+            "rulings_signed": juror.rulings,
             "leases_held": orchestrator.leases,
             "results_pending": submitter.pending,
             "checks_in_hand": checker.checking,
@@ -253,7 +288,7 @@ def _add_validator(
         },
         lambda: validator_waits(orchestrator.waiting, submitter.pending, orchestrator.barred),
     )
-    assembly.runs += [feed.run, submitter.run, orchestrator.run]
+    assembly.runs += [feed.run, submitter.run, orchestrator.run, juror.run, watch.run]
     return submitter
 
 
@@ -282,10 +317,21 @@ def _add_market(
         confirmations=settlement.parameters.confirmations,
         proposer_keys=proposer_keys,
     )
+    desk = AppealDesk(
+        db=parts.db,
+        board=board,
+        appeals=settlement.appeals,
+        snapshots=snapshots,
+        network=config.network,
+        identity=identity,
+        now_ms=parts.now_ms,
+        beacon=lambda: chain.last_hash,
+    )
     service = MarketService(
         db=parts.db,
         board=board,
         settlement=settlement,
+        desk=desk,
         deposit_address=address,
         anchors=anchors,
         snapshots=snapshots,
@@ -299,6 +345,7 @@ def _add_market(
         db=parts.db,
         board=board,
         service=service,
+        desk=desk,
         settlement=settlement,
         snapshots=snapshots,
         network=config.network,
@@ -326,10 +373,17 @@ def _add_market(
         chain_id=network.chain_id,
         now_ms=parts.now_ms,
     )
+    appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
+    least = config.network.economics.validator_bond
     publisher = SnapshotRole(
-        network=parts.network, db=parts.db, snapshots=snapshots, directory=assembly.directory
+        network=parts.network,
+        db=parts.db,
+        snapshots=snapshots,
+        directory=assembly.directory,
+        admits=lambda one: settlement.bonds.suffices(one, least) and not desk.book.is_barred(one),
     )
     assembly.market = service
+    assembly.staking = Staking(parts.db, settlement.bonds, parts.now_ms)
     assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
     assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
     assembly.info.add(
@@ -339,7 +393,8 @@ def _add_market(
             *money_waits(settlement),
         ),
     )
-    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run]
+    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run]
+    assembly.runs += [appeals.run, role.run]
     return settlement.outbox
 
 

@@ -19,6 +19,7 @@ from storage.database import Database
 COUNTERS = {
     "results_committed": "Results that the worker committed to.",
     "verdicts_signed": "Verdicts that the validator signed.",
+    "rulings_signed": "Rulings about appeals that the validator signed.",
 }
 """Facts that only grow; the others go up and down."""
 GAUGES = {

@@ -15,7 +15,15 @@ from node.market.judging import MAX_EARLIER, JudgeRules, check_earlier, check_jo
 from node.market.leases import Leases
 from node.market.outcomes import JobOutcome, OutcomeRecord, placed
 from node.market.pay import checks_of, payees_of
-from node.market.tasks import TaskRecord, anchored, paid, require_lease, verified
+from node.market.tasks import (
+    OPEN_PHASES,
+    TaskRecord,
+    anchored,
+    paid,
+    require_lease,
+    verified,
+    waits_for_anchor,
+)
 from node.settlement.rewards import Rewards
 from node.settlement.split import Payees
 from node.verification.draws import seat_of
@@ -133,18 +141,19 @@ class Results:
 
     def _place(self, batch: Batch, task_id: str, name: str, leaves: dict[bytes, int]) -> bool:
         task, outcome = self._board.find(task_id), self._board.outcome(task_id)
-        if task is None or outcome is None or task.phase != "verified":
+        if task is None or outcome is None or not waits_for_anchor(task):
             return False
         after = placed(outcome, name, leaves, self._chain_id)
         if after == outcome:
             return False
-        self._board.put(batch, anchored(task) if after.is_anchored else task, after)
+        is_last = after.is_anchored and task.phase == "verified"
+        self._board.put(batch, anchored(task) if is_last else task, after)
         return True
 
     def has_taken(self, report: ReportResult) -> bool:
         """Whether this very result has completed its task; raises NotFound if there is no such."""
         task = self._board.get(report.task_id)
-        if task.status != "completed" or task.epoch != report.epoch:
+        if task.phase in OPEN_PHASES or task.epoch != report.epoch:
             return False
         outcome = self._board.outcome(task.task_id)
         return outcome is not None and outcome.results == tuple(one.result for one in report.jobs)

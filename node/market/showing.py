@@ -5,10 +5,12 @@ from collections import Counter
 import msgspec
 
 from node.amounts import Amount
+from node.market.appealbook import AppealRecord
 from node.market.outcomes import OutcomeRecord
 from node.market.tasks import TaskRecord
 from node.market.views import (
     AccountView,
+    AppealView,
     CheckShare,
     EntryView,
     OutputView,
@@ -29,9 +31,11 @@ from node.verification.receipt import result_hash_of
 from node.verification.statements import addresses_of
 
 
-def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
-    """A task, with its result if it has one."""
-    failed = record.phase == "refunded"
+def task_view(
+    record: TaskRecord, outcome: OutcomeRecord | None, appeal: AppealRecord | None = None
+) -> TaskView:
+    """A task, with its result if it has one, and the dispute about it."""
+    failed = record.status == "failed"
     return TaskView(
         task_id=record.task_id,
         challenge_type=record.kind,
@@ -46,11 +50,24 @@ def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
         jobs=record.jobs,
         error=Problem(record.error_code, record.error_text) if failed else None,
         result=_result_view(record, outcome) if outcome else None,
+        appeal=_appeal_view(appeal) if appeal else None,
+    )
+
+
+def _appeal_view(appeal: AppealRecord) -> AppealView:
+    return AppealView(
+        reason=appeal.reason,
+        fee=appeal.jury.fee,
+        appealed_at_ms=appeal.at_ms,
+        deadline_ms=appeal.jury.expires_ms,
+        jury=tuple(seat.address for seat in appeal.jury.seats),
+        rulings=len(appeal.rulings),
+        outcome=appeal.outcome,
     )
 
 
 def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: str) -> AccountView:
-    """An account with the `reserved` units of its open tasks."""
+    """An account with the `reserved` units of its open tasks and appeals."""
     return AccountView(
         address=address,
         available=Amount(ledger.balance(accounts.customer(address))),
@@ -59,6 +76,8 @@ def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: s
             ledger.balance(accounts.worker(address)) + ledger.balance(accounts.validator(address))
         ),
         deposit_address=deposit_address,
+        bonded=Amount(ledger.balance(accounts.bond(address))),
+        unbonding=Amount(ledger.balance(accounts.unbonding(address))),
     )
 
 

@@ -5,8 +5,11 @@
       │ └───────┤ the next epoch       └──────────┘ anchored
       └─────────┴─→ refunded (cancelled, deadline passed, every epoch failed)
 
+    verified, anchored ⇄ disputed ─→ overturned
+
 `status` is what the customer sees, `phase` where the task is. A task is settled once it is anchored
-and paid, in whatever order. Every function returns a new record or raises Conflict; money moves in
+and paid, in whatever order. A disputed one is anchored as any other, and where it was if its result
+stands. Every function returns a new record or raises Conflict; money moves in
 the caller's batch beside it.
 """
 
@@ -18,7 +21,9 @@ from node.amounts import Amount
 from node.errors import Conflict
 from node.verification.draws import JOB_STRIDE, MAX_PASSED, Draw, Pass
 
-Phase = Literal["queued", "leased", "verified", "anchored", "settled", "refunded"]
+Phase = Literal[
+    "queued", "leased", "verified", "anchored", "disputed", "settled", "overturned", "refunded"
+]
 Status = Literal["pending", "in_progress", "completed", "failed"]
 
 STATUS_OF: dict[Phase, Status] = {
@@ -26,7 +31,9 @@ STATUS_OF: dict[Phase, Status] = {
     "leased": "in_progress",
     "verified": "completed",
     "anchored": "completed",
+    "disputed": "completed",
     "settled": "completed",
+    "overturned": "failed",
     "refunded": "failed",
 }
 OPEN_PHASES: frozenset[Phase] = frozenset({"queued", "leased"})
@@ -66,6 +73,8 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """When the pay of a completed task matures."""
     paid: bool = False
     """It has matured."""
+    is_appealed: bool = False
+    """It is disputed, or was."""
     error_code: str = ""
     error_text: str = ""
 
@@ -152,6 +161,40 @@ def paid(task: TaskRecord) -> TaskRecord:
         raise Conflict(f"the task is {task.phase}, and is not to be paid", field="task_id")
     phase: Phase = "settled" if task.phase == "anchored" else task.phase
     return msgspec.structs.replace(task, phase=phase, paid=True)
+
+
+def disputed(task: TaskRecord, now_ms: int) -> TaskRecord:
+    """The customer appeals before the pay matures, once."""
+    if task.phase not in ("verified", "anchored") or task.paid:
+        raise Conflict(
+            f"the task is {task.phase}" + (", and paid" if task.paid else ""),
+            field="task_id",
+            remedy="a result can be disputed from its completion until its pay matures",
+        )
+    if task.is_appealed:
+        raise Conflict("the result was disputed before", field="task_id")
+    if now_ms >= task.pay_due_ms:
+        raise Conflict("the time to dispute this result is over", field="task_id")
+    return msgspec.structs.replace(task, phase="disputed", is_appealed=True)
+
+
+def undisputed(task: TaskRecord, *, is_anchored: bool) -> TaskRecord:
+    """The result stands, or nobody can say: the task goes on where it was."""
+    _require(task, "disputed")
+    return msgspec.structs.replace(task, phase="anchored" if is_anchored else "verified")
+
+
+def overturned(task: TaskRecord, reason: str) -> TaskRecord:
+    """A jury found the result false: the reward goes back to the customer."""
+    _require(task, "disputed")
+    return msgspec.structs.replace(
+        task, phase="overturned", error_code="overturned", error_text=reason
+    )
+
+
+def waits_for_anchor(task: TaskRecord) -> bool:
+    """Whether its result may still lack its place on the chain; what is overturned gets one too."""
+    return task.phase in ("verified", "disputed", "overturned")
 
 
 def refunded(task: TaskRecord, code: str, reason: str) -> TaskRecord:

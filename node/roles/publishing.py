@@ -1,6 +1,7 @@
 """A market's snapshots on the network: taken when its validators change, published, told again."""
 
 import logging
+from collections.abc import Callable
 
 import trio
 
@@ -23,12 +24,20 @@ class SnapshotRole:
     """Keeps a market's newest snapshot up to date and tells it."""
 
     def __init__(
-        self, *, network: Network, db: Database, snapshots: SnapshotLog, directory: Directory
+        self,
+        *,
+        network: Network,
+        db: Database,
+        snapshots: SnapshotLog,
+        directory: Directory,
+        admits: Callable[[str], bool],
     ) -> None:
+        """`admits` says whether a validator with this address may be drawn."""
         self._network = network
         self._db = db
         self._snapshots = snapshots
         self._directory = directory
+        self._admits = admits
         network.serve(RequestSnapshot, self._on_request)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -36,7 +45,8 @@ class SnapshotRole:
         task_status.started()
         while True:
             changed = self._directory.changed
-            taken = self._snapshots.take(self._directory.candidates())
+            there = self._directory.candidates()
+            taken = self._snapshots.take(one for one in there if self._admits(one.address))
             if taken is not None:
                 await self._db.flushed()
                 await self._publish(PublishedSnapshot(taken))

@@ -13,6 +13,7 @@ Read the modules in this order:
 `transfer`     the back end: deposits, rewards, payouts, withdrawals. The parts it is made of:
 `deposits`     what arrives on the L1 is credited to its sender.
 `owed`         who waits to be paid, `payouts` pays them, many entries in one TRANSFER.
+`staking`      bonds as the API has them.
 `withdrawals`  money out, to a customer's own address.
 `outbox`       a payment between leaving its account and being in a confirmed block.
 `solvency`     whether the chain's balance covers what the books owe.

@@ -2,9 +2,10 @@
 
 `l1` is the world outside: minus what it holds is what the market holds for others. `customer:`,
 `worker:`, `validator:`, `bond:` and `unbonding:` take an address, `reserved:`, `maturing:` and
-`appeal:` a task id, `outbox:` the cause of a payment that is on its way to the chain. `treasury` and `burn` wait for their payouts,
-`fees` pays the chain's fees, and may owe some: a result is on the chain before its pay matures, of
-which a part is for them. `unclaimed` keeps deposits whose sender is no account of this network.
+`appeal:` a task id, `outbox:` the cause of a payment that is on its way to the chain. `treasury`
+and `burn` wait for their payouts, `fees` pays the chain's fees, and may owe some: a result is on
+the chain before its pay matures, of which a part is for them. `unclaimed` keeps deposits whose
+sender is no account of this network.
 """
 
 import re

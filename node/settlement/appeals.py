@@ -1,11 +1,12 @@
 """The money of a dispute: whoever appeals puts a fee down, and the pay of the task stops maturing.
 
     appeal         customer -> appeal
-    ruling         appeal -> jurors, what does not divide burned         `upheld`
+    ruling         appeal -> fees, jurors, what does not divide burned   `upheld`
                    appeal -> customer                                    `inconclusive`
                    appeal, maturing -> customer                          `overturned`
-    slash          bonds of the worker and of who said `valid` -> jurors up to the fee, burn
+    slash          bonds of the worker and of who said `valid` -> the same up to the fee, burn
 
+What jurors get pays for its way to the chain (`fee_reserve`), for an overturned reward does not.
 One ruling a task, ever. What is held when it is disputed keeps its parts and its due time, and is
 paid at once if the result stands. Each stages into the caller's batch and is idempotent, and
 whatever raises has not touched the batch.
@@ -33,7 +34,10 @@ Outcome = Literal["upheld", "overturned", "inconclusive"]
 class Appeals:
     """The disputes at one market; `owed` hears of what is to be paid out."""
 
-    def __init__(self, db: Database, ledger: Ledger, owed: OwedBook, bonds: Bonds) -> None:
+    def __init__(
+        self, db: Database, ledger: Ledger, owed: OwedBook, bonds: Bonds, fee_reserve: int
+    ) -> None:
+        self._fee_reserve = fee_reserve
         self._ledger = ledger
         self._owed = owed
         self._bonds = bonds
@@ -73,7 +77,7 @@ class Appeals:
         if self._decided(batch, task_id, "upheld"):
             return False
         fee = self._appeal(batch, task_id).amount(accounts.appeal(task_id))
-        parts = _divided(fee, jurors)
+        parts = self._divided(fee, jurors)
         parts[accounts.appeal(task_id)] = -fee
         self._rule(batch, task_id, "upheld", parts, at_ms)
         self._go_on(batch, task_id)
@@ -159,10 +163,20 @@ class Appeals:
         total = -sum(one.amount for one in taken)
         if not total:
             return
-        paid = _divided(min(total, appeal.amount(accounts.appeal(task_id))), jurors)
+        fee = appeal.amount(accounts.appeal(task_id))
+        paid = self._divided(min(total, fee), jurors)
         paid[accounts.BURN] += total - sum(paid.values())
         gains = [posting(account, amount) for account, amount in paid.items() if amount]
         self._post(batch, "slash", f"slash:{task_id}", (*taken, *gains), at_ms)
+
+    def _divided(self, amount: int, jurors: Collection[str]) -> Counter[str]:
+        """Equal parts for distinct jurors, after the L1's fees; what does not divide is burned."""
+        addresses, fees = sorted(set(jurors)), min(self._fee_reserve, amount)
+        share = (amount - fees) // len(addresses) if addresses else 0
+        parts = Counter({accounts.validator(address): share for address in addresses})
+        parts[accounts.FEES] = fees
+        parts[accounts.BURN] = amount - fees - share * len(addresses)
+        return parts
 
     def _rule(
         self, batch: Batch, task_id: str, outcome: Outcome, amounts: Counter[str], at_ms: int
@@ -178,12 +192,3 @@ class Appeals:
             for one in postings:
                 if one.amount > 0 and one.account.startswith(("validator:", accounts.BURN)):
                     self._owed.add(batch, one.account, sequence=sequence, at_ms=at_ms)
-
-
-def _divided(amount: int, jurors: Collection[str]) -> Counter[str]:
-    """Equal parts for distinct jurors; what does not divide is burned."""
-    addresses = sorted(set(jurors))
-    share = amount // len(addresses) if addresses else 0
-    parts = Counter({accounts.validator(address): share for address in addresses})
-    parts[accounts.BURN] = amount - share * len(addresses)
-    return parts

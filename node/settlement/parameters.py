@@ -92,7 +92,7 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 "a bond could leave before the results that it stands for are beyond dispute",
                 field="unbonding_s",
-                remedy="use more than dispute_window_s + unbonded_wait_s, and the time of an appeal",
+                remedy="use more than dispute_window_s + unbonded_wait_s + appeal_s",
             )
         for field in ("burn_address", "treasury_address"):
             if not getattr(self, field):

@@ -2,5 +2,5 @@
 
 `presence` tells who is there and `snapshots` who can be drawn (gossip), `leases` pass between a
 market and an orchestrator, `jobs` between an orchestrator and its workers, `checks` between an
-orchestrator and the other validators.
+orchestrator and the other validators, `appeals` between a market and a jury.
 """

@@ -531,7 +531,7 @@ async def _check_money(world: World) -> None:
 
 def _underway(ledger: Ledger) -> list[str]:
     """Accounts with money that still has to go to the chain."""
-    resting = ("l1", "fees", "customer:", "reserved:")
+    resting = ("l1", "fees", "customer:", "reserved:", "bond:")
     return [name for name, _ in ledger.holdings() if not name.startswith(resting)]
 
 

@@ -20,6 +20,7 @@ from node.keys import bind
 from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
+from node.market.appeals import AppealDesk
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
@@ -122,10 +123,21 @@ class Shop:
         """What a restart makes of the same database."""
         self.board = TaskBoard(self.db, ChangeLog(self.clock))
         self.snapshots = SnapshotLog(self.db, MARKET.identity, CHAIN, self.clock)
+        self.desk = AppealDesk(
+            db=self.db,
+            board=self.board,
+            appeals=self.settlement.appeals,
+            snapshots=self.snapshots,
+            network=self.network,
+            identity=MARKET.identity,
+            now_ms=self.clock,
+            beacon=lambda: bytes(32),
+        )
         self.service = MarketService(
             db=self.db,
             board=self.board,
             settlement=self.settlement,
+            desk=self.desk,
             deposit_address=MARKET.address,
             anchors=self.anchors,
             snapshots=self.snapshots,
@@ -139,6 +151,7 @@ class Shop:
             db=self.db,
             board=self.board,
             service=self.service,
+            desk=self.desk,
             settlement=self.settlement,
             snapshots=self.snapshots,
             network=self.network,

@@ -11,15 +11,19 @@ from node.market.tasks import (
     STATUS_OF,
     TaskRecord,
     anchored,
+    disputed,
     has_attempts_left,
     leased,
     logged,
+    overturned,
     paid,
     redrawn,
     refunded,
     require_lease,
+    undisputed,
     unleased,
     verified,
+    waits_for_anchor,
 )
 from node.verification.draws import JOB_STRIDE, MAX_PASSED, Draw, Pass, Seat
 
@@ -64,7 +68,10 @@ STATES = {
     "verified": VERIFIED,
     "verified and paid": paid(VERIFIED),
     "anchored": anchored(VERIFIED),
+    "disputed": disputed(VERIFIED, 76),
+    "disputed and upheld": undisputed(disputed(VERIFIED, 76), is_anchored=False),
     "settled": paid(anchored(VERIFIED)),
+    "overturned": overturned(disputed(VERIFIED, 76), "false"),
     "refunded": refunded(TASK, "cancelled", ""),
 }
 Step = Callable[[TaskRecord], TaskRecord]
@@ -75,6 +82,11 @@ STEPS: dict[str, Step] = {
     "verify": lambda task: verified(task, task.epoch, task.orchestrator, 77),
     "anchor": anchored,
     "pay": paid,
+    "dispute": lambda task: disputed(task, 76),
+    "dispute late": lambda task: disputed(task, 77),
+    "uphold": lambda task: undisputed(task, is_anchored=False),
+    "uphold anchored": lambda task: undisputed(task, is_anchored=True),
+    "overturn": lambda task: overturned(task, "false"),
     "refund": lambda task: refunded(task, "cancelled", ""),
 }
 WAYS = {
@@ -90,6 +102,13 @@ WAYS = {
     ("verified", "pay"): "verified",
     ("verified and paid", "anchor"): "settled",
     ("anchored", "pay"): "settled",
+    ("verified", "dispute"): "disputed",
+    ("anchored", "dispute"): "disputed",
+    ("disputed", "uphold"): "verified",
+    ("disputed", "uphold anchored"): "anchored",
+    ("disputed", "overturn"): "overturned",
+    ("disputed and upheld", "anchor"): "anchored",
+    ("disputed and upheld", "pay"): "verified",
 }
 
 
@@ -106,6 +125,17 @@ def test_there_is_no_other_way(state: str, step: str) -> None:
 
 def test_every_phase_is_in_the_table() -> None:
     assert {task.phase for task in STATES.values()} == set(STATUS_OF)
+
+
+def test_what_may_still_get_its_place_on_the_chain() -> None:
+    waiting = {name for name, task in STATES.items() if waits_for_anchor(task)}
+    assert {STATES[name].phase for name in waiting} == {"verified", "disputed", "overturned"}
+
+
+def test_an_overturned_task_has_failed_and_says_why() -> None:
+    task = STATES["overturned"]
+    assert (task.status, task.error_code, task.error_text) == ("failed", "overturned", "false")
+    assert STATES["disputed"].status == "completed"
 
 
 def test_settled_is_anchored_and_paid() -> None:

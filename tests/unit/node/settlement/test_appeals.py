@@ -1,4 +1,4 @@
-"""The money of disputes: every unit, whatever is decided, in whatever order, wherever it crashes."""
+"""The money of disputes: every unit, whatever is decided, wherever it crashes."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NodeError, NotFound
 from node.l1.keys import AccountKey
 from node.settlement import accounts
@@ -36,7 +37,10 @@ ALICE, BOB, CAROL, DAVE, ERIN, FAYE = (
 PAYEES = Payees({BOB: 1}, {CAROL: 2, DAVE: 6}, DAVE)
 CULPRITS = (BOB, CAROL)
 JURORS = (ERIN, FAYE)
-RULES = SettlementParameters(unbonding_s=UNBONDING_MS / 1000, slash_bp=5_000)
+RESERVE = 10
+RULES = SettlementParameters(
+    unbonding_s=UNBONDING_MS / 1000, slash_bp=5_000, fee_reserve=Amount(RESERVE)
+)
 
 
 class Desk:
@@ -48,7 +52,7 @@ class Desk:
         owed = OwedBook(db)
         self.rewards = Rewards(db, self.ledger, owed, RULES)
         self.bonds = Bonds(db, self.ledger, RULES)
-        self.appeals = Appeals(db, self.ledger, owed, self.bonds)
+        self.appeals = Appeals(db, self.ledger, owed, self.bonds, RULES.fee_reserve)
         self.owed = owed
 
     def deposit(self, batch: Batch) -> None:
@@ -99,7 +103,8 @@ async def test_a_lost_appeal_pays_the_jurors_and_then_those_who_did_the_work(des
     assert not desk.appeals.uphold(batch, TASK, JURORS, 9_500)
     assert desk.held(batch, *MONEY) == [5 * CPC - 1, 4 * CPC, 0]
     jurors = [accounts.validator(one) for one in JURORS]
-    assert desk.held(batch, *jurors, accounts.BURN) == [CPC // 2, CPC // 2, 1]
+    assert desk.held(batch, *jurors, accounts.BURN) == [CPC // 2 - 5, CPC // 2 - 5, 1]
+    assert desk.held(batch, accounts.FEES) == [RESERVE]
     desk.db.stage(batch)
     assert all(desk.owed.get(name) for name in (*jurors, accounts.BURN))
     assert list(desk.rewards.due(9_000)) == [TASK]
@@ -122,10 +127,10 @@ async def test_where_nobody_can_say_all_goes_on_as_if_nothing_was(desk: Desk) ->
     ("bond", "fee", "each", "burned"),
     [
         (0, CPC, 0, 0),
-        (1, CPC, CPC // 4, 0),
-        (2, CPC, CPC // 2, 0),
-        (8, CPC, CPC // 2, 3 * CPC),
-        (8, CPC + 1, CPC // 2, 3 * CPC),
+        (1, CPC, CPC // 4 - 5, 0),
+        (2, CPC, CPC // 2 - 5, 0),
+        (8, CPC, CPC // 2 - 5, 3 * CPC),
+        (8, CPC + 1, CPC // 2 - 5, 3 * CPC),
     ],
 )
 async def test_a_won_appeal_pays_reward_and_fee_back_and_the_jurors_from_a_bond(
@@ -210,18 +215,26 @@ STEPS = st.one_of(
     st.tuples(st.just("wait"), PAUSES),
     st.tuples(st.just("crash"), st.integers(0, 3), st.booleans()),
     st.tuples(st.just("disputed"), TASKS, AMOUNTS, DECISIONS),
+    st.tuples(st.just("staked"), STAKERS, AMOUNTS, TASKS),
+    st.tuples(st.just("taken back"), STAKERS, AMOUNTS),
 )
 
 
 def spread(steps: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """With the whole way of a dispute for each `disputed`, which chance hardly finds."""
+    """With whole ways, which chance hardly finds."""
     found: list[tuple[Any, ...]] = []
     for step in steps:
-        if step[0] == "disputed":
-            _, task, amount, decision = step
-            found += [("complete", task, amount), ("appeal", task, amount), (decision, task)]
-        else:
-            found.append(step)
+        match step:
+            case ("disputed", task, amount, decision):
+                found += [("complete", task, amount), ("appeal", task, amount), (decision, task)]
+            case ("staked", who, amount, task):
+                found += [("bond", who, amount, "a"), ("complete", task, amount)]
+                found += [("appeal", task, amount), ("overturn", task)]
+            case ("taken back", who, amount):
+                found += [("bond", who, amount, "b"), ("unbond", who, amount, "b")]
+                found += [("wait", UNBONDING_MS), ("release", who)]
+            case _:
+                found.append(step)
     return found
 
 
@@ -236,9 +249,10 @@ class Model:
         self.due_ms: dict[str, int] = {}
         self.fees: dict[str, int] = {}
         self.rewards: dict[str, int] = {}
-        self.keys: dict[tuple[str, ...], int] = {}
+        self.keys: dict[str, int] = {}
         self.back_ms: dict[str, int] = {}
         self.paid = 0
+        self.fees_held = 0
         self.seen: Counter[str] = Counter()
 
     def move(self, source: str, target: str, amount: int) -> bool:
@@ -259,9 +273,9 @@ class Model:
 
     def do_appeal(self, now_ms: int, task: str, fee: int) -> None:
         open_to_it = self.places.get(task) == "maturing" and now_ms < self.due_ms[task]
-        if open_to_it and task not in self.fees:
-            if self.move(accounts.customer(ALICE), accounts.appeal(task), fee):
-                self.places[task], self.fees[task] = "disputed", fee
+        free, held = accounts.customer(ALICE), accounts.appeal(task)
+        if open_to_it and task not in self.fees and self.move(free, held, fee):
+            self.places[task], self.fees[task] = "disputed", fee
 
     def do_give_up(self, _: int, task: str) -> None:
         if self.places.get(task) == "disputed":
@@ -292,9 +306,12 @@ class Model:
         self.pay("pot", self.money["pot"], min(self.fees[task], self.money["pot"]))
 
     def pay(self, source: str, total: int, part: int) -> None:
+        self.fees_held += min(RESERVE, part)
+        self.money[source] -= min(RESERVE, part)
+        share = (part - min(RESERVE, part)) // 2
         for one in JURORS:
-            self.move(source, accounts.validator(one), part // 2)
-        self.move(source, accounts.BURN, total - 2 * (part // 2))
+            self.move(source, accounts.validator(one), share)
+        self.move(source, accounts.BURN, total - min(RESERVE, part) - 2 * share)
 
     def do_mature(self, now_ms: int, task: str) -> None:
         if self.places.get(task) == "maturing" and now_ms >= self.due_ms[task]:
@@ -303,15 +320,15 @@ class Model:
             self.paid += self.rewards[task]
 
     def do_bond(self, _: int, who: str, amount: int, key: str) -> None:
-        if ("bond", who, key) not in self.keys:
-            if self.move(accounts.customer(who), accounts.bond(who), amount):
-                self.keys["bond", who, key] = amount
+        ways, key = (accounts.customer(who), accounts.bond(who)), "bond" + who + key
+        if key not in self.keys and self.move(*ways, amount):
+            self.keys[key] = amount
 
     def do_unbond(self, now_ms: int, who: str, amount: int, key: str) -> None:
-        if ("unbond", who, key) not in self.keys:
-            if self.move(accounts.bond(who), accounts.unbonding(who), amount):
-                self.keys["unbond", who, key] = amount
-                self.back_ms[who] = now_ms + UNBONDING_MS
+        ways, key = (accounts.bond(who), accounts.unbonding(who)), "unbond" + who + key
+        if key not in self.keys and self.move(*ways, amount):
+            self.keys[key] = amount
+            self.back_ms[who] = now_ms + UNBONDING_MS
 
     def do_release(self, now_ms: int, who: str) -> None:
         if now_ms >= self.back_ms.get(who, 10**12):
@@ -327,7 +344,7 @@ class Model:
         shared = (*shared, accounts.validator(DAVE))
         work = sum(held.pop(name) for name in list(held) if name.startswith(shared))
         work += held.pop(accounts.BURN, 0) - self.money[accounts.BURN]
-        assert work == self.paid
+        assert work == self.paid + self.fees_held
         assert held.pop(accounts.L1) == -30 * CPC
         assert held == {name: n for name, n in self.money.items() if n and name != accounts.BURN}
 

@@ -15,6 +15,7 @@ from node.metrics import RequestMeter
 
 if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
     from node.api.accounts import Accounts
+    from node.settlement.staking import Staking
     from node.settlement.withdrawals import Withdrawals
 
 DAY_S = 86400
@@ -32,6 +33,8 @@ class Service:
     """API keys; without them only the local account can spend."""
     till: "Withdrawals | None" = None
     """Where customers take their money out."""
+    stakes: "Staking | None" = None
+    """Where workers and validators put down bonds."""
     local_account: str | None = None
     """Address that unauthenticated requests from this machine spend from (devnet only)."""
     max_deadline_s: int = 7 * DAY_S
@@ -72,3 +75,11 @@ class Service:
         if self.till is None:
             raise Unavailable("this node pays nothing out", remedy="ask its operator")
         return self.till
+
+    @property
+    def staking(self) -> "Staking":
+        """Where bonds are; raises NotAMarket or Unavailable where none are."""
+        self.market  # noqa: B018 - it raises
+        if self.stakes is None:
+            raise Unavailable("this node takes no bonds", remedy="ask its operator")
+        return self.stakes

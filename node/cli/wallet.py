@@ -31,6 +31,8 @@ class WalletGroup(LazyGroup):
         "show": Entry("node.cli.wallet:show", "Show an account, by default your own."),
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
+        "bond": Entry("node.cli.bonds:bond", "Stake money on your results."),
+        "unbond": Entry("node.cli.bonds:unbond", "Take back what you stake."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
         "audit": Entry("node.cli.audit:audit", "Recompute your market's books."),
         "audit-market": Entry(
@@ -67,6 +69,8 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "available": f"{answer.available_cpc} CPC",
             "reserved": f"{answer.reserved_cpc} CPC",
             "earned": f"{answer.earned_cpc} CPC",
+            "bonded": f"{answer.bonded_cpc} CPC",
+            "unbonding": f"{answer.unbonding_cpc} CPC",
             "deposit to": answer.deposit_address,
         }
     )
@@ -80,7 +84,8 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
 def statement(as_csv: bool, api: str | None, as_json: bool) -> None:
     """Show what moved your money at a market, oldest first, with the balance after each line.
 
-    Money that you have as a customer, as a worker and as a validator has a balance each.
+    Money that you have as a customer, as a worker, as a validator, as a bond and as one that you
+    took back has a balance each.
     """
     with Client(api) as client:
         lines = list(_lines(client))

@@ -316,7 +316,7 @@ class MarketService:
     def _view(self, record: TaskRecord) -> TaskView:
         outcome = self._board.outcome(record.task_id) if record.status == "completed" else None
         appeal = self._desk.book.find(record.task_id) if record.is_appealed else None
-        return task_view(record, outcome, appeal)
+        return task_view(record, outcome, appeal, self._desk.fee(record.work_units))
 
 
 def _key_of(account: str, key: str) -> bytes:

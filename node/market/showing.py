@@ -32,7 +32,10 @@ from node.verification.statements import addresses_of
 
 
 def task_view(
-    record: TaskRecord, outcome: OutcomeRecord | None, appeal: AppealRecord | None = None
+    record: TaskRecord,
+    outcome: OutcomeRecord | None,
+    appeal: AppealRecord | None,
+    appeal_fee: Amount,
 ) -> TaskView:
     """A task, with its result if it has one, and the dispute about it."""
     failed = record.status == "failed"
@@ -49,7 +52,7 @@ def task_view(
         epoch=record.epoch,
         jobs=record.jobs,
         error=Problem(record.error_code, record.error_text) if failed else None,
-        result=_result_view(record, outcome) if outcome else None,
+        result=_result_view(record, outcome, appeal_fee) if outcome else None,
         appeal=_appeal_view(appeal) if appeal else None,
     )
 
@@ -96,7 +99,7 @@ def payout_view(shown: Shown) -> PayoutView:
     return PayoutView(shown.account, entries)
 
 
-def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
+def _result_view(record: TaskRecord, outcome: OutcomeRecord, appeal_fee: Amount) -> ResultView:
     shares = Counter(result.worker_address for result in outcome.results)
     ranked = sorted(shares.items(), key=lambda one: (-one[1], one[0]))
     return ResultView(
@@ -110,6 +113,7 @@ def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
         orchestrator=outcome.orchestrator,
         checks=tuple(CheckShare(one.address, one.count) for one in outcome.checks),
         proofs=_proof_views(outcome),
+        appeal_fee=appeal_fee,
     )
 
 

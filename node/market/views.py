@@ -94,6 +94,8 @@ class ResultView(msgspec.Struct, frozen=True):
     """What the validators are paid by."""
     proofs: tuple[ProofView, ...] = ()
     """Of every job, if the results are proven."""
+    appeal_fee: Amount = Amount(0)
+    """What disputing the result takes."""
 
 
 class Problem(msgspec.Struct, frozen=True):

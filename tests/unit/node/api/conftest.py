@@ -41,9 +41,19 @@ def till(twin, market):
 
 
 @pytest.fixture
-def service(twin, market, node, till) -> Service:
+def stakes(twin, market):
+    return twin.TwinStaking(market)
+
+
+@pytest.fixture
+def service(twin, market, node, till, stakes) -> Service:
     return Service(
-        node=node, market_role=market, till=till, local_account=twin.LOCAL, now=lambda: NOW
+        node=node,
+        market_role=market,
+        till=till,
+        stakes=stakes,
+        local_account=twin.LOCAL,
+        now=lambda: NOW,
     )
 
 

@@ -37,6 +37,8 @@ from node.verification.anchors import AnchorBook
 from node.verification.author import Author
 from node.verification.batches import leaf_of
 from node.verification.draws import Draw, Pass, PassReason, Refusal, nonce_of, sign_refusal
+from node.verification.juries import jury_digest
+from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import Candidate
 from node.verification.statements import (
     Finding,
@@ -286,6 +288,18 @@ class Shop:
     def fail(self, draw: Draw, *earlier: Judgement, reason: str = "no luck") -> None:
         message = ReportFailure(draw.task_id, draw.epoch, reason, earlier)
         self.results.fail(message, self.holder(draw))
+
+    def jurors(self, task_id: str) -> list[Author]:
+        """Who sits in a task's jury, in its order."""
+        return [BY_KEY[seat.key] for seat in self.desk.book.find(task_id).jury.seats]
+
+    def ruling(self, task_id: str, juror: Author, *hashes: bytes) -> Ruling:
+        """What a juror says came out; by default the disputed hashes."""
+        appeal = self.desk.book.find(task_id)
+        digest = jury_digest(appeal.jury, CHAIN)
+        said = hashes or appeal.claimed
+        ruling = Ruling(task_id, appeal.jury.epoch, digest, said, b"")
+        return sign_ruling(ruling, CHAIN, juror.identity)
 
     def anchor(self, *task_ids: str, name: str = "batch", jobs: slice = slice(None)) -> list[str]:
         """Put (some jobs of) these tasks under one batch."""

@@ -1,7 +1,8 @@
 """What a validator makes of results that turned out false: their workers get no jobs from it.
 
 A market's word is not enough: draw, result, jury and rulings are checked, so that nobody can have a
-worker barred whose result a jury did not find false.
+worker barred whose result a jury did not find false. Only pinned markets are heard: where none is,
+anybody is a market, and could draw a jury of its own making.
 """
 
 import logging
@@ -50,6 +51,8 @@ class OverturnedWatch:
 
     async def _hear(self, sender: str, message: ResultOverturned) -> None:
         task_id = message.jury.task_id
+        if not self._markets:
+            return
         try:
             if message.jury.market_key != public_key_of(sender):
                 raise StatementInvalid("only a market itself tells of its juries", field="jury")

@@ -420,12 +420,15 @@ class World:
         return view
 
 
-def _network_config(proposers: tuple[AccountKey, ...], protocol: dict[str, Any]) -> NetworkConfig:
+def _network_config(
+    proposers: tuple[AccountKey, ...], markets: tuple[str, ...], protocol: dict[str, Any]
+) -> NetworkConfig:
     config = load_network()
     network = msgspec.structs.replace(
         config.network,
         proposer_keys=tuple(key.public_key.hex() for key in proposers),
         local_account=AccountKey(b"\x77" * 32).address,
+        market_keys=markets,
     )
     changed = msgspec.structs.replace(config.protocol, **protocol)
     return msgspec.structs.replace(config, network=network, protocol=changed)
@@ -440,12 +443,14 @@ async def open_world(
     workers: int = 2,
     alloc: int = 10**9,
     pinned: bool = True,
+    pins_market: bool = False,
     profile: Profile = UPSTREAM,
     **protocol: Any,
 ) -> AsyncIterator[World]:
     """A running world; further arguments change the network's protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
-    network = _network_config((proposer,) if pinned else (), protocol)
+    markets = (keys_of(1).identity.peer_id,) if pins_market else ()
+    network = _network_config((proposer,) if pinned else (), markets, protocol)
     funded = {customer.address: alloc * UNITS_PER_CPC}
     for number in range(2, 2 + validators):
         funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC

@@ -31,7 +31,7 @@ async def court(tmp_path, autojump_clock, open_world):
     """A world with twice as many validators as a quorum takes."""
     assert isinstance(trio.lowlevel.current_clock(), MockClock)
     with trio.fail_after(LONGEST_S):
-        async with open_world(tmp_path, validators=6) as world:
+        async with open_world(tmp_path, validators=6, pins_market=True) as world:
             yield world
 
 

@@ -216,6 +216,7 @@ def _add_validator(
         chain_id=author.chain_id,
         markets=markets,
         protocol=protocol,
+        appeal_s=parts.config.network.economics.appeal_s,
         now_ms=parts.now_ms,
         feed=feed,
     )

@@ -36,9 +36,11 @@ class JuryGate:
         chain_id: str,
         markets: Collection[str],
         protocol: ProtocolSection,
+        appeal_s: float,
         now_ms: Callable[[], int],
         feed: SnapshotFeed,
     ) -> None:
+        self._longest_ms = appeal_s * 1000 + SKEW_MS
         self._chain_id = chain_id
         self._markets = markets
         self._protocol = protocol
@@ -54,6 +56,8 @@ class JuryGate:
         check_jury(jury, self._chain_id, self._markets)
         if jury.needed < self._protocol.quorum_needed:
             raise StatementInvalid("fewer must agree than in this network", field="jury.needed")
+        if jury.expires_ms - self._now_ms() > self._longest_ms:
+            raise StatementInvalid("the jury ends too late", field="jury.expires_ms")
         check_work(jury, self._protocol)
         size = size_of(jury.kind, jury.parameters)
         if len(jury.jobs) != size.jobs:

@@ -421,7 +421,10 @@ class World:
 
 
 def _network_config(
-    proposers: tuple[AccountKey, ...], markets: tuple[str, ...], protocol: dict[str, Any]
+    proposers: tuple[AccountKey, ...],
+    markets: tuple[str, ...],
+    economics: dict[str, Any],
+    protocol: dict[str, Any],
 ) -> NetworkConfig:
     config = load_network()
     network = msgspec.structs.replace(
@@ -431,7 +434,8 @@ def _network_config(
         market_keys=markets,
     )
     changed = msgspec.structs.replace(config.protocol, **protocol)
-    return msgspec.structs.replace(config, network=network, protocol=changed)
+    money = msgspec.structs.replace(config.economics, **economics)
+    return msgspec.structs.replace(config, network=network, protocol=changed, economics=money)
 
 
 @asynccontextmanager
@@ -444,13 +448,16 @@ async def open_world(
     alloc: int = 10**9,
     pinned: bool = True,
     pins_market: bool = False,
+    economics: dict[str, Any] | None = None,
     profile: Profile = UPSTREAM,
     **protocol: Any,
 ) -> AsyncIterator[World]:
-    """A running world; further arguments change the network's protocol section."""
+    """A running world; `economics` changes that section of its network, and further arguments the
+    protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
     markets = (keys_of(1).identity.peer_id,) if pins_market else ()
-    network = _network_config((proposer,) if pinned else (), markets, protocol)
+    proposers = (proposer,) if pinned else ()
+    network = _network_config(proposers, markets, economics or {}, protocol)
     funded = {customer.address: alloc * UNITS_PER_CPC}
     for number in range(2, 2 + validators):
         funded[keys_of(number).account.address] = VALIDATOR_FUNDS * UNITS_PER_CPC

@@ -318,3 +318,41 @@ async def test_an_appeal_takes_its_fee(court, autojump_clock) -> None:
     with pytest.raises(InsufficientFunds):
         await appeal(court, task_id)
     assert court.record(task_id).phase == "verified"
+
+
+async def test_a_validator_without_its_bond_is_not_drawn(
+    tmp_path, autojump_clock, open_world
+) -> None:
+    """It is there, and in no snapshot, until it has put its bond down; and again without."""
+    with trio.fail_after(LONGEST_S):
+        async with open_world(
+            tmp_path, economics={"validator_bond": Amount(UNITS_PER_CPC)}
+        ) as world:
+            market, team = world.members["market"], world.team("validator")
+            await trio.sleep(10)
+            assert newest(market) is None
+            for member in team:
+                await stake(world, member, 1)
+            await world.holds(lambda: newest(market) and len(newest(market).candidates) == 3)
+            task = await world.buy()
+            assert (await world.until(task.task_id, "verified", "refunded")).phase == "verified"
+            staking = market.assembly.staking
+            await staking.unbond(team[0].address, Amount(1), "back")
+            await world.holds(lambda: len(newest(market).candidates) == 2)
+
+
+async def test_the_pay_of_a_worker_without_its_bond_waits_longer(
+    tmp_path, autojump_clock, open_world
+) -> None:
+    rules = {"worker_bond": Amount(UNITS_PER_CPC), "unbonded_wait_s": 60.0}
+    with trio.fail_after(LONGEST_S):
+        async with open_world(tmp_path, workers=1, economics=rules) as world:
+            waits = []
+            for _ in range(2):
+                task = await world.buy()
+                view = await world.until(task.task_id, "verified")
+                waits.append(view.result.pay_due_ms - view.result.completed_at_ms)
+                await world.until(task.task_id, "settled")
+                if len(waits) == 1:
+                    await stake(world, world.members["worker-1"], 1)
+            assert waits == [65_000, 5_000]

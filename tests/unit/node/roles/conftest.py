@@ -221,6 +221,7 @@ class Stage:
             "chain_id": CHAIN,
             "markets": (),
             "protocol": load_network().protocol,
+            "appeal_s": load_network().economics.appeal_s,
             "now_ms": virtual_clock_ms,
             "feed": SnapshotFeed(self.network, book, CHAIN),
         }

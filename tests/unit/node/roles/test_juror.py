@@ -188,6 +188,7 @@ async def test_for_whom_it_does_not_compute(stage, counted, parameters, autojump
         (full_jury(stage, parameters=b"p"), "parameters"),
         (full_jury(stage, kind="rendering"), "does not know"),
         (full_jury(stage, expires_ms=virtual_clock_ms()), "over"),
+        (full_jury(stage, expires_ms=virtual_clock_ms() + 3_600_000 + SKEW_MS + 1), "too late"),
         (foreign, "only the jury's market"),
         (stage.jury(*others), "not in the jury"),
     ):

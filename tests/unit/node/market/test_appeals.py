@@ -52,7 +52,10 @@ async def test_a_jury_has_nobody_who_had_to_do_with_it(court) -> None:
     judges = {one.identity.public_key for one in court.validators}
     assert set(jury.excluded) == judges
     assert not judges & {seat.key for seat in jury.seats}
-    assert court.snapshots.find(jury.snapshot) == court.snapshots.newest
+    named = court.snapshots.newest
+    court.see(*court.validators)
+    court.see(*court.everybody[:5])
+    assert court.snapshots.find(jury.snapshot) == named
     assert court.balances(court.customer) == (99 * CPC - FEE, FEE)
 
 

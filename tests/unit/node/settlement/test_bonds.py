@@ -75,7 +75,7 @@ async def test_what_is_due_is_found_over_a_restart(
 
 
 async def test_taking_back_more_starts_the_time_anew(
-    bonds: Bonds, ledger: Ledger, batch: Batch
+    db: Any, bonds: Bonds, ledger: Ledger, batch: Batch
 ) -> None:
     """Else what was slashed could be made good from money that has to stay longer."""
     bonds.bond(batch, ALICE, 9 * CPC, key="b", at_ms=0)
@@ -83,8 +83,14 @@ async def test_taking_back_more_starts_the_time_anew(
     bonds.unbond(batch, ALICE, 2 * CPC, key="two", at_ms=50)
     with pytest.raises(Conflict):
         bonds.release(batch, ALICE, 10 + LATER)
+    db.stage(batch)
+    assert list(bonds.due(49 + LATER)) == []
+    assert list(bonds.due(50 + LATER)) == [ALICE]
+    batch = Batch()
     assert bonds.release(batch, ALICE, 50 + LATER)
-    assert holds(ledger, batch, ALICE) == (4, 6, 0)
+    db.stage(batch)
+    assert holds(ledger, Batch(), ALICE) == (4, 6, 0)
+    assert list(bonds.due(10 * LATER)) == []
 
 
 async def test_a_slash_reaches_what_is_unbonding(

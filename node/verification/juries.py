@@ -1,10 +1,10 @@
 """A jury: the validators that compute a disputed task again, and the market's signed word on it.
 
 Its seats follow from a published snapshot, as those of a draw do, but for those who have to do with
-the result: whoever sat in the task's draws, and keys of the customer's, the workers' and those
-validators' addresses. They are named, so that anybody computes the same seats. Ranks go by the hash
-of a block that did not exist when the result was made, so that nobody knew then who might judge it.
-A jury is told what to compute, and not what came out.
+the result: whoever sat in a draw under which an attempt at the task was judged, and keys of the
+customer's, the workers' and those validators' addresses. They are named, so that anybody computes
+the same seats. Ranks go by the hash of a block that did not exist when the result was made, so that
+nobody knew then who might judge it. A jury is told what to compute, and not what came out.
 """
 
 from collections.abc import Collection, Iterable

@@ -14,7 +14,7 @@ from node.amounts import Amount
 from node.offload import Inline, Threads
 from node.roles.admission import SKEW_MS
 from node.roles.juror import ANSWER_WITHIN_S, MAX_CASES
-from node.roles.reexecution import PREFIX, Reexecution
+from node.roles.reexecution import PREFIX, Reexecution, Stopped
 from node.roles.results import manifest_of
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Seat
@@ -223,7 +223,9 @@ async def test_what_a_crash_left_is_deleted(stage, autojump_clock) -> None:
 
 
 class Told(Threads):
-    """Says when it is asked to run something."""
+    """Says when it is asked to run something, and whether that was stopped."""
+
+    stopped = False
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -231,7 +233,11 @@ class Told(Threads):
 
     async def __call__(self, function: Any) -> Any:
         self.started.set()
-        return await super().__call__(function)
+        try:
+            return await super().__call__(function)
+        except Stopped:
+            self.stopped = True
+            raise
 
 
 async def test_a_run_that_nobody_waits_for_ends(tmp_path, make_author, parameters) -> None:
@@ -242,7 +248,7 @@ async def test_a_run_that_nobody_waits_for_ends(tmp_path, make_author, parameter
         task_id="t",
         epoch=1,
         kind="synthetic",
-        parameters=parameters(512, 4_000),
+        parameters=parameters(512, 1_000),
         jobs=(JuryJob(6, "cpc1w"),),
         fee=Amount(0),
         beacon=bytes(32),
@@ -258,4 +264,5 @@ async def test_a_run_that_nobody_waits_for_ends(tmp_path, make_author, parameter
             nursery.start_soon(reexecution.hashes, jury)
             await told.started.wait()
             nursery.cancel_scope.cancel()
+    assert told.stopped
     assert not list(tmp_path.iterdir())

@@ -29,6 +29,7 @@ FACTS = {
     "market": set(),
     "validator": {
         "verdicts_signed",
+        "rulings_signed",
         "leases_held",
         "results_pending",
         "checks_in_hand",

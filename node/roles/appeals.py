@@ -1,7 +1,6 @@
 """A market's appeals on the network: jurors are asked until they rule, and false results told."""
 
 import logging
-from contextlib import suppress
 
 import trio
 
@@ -22,8 +21,9 @@ log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 10.0
 """For a juror to say that it computes, or what came out."""
-ASK_PAUSE_S = 1.0
-"""Before a juror is asked again that computes, or could not be reached."""
+ASK_PAUSES_S = (1.0, 15.0)
+"""Before a juror is asked again that computes, or could not be reached: at first, and at most,
+doubled between."""
 
 
 class AppealRole:
@@ -63,6 +63,7 @@ class AppealRole:
 
     async def _ask(self, appeal: AppealRecord, seat: Seat) -> None:
         message, task_id = RequestRuling(appeal.jury), appeal.task_id
+        pause_s, longest_s = ASK_PAUSES_S
         while self._is_wanted(task_id, seat.key):
             try:
                 answer = await self._network.request(
@@ -75,7 +76,8 @@ class AppealRole:
                 log.info("task %s: a juror does not rule yet: %s", task_id, error)
             except StatementInvalid as error:
                 log.warning("task %s: a juror's ruling does not count: %s", task_id, error)
-            await trio.sleep(ASK_PAUSE_S)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
     def _is_wanted(self, task_id: str, key: bytes) -> bool:
         appeal = self._desk.book.find_open(task_id)
@@ -92,15 +94,11 @@ class AppealRole:
         assert outcome is not None, "what was overturned was completed"
         for index in decision.wrong:
             one = outcome.jobs[index].judgement
-            with suppress(MessageTooLarge):  # then each orchestrator finds out by itself
-                await self._network.publish(
-                    OVERTURNED_TOPIC,
-                    ResultOverturned(
-                        one.draw,
-                        one.result,
-                        one.manifest,
-                        appeal.jury,
-                        appeal.claimed,
-                        appeal.rulings,
-                    ),
+            about = (one.draw, one.result, one.manifest, appeal.jury, appeal.claimed)
+            evidence = ResultOverturned(*about, appeal.rulings)
+            try:
+                await self._network.publish(OVERTURNED_TOPIC, evidence)
+            except MessageTooLarge as error:  # with a proof in it, or very many jobs
+                log.warning(
+                    "task %s: that it was overturned is not told: %s", one.draw.task_id, error
                 )

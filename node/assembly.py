@@ -18,8 +18,10 @@ from node.keys import NodeKeys, bind
 from node.l1.client import MarketClient
 from node.l1.follower import Follower
 from node.l1.sender import OutboundRecord, Sender
+from node.market.appeals import AppealDesk
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
+from node.market.desk import Desk, NoAppeals
 from node.market.lifecycle import Lifecycle
 from node.market.overdue import MarketOverdue, shortened
 from node.market.progress import JobProgressBook
@@ -29,18 +31,22 @@ from node.market.views import Market
 from node.offload import Offload
 from node.roles.acceptance import Acceptance, Electorate
 from node.roles.admission import DrawGate, SeatGate
+from node.roles.appeals import AppealRole
 from node.roles.approvals import ApprovalRole
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
 from node.roles.handover import Handover
+from node.roles.juror import Juror, JuryGate
 from node.roles.lessor import Lessor
 from node.roles.market import MarketRole
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
 from node.roles.overdue import late_attempts, late_leases, late_results
+from node.roles.overturned import OverturnedWatch
 from node.roles.ownresults import OwnResults
 from node.roles.presence import PresenceRole
 from node.roles.publishing import SnapshotRole
+from node.roles.reexecution import Reexecution
 from node.roles.releaser import Releaser
 from node.roles.rescue import Rescue
 from node.roles.reunion import ReunionRole
@@ -58,6 +64,7 @@ from node.settlement.feedesk import FeeDesk
 from node.settlement.interface import Settlement
 from node.settlement.network import settlement_parameters
 from node.settlement.paydesk import PayDesk
+from node.settlement.staking import Staking
 from node.settlement.transfer import TransferSettlement
 from node.settlement.unclaimed import UnclaimedDesk
 from node.settlement.withdrawals import Withdrawals
@@ -117,6 +124,7 @@ class Assembly:
     paydesk: PayDesk | None = None
     unclaimed: UnclaimedDesk | None = None
     fees: FeeDesk | None = None
+    staking: Staking | None = None
 
 
 def assemble(parts: Parts) -> Assembly:
@@ -278,6 +286,27 @@ def _add_validator(
         now_ms=parts.now_ms,
         feed=feed,
     )
+    jury_gate = JuryGate(
+        chain_id=author.chain_id,
+        markets=markets,
+        protocol=protocol,
+        appeal_s=parts.config.network.economics.appeal_s,
+        now_ms=parts.now_ms,
+        feed=feed,
+    )
+    juror = Juror(
+        network=parts.network,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        gate=jury_gate,
+        reexecution=Reexecution(
+            chain_id=author.chain_id,
+            backend=CpuBackend(),
+            scratch=parts.scratch,
+            offload=parts.offload,
+        ),
+        now_ms=parts.now_ms,
+    )
     examiner = Examiner(
         network=parts.network,
         chain_id=author.chain_id,
@@ -327,9 +356,17 @@ def _add_validator(
         now_ms=parts.now_ms,
         on_verified=handover.add,
     )
+    watch = OverturnedWatch(
+        network=parts.network,
+        chain_id=author.chain_id,
+        markets=markets,
+        gate=jury_gate,
+        blame=orchestrator.blame,
+    )
     assembly.info.add(
         lambda: {
             "verdicts_signed": checker.verdicts,
+            "rulings_signed": juror.rulings,
             "leases_held": orchestrator.leases,
             "results_pending": submitter.pending + handover.pending,
             "results_on_chain": submitter.totals.results,
@@ -342,7 +379,7 @@ def _add_validator(
         lambda: validator_waits(orchestrator.waiting, submitter.pending, orchestrator.barred),
     )
     assembly.info.watch(lambda: tuple(shortened(late_leases(orchestrator.draws(), parts.now_ms()))))
-    assembly.runs += [feed.run, handover.run, orchestrator.run]
+    assembly.runs += [feed.run, handover.run, orchestrator.run, juror.run, watch.run]
 
 
 def _add_market(
@@ -368,10 +405,23 @@ def _add_market(
         confirmations=settlement.parameters.confirmations,
         proposer_keys=proposer_keys,
     )
+    desk: Desk = NoAppeals()
+    if isinstance(settlement, TransferSettlement):
+        desk = AppealDesk(
+            db=parts.db,
+            board=board,
+            appeals=settlement.appeals,
+            snapshots=snapshots,
+            network=config.network,
+            identity=identity,
+            now_ms=parts.now_ms,
+            beacon=lambda: chain.last_hash,
+        )
     service = MarketService(
         db=parts.db,
         board=board,
         settlement=settlement,
+        desk=desk,
         deposit_address=address,
         anchors=anchors,
         snapshots=snapshots,
@@ -385,6 +435,7 @@ def _add_market(
         db=parts.db,
         board=board,
         service=service,
+        desk=desk,
         settlement=settlement,
         snapshots=snapshots,
         network=config.network,
@@ -393,7 +444,13 @@ def _add_market(
     )
     protocol = config.network.protocol
     standings = StandingBook(parts.db, protocol.bar_s, parts.now_ms, "standing/validators")
-    electorate = Electorate(assembly.directory, snapshots, standings)
+    least = config.network.economics.validator_bond
+    electorate = Electorate(
+        assembly.directory,
+        snapshots,
+        standings,
+        lambda one: settlement.bonds.suffices(one, least) and not desk.book.is_barred(one),
+    )
     role = MarketRole(
         network=parts.network,
         db=parts.db,
@@ -436,7 +493,7 @@ def _add_market(
     assembly.info.add(
         lambda: (
             {f"tasks_{phase}": count for phase, count in board.counts().items()}
-            | {"validators_barred": electorate.barred}
+            | {"validators_barred": electorate.barred + desk.book.barred}
         ),
         lambda: (*queued().values(), *money_waits(settlement, parts.now_ms())),
     )
@@ -446,7 +503,6 @@ def _add_market(
         submitter=submitter,
         market=identity.peer_id,
         l1=chain,
-        window_s=settlement.parameters.dispute_window_s,
         now_ms=parts.now_ms,
     )
     assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
@@ -466,6 +522,9 @@ def _add_market(
         )
         assembly.info.watch(overdue.found)
         assembly.runs.append(arrivals.run)
+    if isinstance(desk, AppealDesk):
+        appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
+        assembly.runs.append(appeals.run)
     if isinstance(settlement, EscrowSettlement):
         approvals = ApprovalRole(
             network=parts.network,
@@ -487,7 +546,7 @@ def _add_market(
 def _add_desks(
     parts: Parts, assembly: Assembly, settlement: TransferSettlement, sender: Sender
 ) -> None:
-    """Where the operator and the payees of a market that holds the money ask."""
+    """Where operator, payees and who has a bond at a market that holds the money ask."""
     config, chain_id = parts.config, parts.config.network.network.chain_id
     operator = str(config.market.operator)
     assembly.credit = CreditDesk(
@@ -499,6 +558,7 @@ def _add_desks(
     )
     assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
     assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
+    assembly.staking = Staking(parts.db, settlement.bonds, parts.now_ms)
     assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
     Wishes(
         network=parts.network,

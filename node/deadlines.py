@@ -35,8 +35,12 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "queued": Limit("the task's deadline", "refunded"),
         "leased": Limit("the lease; 1.5 s without its orchestrator", "queued, refunded"),
         "verified": Limit("600 s without an anchor", "the market anchors it itself"),
-        "anchored": Limit("`dispute_window_s` after completion", "settled"),
+        "anchored": Limit("when its pay matures", "settled"),
+        "disputed": Limit(
+            "its jury's deadline, at most `appeal_s`", "verified, anchored, overturned"
+        ),
         "settled": END,
+        "overturned": END,
         "refunded": END,
     },
     "job": {
@@ -68,13 +72,20 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "customer": OWN,
         "credit": Limit("–", "the operator's: stays until the limit is lowered or written off"),
         "reserved": Limit("as its task", "maturing, customer"),
-        "maturing": Limit("`dispute_window_s`", "worker, validator, treasury, burn, fees"),
+        "maturing": Limit(
+            "`dispute_window_s`, without bonds `unbonded_wait_s` more, an appeal's `appeal_s` more",
+            "worker, validator, treasury, burn, fees, customer",
+        ),
+        "returning": Limit("signatures, or deadline and `escrow_grace_blocks`", "customer"),
         "worker": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
         "validator": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
         "treasury": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
         "burn": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
         "fees": Limit("–", "stays until transactions need it"),
         "outbox": Limit("as its transaction", "l1, unclaimed"),
+        "bond": OWN,
+        "unbonding": Limit("`unbonding_s`", "customer"),
+        "appeal": Limit("as its task", "customer, validator, fees, burn"),
         "unclaimed": Limit("–", "for the operator to decide: `tmnode wallet unclaimed`"),
     },
 }

@@ -22,7 +22,7 @@ MAX_KNOWN = 4096
 
 Role = Literal["market", "validator", "worker"]
 _WEIGHT = 1
-"""Of every candidate: nobody has a bond yet."""
+"""Of every candidate: a bond is what being drawn takes, it does not buy seats."""
 
 
 class Known(msgspec.Struct, frozen=True):

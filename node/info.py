@@ -22,6 +22,7 @@ COUNTERS = {
     "results_on_chain": "Results of the validator in confirmed blocks.",
     "result_transactions": "Transactions that these results took.",
     "result_gas_saved": "Gas that they would have taken more, with a transaction each.",
+    "rulings_signed": "Rulings about appeals that the validator signed.",
 }
 """Facts that only grow; the others go up and down."""
 GAUGES = {

@@ -11,6 +11,7 @@ import msgspec
 from node.amounts import Amount, format_cpc
 from node.market.views import (
     AccountView,
+    AppealView,
     CheckShare,
     NodeStatus,
     PayoutView,
@@ -26,6 +27,7 @@ from node.market.views import (
 )
 
 if TYPE_CHECKING:  # the command line has the answers without settlement and storage
+    from node.settlement.bonds import Bond
     from node.settlement.paydesk import PayView
     from node.settlement.withdrawals import WithdrawalView
 
@@ -42,6 +44,9 @@ class QuoteAnswer(msgspec.Struct, frozen=True):
     check_units: int
     max_deadline_s: int
     proof_units: int = 0
+    appeal_fee_cpc: str | None = None
+    """What disputing the result takes; it comes back unless the result stands. Null where results
+    cannot be disputed."""
 
 
 class SubmitAnswer(msgspec.Struct, frozen=True):
@@ -93,6 +98,24 @@ class ResultAnswer(msgspec.Struct, frozen=True):
     orchestrator: str
     checks: tuple[CheckShare, ...]
     proofs: tuple[ProofAnswer, ...] = ()
+    appeal_fee_cpc: str | None = None
+    """What disputing this result takes, until `pay_due_at`; null where it cannot be disputed."""
+
+
+class AppealAnswer(msgspec.Struct, frozen=True):
+    """A dispute about a result; `outcome` is null until it is decided."""
+
+    reason: str
+    fee_cpc: str
+    appealed_at: int
+    deadline: int
+    """When it ends at the latest."""
+    jury: tuple[str, ...]
+    """Addresses of the validators that compute the task again."""
+    rulings: int
+    """How many of them have."""
+    outcome: str | None
+    """`upheld`, `overturned` or `inconclusive`."""
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
@@ -109,6 +132,8 @@ class TaskAnswer(msgspec.Struct, frozen=True):
     jobs: int
     error: Problem | msgspec.UnsetType = msgspec.UNSET
     result: ResultAnswer | None = None
+    appeal: AppealAnswer | msgspec.UnsetType = msgspec.UNSET
+    """There once the result was disputed."""
 
 
 class ListAnswer(msgspec.Struct, frozen=True):
@@ -140,6 +165,9 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     """What it owes now; a deposit pays it back first."""
     deposit_by: str = "TRANSFER"
     """The type of transaction that pays in; where the chain holds the money, `DEPOSIT`."""
+    bonded_cpc: str = "0.0"
+    unbonding_cpc: str = "0.0"
+    """Bond that was taken back and is not free yet."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -150,7 +178,7 @@ class StatementLine(msgspec.Struct, frozen=True):
     at: float
     """Unix seconds."""
     account: str
-    """`customer`, `worker` or `validator`: your money as which."""
+    """`customer`, `worker`, `validator`, `bond` or `unbonding`: your money as which."""
     kind: str
     """`deposit`, `reserve`, `refund`, `mature`, `payout`, `withdraw` and others."""
     about: str
@@ -232,6 +260,16 @@ class WithdrawalAnswer(msgspec.Struct, frozen=True):
     height: int | None
 
 
+class BondAnswer(msgspec.Struct, frozen=True):
+    """What an address stakes on its results."""
+
+    address: str
+    bonded_cpc: str
+    unbonding_cpc: str
+    release_at: int | None
+    """Unix seconds when what is unbonding is free; null if nothing is."""
+
+
 class ChallengeAnswer(msgspec.Struct, frozen=True):
     """What to sign, and until when."""
 
@@ -287,6 +325,7 @@ def quote_answer(quote: Quote) -> QuoteAnswer:
         check_units=quote.check_units,
         max_deadline_s=quote.max_deadline_s,
         proof_units=quote.proof_units,
+        appeal_fee_cpc=None if quote.appeal_fee is None else format_cpc(quote.appeal_fee),
     )
 
 
@@ -309,6 +348,19 @@ def task_answer(task: TaskView) -> TaskAnswer:
         jobs=task.jobs,
         error=msgspec.UNSET if task.error is None else task.error,
         result=None if task.result is None else _result_answer(task.result),
+        appeal=msgspec.UNSET if task.appeal is None else _appeal_answer(task.appeal),
+    )
+
+
+def _appeal_answer(appeal: AppealView) -> AppealAnswer:
+    return AppealAnswer(
+        reason=appeal.reason,
+        fee_cpc=format_cpc(appeal.fee),
+        appealed_at=appeal.appealed_at_ms // MILLISECONDS,
+        deadline=-(-appeal.deadline_ms // MILLISECONDS),
+        jury=appeal.jury,
+        rulings=appeal.rulings,
+        outcome=appeal.outcome,
     )
 
 
@@ -329,6 +381,7 @@ def _result_answer(result: ResultView) -> ResultAnswer:
         orchestrator=result.orchestrator,
         checks=result.checks,
         proofs=tuple(map(_proof_answer, result.proofs)),
+        appeal_fee_cpc=None if result.appeal_fee is None else format_cpc(result.appeal_fee),
     )
 
 
@@ -356,6 +409,8 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         credit_limit_cpc=format_cpc(account.credit_limit),
         owed_cpc=format_cpc(account.owed),
         deposit_by=account.deposit_by,
+        bonded_cpc=format_cpc(account.bonded),
+        unbonding_cpc=format_cpc(account.unbonding),
     )
 
 
@@ -420,6 +475,17 @@ def withdrawal_answer(withdrawal: "WithdrawalView") -> WithdrawalAnswer:
         status=withdrawal.state,
         tx_hash=None if withdrawal.tx_hash is None else f"0x{withdrawal.tx_hash}",
         height=withdrawal.height,
+    )
+
+
+def bond_answer(bond: "Bond") -> BondAnswer:
+    """A bond as JSON."""
+    release_ms = bond.release_ms
+    return BondAnswer(
+        address=bond.address,
+        bonded_cpc=format_cpc(bond.bonded),
+        unbonding_cpc=format_cpc(bond.unbonding),
+        release_at=None if release_ms is None else -(-release_ms // MILLISECONDS),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from node.amounts import parse_cpc
+from node.amounts import Amount, parse_cpc
 from node.api import answers, params
 from node.api.callers import Caller, Interruption
 from node.api.events import EventStream
@@ -135,6 +135,19 @@ async def cancel_task(service: Service, caller: Caller, p: params.TaskParams) ->
     return answers.task_answer(await market.cancel(p.task_id, account))
 
 
+async def appeal_result(
+    service: Service, caller: Caller, p: params.AppealParams
+) -> answers.TaskAnswer:
+    """Dispute a result with the caller's money."""
+    market, account = service.market, caller.owner()
+    result = market.task(p.task_id).result
+    if caller.key is None or result is None or result.appeal_fee is None:
+        return answers.task_answer(await market.appeal(p.task_id, account, p.reason))
+    once = f"appeal:{p.task_id}"
+    async with service.accounts.limits.spending(caller.key, result.appeal_fee, once):
+        return answers.task_answer(await market.appeal(p.task_id, account, p.reason))
+
+
 async def show_receipt(service: Service, _: Caller, p: params.TaskParams) -> msgspec.Raw:
     """Show the receipt of an anchored task."""
     return msgspec.Raw(service.market.receipt(p.task_id))
@@ -199,6 +212,35 @@ async def set_pay_terms(
     if p.now:
         await desk.pay_now(account)
     return answers.pay_terms_answer(desk.view(account))
+
+
+async def bond_money(service: Service, caller: Caller, p: params.BondParams) -> answers.BondAnswer:
+    """Stake the caller's money."""
+    account, amount = _staker(service, caller, p)
+    return answers.bond_answer(await service.staking.bond(account, amount, p.idempotency_key))
+
+
+async def unbond_money(
+    service: Service, caller: Caller, p: params.BondParams
+) -> answers.BondAnswer:
+    """Take back what the caller stakes."""
+    account, amount = _staker(service, caller, p)
+    return answers.bond_answer(await service.staking.unbond(account, amount, p.idempotency_key))
+
+
+def _staker(service: Service, caller: Caller, p: params.BondParams) -> tuple[str, Amount]:
+    account, amount = caller.owner(), parse_cpc(p.amount)
+    if amount == 0:
+        raise InvalidInput("must be above zero", field="amount", remedy="say how much")
+    if caller.key is not None:
+        service.accounts.limits.refuse_limited(caller.key)
+    return account, amount
+
+
+async def show_bond(service: Service, _: Caller, p: params.ShowBondParams) -> answers.BondAnswer:
+    """Show what anybody stakes."""
+    staking = service.staking
+    return answers.bond_answer(staking.show(_checked(p.address)))
 
 
 async def make_challenge(

@@ -112,6 +112,14 @@ class TaskEventsParams(TaskParams, frozen=True, kw_only=True):
     last_event_id: Annotated[Natural | None, _LAST_EVENT] = None
 
 
+class AppealParams(TaskParams, frozen=True, kw_only=True):
+    """A task whose result is disputed."""
+
+    reason: Annotated[
+        str, _doc("What is wrong with the result, in a line.", "it differs from my own run")
+    ]
+
+
 class ListParams(Params, frozen=True, kw_only=True):
     """Which tasks to list."""
 
@@ -183,6 +191,24 @@ class PayTermsParams(Params, frozen=True, kw_only=True):
     now: Annotated[
         bool, _doc("Pay what is owed at once; the chain's fee is taken from it.", True)
     ] = False
+
+
+class BondParams(Params, frozen=True, kw_only=True):
+    """How much of your money to stake, or to take back."""
+
+    amount: Annotated[str, _text("A decimal string of CPC.", "100.0", _AMOUNT)]
+    idempotency_key: Annotated[
+        str, _text("The same account and key is the same change of the bond.", "bond-3", _KEY_FORM)
+    ]
+
+    def __post_init__(self) -> None:
+        _check_key(self.idempotency_key)
+
+
+class ShowBondParams(Params, frozen=True, kw_only=True):
+    """Whose bond to show."""
+
+    address: Annotated[str, _text("An account's address on the chain.", *_ADDRESS_FORM)]
 
 
 class CreateKeyParams(Params, frozen=True, kw_only=True):

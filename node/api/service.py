@@ -16,6 +16,7 @@ from node.metrics import RequestMeter
 if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
     from node.api.accounts import Accounts
     from node.settlement.paydesk import PayDesk
+    from node.settlement.staking import Staking
     from node.settlement.withdrawals import Withdrawals
 
 DAY_S = 86400
@@ -35,6 +36,8 @@ class Service:
     """Where customers take their money out."""
     paydesk: "PayDesk | None" = None
     """Where workers and validators say when they want to be paid."""
+    stakes: "Staking | None" = None
+    """Where workers and validators put down bonds."""
     local_account: str | None = None
     """Address that unauthenticated requests from this machine spend from (devnet only)."""
     max_deadline_s: int = 7 * DAY_S
@@ -83,3 +86,11 @@ class Service:
         if self.till is None:
             raise Unavailable("this node pays nothing out", remedy="ask its operator")
         return self.till
+
+    @property
+    def staking(self) -> "Staking":
+        """Where bonds are; raises NotAMarket or Unavailable where none are."""
+        self.market  # noqa: B018 - it raises
+        if self.stakes is None:
+            raise Unavailable("this node takes no bonds", remedy="ask its operator")
+        return self.stakes

@@ -20,6 +20,8 @@ class CheckedReceipt(NamedTuple):
     anchored: bool
     proven: bool
     """All results were found proven, so that nobody's word is needed for them."""
+    overturned: bool
+    """A jury found the results false."""
     standing: str
     facts: Mapping[str, object]
 
@@ -89,11 +91,20 @@ def verify_receipt(
         "outputs": [f"{output.name} {output.sha256.hex()}" for output in outputs],
         "verdicts": f"{fewest} of {receipt.draws[0].needed} needed",
         "proofs": proofs,
+        "appeal": _ruling(receipt),
         "snapshots": [
             f"{one.number} of {len(one.candidates)} validators" for one in receipt.snapshots
         ],
     }
-    return CheckedReceipt(standing is Standing.ANCHORED, proven, standing.value, facts)
+    overturned = standing is Standing.OVERTURNED
+    return CheckedReceipt(standing is Standing.ANCHORED, proven, overturned, standing.value, facts)
+
+
+def _ruling(receipt: "Receipt") -> str:
+    appeal = receipt.appeal
+    if appeal is None:
+        return "none"
+    return f"{appeal.outcome} by {len(appeal.rulings)} of {len(appeal.jury.seats)} jurors"
 
 
 def _in_block(receipt: "Receipt") -> str:

@@ -10,6 +10,7 @@ from node.cli.output import pairs, print_answer
 from node.config import load_network
 
 NOT_ANCHORED = 2
+OVERTURNED = 3
 
 
 @click.group()
@@ -46,9 +47,11 @@ def verify(
     Exit code 0: valid, and anchored in a block of a pinned proposer.
     Exit code 1: invalid; the error says what does not hold.
     Exit code 2: consistent, not anchored: no pinned proposer signed the block.
+    Exit code 3: consistent, and the result is false: a jury overturned it.
     """
     checked = verify_receipt(file.read_bytes(), load_network(network), artifacts)
     about = {"standing": checked.standing, **checked.facts}
     answer = {"anchored": checked.anchored, "proven": checked.proven, **about}
+    failed = OVERTURNED if checked.overturned else NOT_ANCHORED
     print_answer(answer, pairs(about), as_json=as_json)
-    ctx.exit(0 if checked.anchored else NOT_ANCHORED)
+    ctx.exit(0 if checked.anchored else failed)

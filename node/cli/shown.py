@@ -31,12 +31,25 @@ def task_text(task: answers.TaskAnswer) -> str:
         about["error"] = f"{task.error.code}: {task.error.message}"
     if task.result is not None:
         about |= _result(task.result)
+    if not isinstance(task.appeal, msgspec.UnsetType):
+        about |= _appeal(task.appeal)
     return pairs(about)
+
+
+def _appeal(appeal: answers.AppealAnswer) -> dict[str, object]:
+    heard = f"{appeal.rulings} of {len(appeal.jury)} jurors, until {moment(appeal.deadline)}"
+    return {
+        "appeal": f"{appeal.reason} (fee {appeal.fee_cpc} CPC)",
+        "ruling": heard if appeal.outcome is None else appeal.outcome,
+        "jury": list(appeal.jury),
+    }
 
 
 def _result(result: answers.ResultAnswer) -> dict[str, object]:
     return {
         "completed": moment(result.completed_at),
+        "pay is due": moment(result.pay_due_at),
+        **({"appeal fee": f"{result.appeal_fee_cpc} CPC"} if result.appeal_fee_cpc else {}),
         "result hash": result.result_hash,
         "workers": [worker.address for worker in result.workers] or [result.worker_address],
         "validators": list(result.validators),

@@ -18,6 +18,7 @@ class TaskGroup(LazyGroup):
         "wait": Entry("node.cli.tasks:wait", "Wait for a task's result."),
         "fetch": Entry("node.cli.fetching:fetch", "Save a task's outputs and proofs."),
         "cancel": Entry("node.cli.tasks:cancel", "Cancel a task that is not finished."),
+        "appeal": Entry("node.cli.tasks:appeal", "Dispute a task's result."),
         "receipt": Entry("node.cli.tasks:receipt", "Get the receipt of an anchored task."),
     }
 

@@ -1,4 +1,4 @@
-"""`tmnode task show`, `list`, `wait`, `cancel` and `receipt`."""
+"""`tmnode task show`, `list`, `wait`, `cancel`, `appeal` and `receipt`."""
 
 from pathlib import Path
 
@@ -71,6 +71,24 @@ def cancel(task_id: str, api: str | None, as_json: bool) -> None:
     """Cancel a task that is not finished; the reward comes back."""
     with Client(api) as client:
         answer = client.cancel(task_id)
+    print_answer(answer, task_text(answer), as_json=as_json)
+
+
+@click.command()
+@_task_id
+@click.option("--reason", default="the result is wrong", help="What is wrong, in a line.")
+@api_option
+@json_option
+def appeal(task_id: str, reason: str, api: str | None, as_json: bool) -> None:
+    """Dispute the result of your task.
+
+    It takes a fee, the `appeal_fee_cpc` of the task's result, and has to be done before the pay is
+    due. A jury computes the task again. If something else comes out, you have reward and fee back;
+    if the same, the fee is gone; if nobody can say in time, it comes back. Where the chain holds
+    the money there are no appeals.
+    """
+    with Client(api) as client:
+        answer = client.appeal(task_id, reason)
     print_answer(answer, task_text(answer), as_json=as_json)
 
 

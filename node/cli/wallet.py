@@ -37,6 +37,8 @@ class WalletGroup(LazyGroup):
             "node.cli.deposits:reclaim", "Take a deposit out by the chain, without the market."
         ),
         "payout": Entry("node.cli.payout:payout", "Say when your work is paid, or have it paid."),
+        "bond": Entry("node.cli.bonds:bond", "Stake money on your results."),
+        "unbond": Entry("node.cli.bonds:unbond", "Take back what you stake."),
         "key": Entry("node.cli.wallet:key", "Make an API key for your account."),
         "credit": Entry("node.cli.credit:credit", "Let customers of your market owe for tasks."),
         "unclaimed": Entry("node.cli.unclaimed:unclaimed", "Give away what is nobody's."),
@@ -77,6 +79,8 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "reserved": f"{answer.reserved_cpc} CPC",
             "earned": f"{answer.earned_cpc} CPC",
             **credit_lines(answer),
+            "bonded": f"{answer.bonded_cpc} CPC",
+            "unbonding": f"{answer.unbonding_cpc} CPC",
             "deposit to": f"{answer.deposit_address} by {answer.deposit_by}",
         }
     )
@@ -90,7 +94,8 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
 def statement(as_csv: bool, api: str | None, as_json: bool) -> None:
     """Show what moved your money at a market, oldest first, with the balance after each line.
 
-    Money that you have as a customer, as a worker and as a validator has a balance each.
+    Money that you have as a customer, as a worker, as a validator, as a bond and as one that you
+    took back has a balance each.
     """
     with Client(api) as client:
         pages = list(_pages(client))

@@ -100,6 +100,10 @@ class Client:
         """Cancel a task that is not finished."""
         return self.ask(calls.cancel(task_id))
 
+    def appeal(self, task_id: str, reason: str) -> answers.TaskAnswer:
+        """Dispute a completed task's result, for a fee, before its pay is due."""
+        return self.ask(calls.appeal(task_id, reason))
+
     def receipt(self, task_id: str) -> bytes:
         """The receipt, byte for byte."""
         return self.ask(calls.receipt(task_id))
@@ -140,6 +144,18 @@ class Client:
     ) -> answers.PayTermsAnswer:
         """Show what the caller has earned; set the sum at which it is paid, or have it paid now."""
         return self.ask(calls.pay_terms(threshold=threshold, now=now))
+
+    def bond(self, amount: str, *, idempotency_key: str) -> answers.BondAnswer:
+        """Stake `amount` CPC more; the same key again changes nothing."""
+        return self.ask(calls.bond(amount, idempotency_key=idempotency_key))
+
+    def unbond(self, amount: str, *, idempotency_key: str) -> answers.BondAnswer:
+        """Take `amount` CPC of it back; the same key again changes nothing."""
+        return self.ask(calls.unbond(amount, idempotency_key=idempotency_key))
+
+    def bond_of(self, address: str) -> answers.BondAnswer:
+        """Show what an address stakes."""
+        return self.ask(calls.bond_of(address))
 
     def create_key(
         self, account: "AccountKey", chain_id: str, spend_limit: str | None = None

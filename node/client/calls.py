@@ -102,6 +102,12 @@ def cancel(task_id: str) -> Call[answers.TaskAnswer]:
     )
 
 
+def appeal(task_id: str, reason: str) -> Call[answers.TaskAnswer]:
+    """Dispute a completed task's result."""
+    path = f"{_task_path(task_id)}/appeal"
+    return Call(verb="POST", path=path, answer=answers.TaskAnswer, body={"reason": reason})
+
+
 def receipt(task_id: str) -> Call[bytes]:
     """The receipt, byte for byte."""
     return Call(verb="GET", path=f"{_task_path(task_id)}/receipt", answer=bytes)
@@ -151,6 +157,32 @@ def pay_terms(*, threshold: str | None = None, now: bool = False) -> Call[answer
         answer=answers.PayTermsAnswer,
         body={**body, "now": True} if now else body,
     )
+
+
+def bond(amount: str, *, idempotency_key: str) -> Call[answers.BondAnswer]:
+    """Stake `amount` CPC more; the same key again changes nothing."""
+    return _bond_change("/bond", amount, idempotency_key)
+
+
+def unbond(amount: str, *, idempotency_key: str) -> Call[answers.BondAnswer]:
+    """Take `amount` CPC of it back; the same key again changes nothing."""
+    return _bond_change("/unbond", amount, idempotency_key)
+
+
+def _bond_change(path: str, amount: str, key: str) -> Call[answers.BondAnswer]:
+    return Call(
+        verb="POST",
+        path=path,
+        answer=answers.BondAnswer,
+        body={"amount": amount},
+        headers={"Idempotency-Key": key},
+    )
+
+
+def bond_of(address: str) -> Call[answers.BondAnswer]:
+    """Show what an address stakes."""
+    path = f"/bond/{escape(address, safe='')}"
+    return Call(verb="GET", path=path, answer=answers.BondAnswer)
 
 
 def challenge(address: str) -> Call[answers.ChallengeAnswer]:

@@ -96,6 +96,10 @@ class AsyncClient:
         """Cancel a task that is not finished."""
         return await self.ask(calls.cancel(task_id))
 
+    async def appeal(self, task_id: str, reason: str) -> answers.TaskAnswer:
+        """Dispute a completed task's result, for a fee, before its pay is due."""
+        return await self.ask(calls.appeal(task_id, reason))
+
     async def receipt(self, task_id: str) -> bytes:
         """The receipt, byte for byte."""
         return await self.ask(calls.receipt(task_id))
@@ -136,6 +140,18 @@ class AsyncClient:
     ) -> answers.PayTermsAnswer:
         """Show what the caller has earned; set the sum at which it is paid, or have it paid now."""
         return await self.ask(calls.pay_terms(threshold=threshold, now=now))
+
+    async def bond(self, amount: str, *, idempotency_key: str) -> answers.BondAnswer:
+        """Stake `amount` CPC more; the same key again changes nothing."""
+        return await self.ask(calls.bond(amount, idempotency_key=idempotency_key))
+
+    async def unbond(self, amount: str, *, idempotency_key: str) -> answers.BondAnswer:
+        """Take `amount` CPC of it back; the same key again changes nothing."""
+        return await self.ask(calls.unbond(amount, idempotency_key=idempotency_key))
+
+    async def bond_of(self, address: str) -> answers.BondAnswer:
+        """Show what an address stakes."""
+        return await self.ask(calls.bond_of(address))
 
     async def create_key(
         self, account: "AccountKey", chain_id: str, spend_limit: str | None = None

@@ -17,6 +17,7 @@ def check_network(config: NetworkConfig, source: str) -> None:
     _check_split(config.economics, source)
     _check_prices(config.economics, source)
     _check_payouts(config.economics, source)
+    _check_disputes(config.economics, source)
 
 
 def check_node(config: Config, source: str) -> None:
@@ -90,3 +91,20 @@ def _check_payouts(economics: EconomicsSection, source: str) -> None:
         message = f"is less than min_payout, {format_cpc(economics.min_payout)}"
         remedy = f"use at least {format_cpc(economics.min_payout)}"
         raise fault(source, "economics.max_payout_threshold", message, remedy)
+
+
+def _check_disputes(economics: EconomicsSection, source: str) -> None:
+    """A bond must not leave before every result that it stood for is beyond dispute."""
+    least = economics.dispute_window_s + economics.unbonded_wait_s + economics.appeal_s
+    if economics.unbonding_s <= least:
+        message = f"{economics.unbonding_s} lets a bond leave before its results are beyond dispute"
+        raise fault(
+            source,
+            "economics.unbonding_s",
+            message,
+            f"use more than {least:g}, dispute_window_s + unbonded_wait_s + appeal_s",
+        )
+    for key in ("worker_bond", "validator_bond"):
+        if economics.settlement == "escrow" and getattr(economics, key) > 0:
+            message = "asks for bonds, which a market keeps only if it settles with transfer"
+            raise fault(source, f"economics.{key}", message, 'use "0.0"')

@@ -88,6 +88,12 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     treasury_bp: _BasisPoints = 500
     orchestrator_bp: _BasisPoints = 2_500
     dispute_window_s: _Seconds = 5.0
+    appeal_s: _Seconds = 3_600.0
+    worker_bond: Amount = Amount(0)
+    unbonded_wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    validator_bond: Amount = Amount(0)
+    slash_bp: _BasisPoints = 5_000
+    unbonding_s: Annotated[float, Meta(ge=1, le=90 * 86_400)] = 7_200.0
     base_price: Amount = Amount(UNITS_PER_CPC // 1_000)
     price_per_tera_unit: Amount = Amount(UNITS_PER_CPC // 100)
     min_reward: Amount = Amount(UNITS_PER_CPC // 1_000)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from node.config import NetworkConfig
 from node.market.board import TaskBoard
+from node.market.desk import Desk
 from node.market.leases import Leases
 from node.market.results import PAID_AT_ONCE, Results
 from node.market.service import MarketService
@@ -11,10 +12,12 @@ from node.market.snapshots import SnapshotLog
 from node.settlement.interface import Settlement
 from p2p.identity import Identity
 from storage.database import Database
+from storage.store import Batch
 
 
 class Lifecycle:
-    """The transitions of one market's tasks: `leases`, `results`, and what happens by itself."""
+    """The transitions of one market's tasks: `leases`, `results`, `desk` (of appeals), and what
+    happens by itself."""
 
     def __init__(
         self,
@@ -22,6 +25,7 @@ class Lifecycle:
         db: Database,
         board: TaskBoard,
         service: MarketService,
+        desk: Desk,
         settlement: Settlement,
         snapshots: SnapshotLog,
         network: NetworkConfig,
@@ -29,6 +33,9 @@ class Lifecycle:
         now_ms: Callable[[], int],
     ) -> None:
         self._db = db
+        self._bonds = settlement.bonds
+        self._now_ms = now_ms
+        self.desk = desk
         self.leases = Leases(
             db=db,
             board=board,
@@ -51,7 +58,17 @@ class Lifecycle:
         )
 
     async def pass_time(self) -> None:
-        """Carry out everything that is due by now: ends, leases that ran out, and pay."""
+        """Carry out everything that is due by now: ends, leases that ran out, appeals, pay, and
+        bonds that come back."""
         self.leases.expire()
+        self.desk.pass_time()
+        self._release_bonds()
         while self.results.mature() == PAID_AT_ONCE:
             await self._db.flushed()
+
+    def _release_bonds(self) -> None:
+        now_ms = self._now_ms()
+        for address in list(self._bonds.due(now_ms)):
+            batch = Batch()
+            self._bonds.release(batch, address, now_ms)
+            self._db.stage(batch)

@@ -88,9 +88,8 @@ class MarketOverdue:
             yield Overdue("queued task", task.task_id, late_s, why_queued(task.kind), remedy)
 
     def _unanchored(self) -> Iterator[Overdue]:
-        window_ms = round(self._settlement.parameters.dispute_window_s * 1000)
         for task in self._board.verified_tasks():
-            late_s = self._late_s(task.pay_due_ms - window_ms, deadlines.UNANCHORED_S)
+            late_s = self._late_s(task.completed_ms, deadlines.UNANCHORED_S)
             if late_s > 0:
                 reason = self._l1_trouble() or f"validator {task.orchestrator} has not anchored it"
                 remedy = "the market anchors it itself after 600 s; look at that validator's status"

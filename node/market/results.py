@@ -16,6 +16,7 @@ from node.market.leases import Leases
 from node.market.outcomes import JobOutcome, OutcomeRecord, placed
 from node.market.pay import checks_of, payees_of
 from node.market.tasks import (
+    OPEN_PHASES,
     TaskRecord,
     anchored,
     paid,
@@ -23,6 +24,7 @@ from node.market.tasks import (
     refunded,
     require_lease,
     verified,
+    waits_for_anchor,
 )
 from node.settlement.interface import RewardBook
 from node.split import Payees
@@ -99,7 +101,13 @@ class Results:
         payees = self._payees(task, judged, outcome)
         leaves = [leaf_of(one, self._chain_id) for one in outcome.results]
         pay_due_ms = self._rewards.settle(batch, task.task_id, payees, now_ms, results=leaves)
-        done = verified(task, judged.epoch, judged.orchestrator, pay_due_ms)
+        done = verified(
+            task,
+            judged.epoch,
+            judged.orchestrator,
+            completed_ms=now_ms,
+            pay_due_ms=pay_due_ms,
+        )
         self._earlier.add(batch, task.task_id, judged.earlier)
         self._board.put(batch, done, outcome)
         self._db.stage(batch)
@@ -173,12 +181,13 @@ class Results:
 
     def _place(self, batch: Batch, task_id: str, name: str, leaves: dict[bytes, int]) -> bool:
         task, outcome = self._board.find(task_id), self._board.outcome(task_id)
-        if task is None or outcome is None or task.phase != "verified":
+        if task is None or outcome is None or not waits_for_anchor(task):
             return False
         after = placed(outcome, name, leaves, self._chain_id)
         if after == outcome:
             return False
-        self._board.put(batch, anchored(task) if after.is_anchored else task, after)
+        is_last = after.is_anchored and task.phase == "verified"
+        self._board.put(batch, anchored(task) if is_last else task, after)
         return True
 
     def shown(self, task_id: str) -> tuple[tuple[Judgement, ...], tuple[Judgement, ...]]:
@@ -190,7 +199,7 @@ class Results:
     def has_taken(self, report: ReportResult) -> bool:
         """Whether this very result has completed its task; raises NotFound if there is no such."""
         task = self._board.get(report.task_id)
-        if task.status != "completed" or task.epoch != report.epoch:
+        if task.phase in OPEN_PHASES or task.epoch != report.epoch:
             return False
         outcome = self._board.outcome(task.task_id)
         return outcome is not None and outcome.results == tuple(one.result for one in report.jobs)

@@ -30,6 +30,7 @@ from node.errors import (
 )
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
+from node.market.desk import Desk
 from node.market.quote import check_reward, price
 from node.market.showing import account_view, payout_view, task_view
 from node.market.snapshots import SnapshotLog
@@ -71,6 +72,7 @@ class MarketService:
         db: Database,
         board: TaskBoard,
         settlement: Settlement,
+        desk: Desk,
         deposit_address: str,
         anchors: AnchorBook,
         snapshots: SnapshotLog,
@@ -83,6 +85,7 @@ class MarketService:
         self._db = db
         self._board = board
         self._settlement = settlement
+        self._desk = desk
         self._deposit_address = deposit_address
         self._anchors = anchors
         self._snapshots = snapshots
@@ -118,6 +121,7 @@ class MarketService:
             check_units=jobs * workload.check_units(parameters),
             max_deadline_s=self._network.protocol.max_deadline_s,
             proof_units=proof_units,
+            appeal_fee=self._desk.fee(work_units + proof_units),
         )
 
     async def submit(
@@ -185,21 +189,30 @@ class MarketService:
         self._board.announce(record.task_id)
         return ended
 
+    async def appeal(self, task_id: str, account: str, reason: str) -> TaskView:
+        """Dispute a completed task's result."""
+        record = self._desk.open(task_id, account, reason)
+        await self._db.flushed()
+        return self._view(record)
+
     def receipt(self, task_id: str) -> bytes:
-        """The canonical JSON of the receipt of an anchored task."""
+        """The canonical JSON of the receipt of an anchored task, with the ruling if it has one."""
         record, outcome = self._board.get(task_id), self._board.outcome(task_id)
-        if outcome is None or record.phase not in ("anchored", "settled"):
+        is_there = record.phase in ("anchored", "settled", "overturned")
+        if outcome is None or not is_there or not outcome.is_anchored:
             raise Conflict(
                 f"the task is {record.phase}: its receipt is not complete yet",
                 field="task_id",
                 remedy="ask again when its phase is anchored",
             )
-        return self._anchors.receipt(outcome, self._snapshots.find)
+        appeal = self._desk.book.find(task_id) if record.is_appealed else None
+        return self._anchors.receipt(outcome, self._snapshots.find, appeal)
 
     def account(self, address: str) -> AccountView:
         """Show an account."""
-        mine = [int(one.reward) for one in self._board.open_tasks() if one.account == address]
-        reserved = sum(mine) + self._settlement.rewards.returning(address)
+        rewards = sum(int(one.reward) for one in self._board.open_tasks() if one.account == address)
+        fees = sum(int(one.jury.fee) for one in self._desk.book.open() if one.account == address)
+        reserved = rewards + fees + self._settlement.rewards.returning(address)
         view = account_view(self._settlement.ledger, address, reserved, self._deposit_address)
         return msgspec.structs.replace(view, deposit_by=self._settlement.deposit_by)
 
@@ -306,7 +319,8 @@ class MarketService:
 
     def _view(self, record: TaskRecord) -> TaskView:
         outcome = self._board.outcome(record.task_id) if record.status == "completed" else None
-        return task_view(record, outcome)
+        appeal = self._desk.book.find(record.task_id) if record.is_appealed else None
+        return task_view(record, outcome, appeal, self._desk.fee(record.work_units))
 
 
 def _key_of(account: str, key: str) -> bytes:

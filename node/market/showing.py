@@ -5,10 +5,12 @@ from collections import Counter
 import msgspec
 
 from node.amounts import Amount
+from node.market.appealbook import AppealRecord
 from node.market.outcomes import OutcomeRecord
 from node.market.tasks import TaskRecord
 from node.market.views import (
     AccountView,
+    AppealView,
     CheckShare,
     EntryView,
     OutputView,
@@ -29,8 +31,13 @@ from node.verification.receipt import result_hash_of
 from node.verification.statements import addresses_of
 
 
-def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
-    """A task, with its result if it has one."""
+def task_view(
+    record: TaskRecord,
+    outcome: OutcomeRecord | None,
+    appeal: AppealRecord | None,
+    appeal_fee: Amount | None,
+) -> TaskView:
+    """A task, with its result if it has one, and the dispute about it."""
     return TaskView(
         task_id=record.task_id,
         challenge_type=record.kind,
@@ -44,12 +51,25 @@ def task_view(record: TaskRecord, outcome: OutcomeRecord | None) -> TaskView:
         epoch=record.epoch,
         jobs=record.jobs,
         error=Problem(record.error_code, record.error_text) if record.error_code else None,
-        result=_result_view(record, outcome) if outcome else None,
+        result=_result_view(record, outcome, appeal_fee) if outcome else None,
+        appeal=_appeal_view(appeal) if appeal else None,
+    )
+
+
+def _appeal_view(appeal: AppealRecord) -> AppealView:
+    return AppealView(
+        reason=appeal.reason,
+        fee=appeal.jury.fee,
+        appealed_at_ms=appeal.at_ms,
+        deadline_ms=appeal.jury.expires_ms,
+        jury=tuple(seat.address for seat in appeal.jury.seats),
+        rulings=len(appeal.rulings),
+        outcome=appeal.outcome,
     )
 
 
 def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: str) -> AccountView:
-    """An account with the `reserved` units of its open tasks."""
+    """An account with the `reserved` units of its open tasks and appeals."""
     free = ledger.balance(accounts.customer(address))
     return AccountView(
         address=address,
@@ -61,6 +81,8 @@ def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: s
         deposit_address=deposit_address,
         credit_limit=Amount(ledger.balance(accounts.credit(address))),
         owed=Amount(max(0, -free)),
+        bonded=Amount(ledger.balance(accounts.bond(address))),
+        unbonding=Amount(ledger.balance(accounts.unbonding(address))),
     )
 
 
@@ -79,7 +101,9 @@ def payout_view(shown: Shown) -> PayoutView:
     return PayoutView(shown.account, entries)
 
 
-def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
+def _result_view(
+    record: TaskRecord, outcome: OutcomeRecord, appeal_fee: Amount | None
+) -> ResultView:
     shares = Counter(result.worker_address for result in outcome.results)
     ranked = sorted(shares.items(), key=lambda one: (-one[1], one[0]))
     return ResultView(
@@ -93,6 +117,7 @@ def _result_view(record: TaskRecord, outcome: OutcomeRecord) -> ResultView:
         orchestrator=outcome.orchestrator,
         checks=tuple(CheckShare(one.address, one.count) for one in outcome.checks),
         proofs=_proof_views(outcome),
+        appeal_fee=appeal_fee,
     )
 
 

@@ -23,7 +23,8 @@ def statement_page(ledger: Ledger, address: str, *, start: int, limit: int) -> S
 
 
 def _lines(ledger: Ledger, address: str, start: int) -> Iterator[StatementLine]:
-    names = (accounts.customer(address), accounts.worker(address), accounts.validator(address))
+    kinds = (accounts.customer, accounts.worker, accounts.validator)
+    names = [kind(address) for kind in (*kinds, accounts.bond, accounts.unbonding)]
     return merge(*(_of(ledger, name, start) for name in names), key=attrgetter("number"))
 
 

@@ -5,9 +5,12 @@
       │ └───────┤ the next epoch       └──────────┘ anchored
       └─────────┴─→ refunded (cancelled, deadline passed, every epoch failed)
 
+    verified, anchored ⇄ disputed ─→ overturned
+
 `status` is what the customer sees, `phase` where the task is. A task is settled once it is anchored
-and paid, in whatever order. Every function returns a new record or raises Conflict; money moves in
-the caller's batch beside it.
+and paid, in whatever order. A disputed one is anchored as any other, and where it was if its result
+stands. Every function returns a new record or raises Conflict; money moves in the caller's batch
+beside it.
 """
 
 from typing import Literal
@@ -18,7 +21,9 @@ from node.amounts import Amount
 from node.errors import Conflict
 from node.verification.draws import JOB_STRIDE, MAX_PASSED, Draw, Pass
 
-Phase = Literal["queued", "leased", "verified", "anchored", "settled", "refunded"]
+Phase = Literal[
+    "queued", "leased", "verified", "anchored", "disputed", "settled", "overturned", "refunded"
+]
 Status = Literal["pending", "in_progress", "completed", "failed"]
 
 STATUS_OF: dict[Phase, Status] = {
@@ -26,7 +31,9 @@ STATUS_OF: dict[Phase, Status] = {
     "leased": "in_progress",
     "verified": "completed",
     "anchored": "completed",
+    "disputed": "completed",
     "settled": "completed",
+    "overturned": "failed",
     "refunded": "failed",
 }
 OPEN_PHASES: frozenset[Phase] = frozenset({"queued", "leased"})
@@ -62,10 +69,14 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """Peer id of the validator that holds the lease, or held it when the task completed."""
     lease_until_ms: int = 0
     failed_orchestrators: tuple[str, ...] = ()
+    completed_ms: int = 0
+    """When its result was taken; 0 before."""
     pay_due_ms: int = 0
     """When the pay of a completed task matures."""
     paid: bool = False
     """It has matured."""
+    is_appealed: bool = False
+    """It is disputed, or was."""
     error_code: str = ""
     error_text: str = ""
 
@@ -132,11 +143,18 @@ def require_lease(task: TaskRecord, epoch: int, orchestrator: str) -> Draw:
     return task.draw
 
 
-def verified(task: TaskRecord, epoch: int, orchestrator: str, pay_due_ms: int) -> TaskRecord:
+def verified(
+    task: TaskRecord, epoch: int, orchestrator: str, *, completed_ms: int, pay_due_ms: int
+) -> TaskRecord:
     """A quorum found the result of every job valid; the pay matures at `pay_due_ms`."""
     require_lease(task, epoch, orchestrator)
     return msgspec.structs.replace(
-        task, phase="verified", pay_due_ms=pay_due_ms, error_text="", error_code=""
+        task,
+        phase="verified",
+        completed_ms=completed_ms,
+        pay_due_ms=pay_due_ms,
+        error_text="",
+        error_code="",
     )
 
 
@@ -161,6 +179,40 @@ def reclaimed(task: TaskRecord) -> TaskRecord:
     return msgspec.structs.replace(
         task, error_code="reclaimed", error_text="nobody released the reward before its time was up"
     )
+
+
+def disputed(task: TaskRecord, now_ms: int) -> TaskRecord:
+    """The customer appeals before the pay matures, once."""
+    if task.phase not in ("verified", "anchored") or task.paid:
+        raise Conflict(
+            f"the task is {task.phase}" + (", and paid" if task.paid else ""),
+            field="task_id",
+            remedy="a result can be disputed from its completion until its pay matures",
+        )
+    if task.is_appealed:
+        raise Conflict("the result was disputed before", field="task_id")
+    if now_ms >= task.pay_due_ms:
+        raise Conflict("the time to dispute this result is over", field="task_id")
+    return msgspec.structs.replace(task, phase="disputed", is_appealed=True)
+
+
+def undisputed(task: TaskRecord, *, is_anchored: bool) -> TaskRecord:
+    """The result stands, or nobody can say: the task goes on where it was."""
+    _require(task, "disputed")
+    return msgspec.structs.replace(task, phase="anchored" if is_anchored else "verified")
+
+
+def overturned(task: TaskRecord, reason: str) -> TaskRecord:
+    """A jury found the result false: the reward goes back to the customer."""
+    _require(task, "disputed")
+    return msgspec.structs.replace(
+        task, phase="overturned", error_code="overturned", error_text=reason
+    )
+
+
+def waits_for_anchor(task: TaskRecord) -> bool:
+    """Whether its result may still lack its place on the chain; what is overturned gets one too."""
+    return task.phase in ("verified", "disputed", "overturned")
 
 
 def refunded(task: TaskRecord, code: str, reason: str) -> TaskRecord:

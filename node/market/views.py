@@ -27,6 +27,9 @@ class Quote(msgspec.Struct, frozen=True):
     """Seconds from now: the latest deadline that is taken."""
     proof_units: int = 0
     """What proving the results takes beside the work, in multiply-adds; 0 if they are opened."""
+    appeal_fee: Amount | None = None
+    """What disputing the result takes: it comes back unless the result stands. None where results
+    cannot be disputed."""
 
 
 class NewTask(msgspec.Struct, frozen=True):
@@ -92,6 +95,8 @@ class ResultView(msgspec.Struct, frozen=True):
     """What the validators are paid by."""
     proofs: tuple[ProofView, ...] = ()
     """Of every job, if the results are proven."""
+    appeal_fee: Amount | None = None
+    """What disputing the result takes; None where results cannot be disputed."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -99,6 +104,21 @@ class Problem(msgspec.Struct, frozen=True):
 
     code: str
     message: str
+
+
+class AppealView(msgspec.Struct, frozen=True):
+    """A customer's dispute about a result."""
+
+    reason: str
+    fee: Amount
+    appealed_at_ms: int
+    deadline_ms: int
+    jury: tuple[str, ...]
+    """Addresses of the validators that compute the task again."""
+    rulings: int
+    """How many of them have."""
+    outcome: str | None
+    """`upheld`, `overturned` or `inconclusive`; None while it is not decided."""
 
 
 class TaskView(msgspec.Struct, frozen=True):
@@ -118,6 +138,7 @@ class TaskView(msgspec.Struct, frozen=True):
     jobs: int
     error: Problem | None = None
     result: ResultView | None = None
+    appeal: AppealView | None = None
 
 
 class TaskPage(msgspec.Struct, frozen=True):
@@ -147,6 +168,9 @@ class AccountView(msgspec.Struct, frozen=True):
     credit_limit: Amount = Amount(0)
     """The most that it may owe for tasks."""
     owed: Amount = Amount(0)
+    bonded: Amount = Amount(0)
+    unbonding: Amount = Amount(0)
+    """Bond that was taken back and is not the account's own yet."""
 
 
 class StatementLine(msgspec.Struct, frozen=True):
@@ -156,7 +180,7 @@ class StatementLine(msgspec.Struct, frozen=True):
     """Of the ledger's entry; an entry that moves two of the accounts makes two lines."""
     at_ms: int
     account: str
-    """`customer`, `worker` or `validator`."""
+    """`customer`, `worker`, `validator`, `bond` or `unbonding`."""
     kind: str
     """`deposit`, `reserve`, `refund`, `mature`, `payout`, `withdraw` and others."""
     about: str
@@ -301,6 +325,10 @@ class Market(Protocol):
 
     async def cancel(self, task_id: str, account: str) -> TaskView:
         """Cancel a task that is not finished and give the reward back."""
+        ...
+
+    async def appeal(self, task_id: str, account: str, reason: str) -> TaskView:
+        """Dispute a completed task's result for a fee; returns when that is durable."""
         ...
 
     def receipt(self, task_id: str) -> bytes:

@@ -5,7 +5,7 @@ one. Whoever signed `valid` for a proof that does not hold is not drawn for `bar
 """
 
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -117,8 +117,14 @@ class Electorate:
     """The validators that this market draws from: those that are there and not barred."""
 
     def __init__(
-        self, directory: Directory, snapshots: SnapshotLog, standings: StandingBook
+        self,
+        directory: Directory,
+        snapshots: SnapshotLog,
+        standings: StandingBook,
+        admits: Callable[[str], bool],
     ) -> None:
+        """`admits` says whether a validator with this address may be drawn."""
+        self._admits = admits
         self._directory = directory
         self._snapshots = snapshots
         self._standings = standings
@@ -133,7 +139,7 @@ class Electorate:
         return [
             one
             for one in self._directory.candidates()
-            if not self._standings.is_barred(peer_id_of(one.key))
+            if self._admits(one.address) and not self._standings.is_barred(peer_id_of(one.key))
         ]
 
     def bar(self, keys: Iterable[bytes]) -> None:

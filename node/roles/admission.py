@@ -9,6 +9,7 @@ from node.config import ProtocolSection
 from node.roles.snapshotfeed import SnapshotFeed
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw, check_draw, check_nonce, check_seats
+from node.verification.juries import Jury
 from node.verification.snapshots import Snapshot
 from node.verification.statements import ComputeResult, Manifest, check_result
 from node.workloads import lease_s, limits_of, size_of
@@ -61,7 +62,7 @@ class DrawGate:
         check_draw(draw, self._chain_id, self._markets)
         if draw.needed < self._protocol.quorum_needed:
             raise StatementInvalid("the quorum is smaller than this network's", field="needed")
-        _check_work(draw, self._protocol)
+        check_work(draw, self._protocol)
 
 
 class SeatGate(DrawGate):
@@ -111,7 +112,8 @@ class SeatGate(DrawGate):
             raise StatementInvalid("the snapshot was replaced before", field="draw.snapshot")
 
 
-def _check_work(draw: Draw, protocol: ProtocolSection) -> None:
+def check_work(draw: Draw | Jury, protocol: ProtocolSection) -> None:
+    """Raise StatementInvalid unless this node can compute and check it, within the limits."""
     workload = WORKLOADS.get(draw.kind)
     if workload is None:
         raise StatementInvalid(f"this node does not know {draw.kind[:40]!r}", field="kind")

@@ -14,6 +14,7 @@ from node.market.board import TaskBoard
 from node.market.lifecycle import Lifecycle
 from node.market.progress import JobProgressBook
 from node.market.results import Judged
+from node.market.tasks import waits_for_anchor
 from node.roles.acceptance import Acceptance, Electorate, ProofFalse, Refuted
 from node.roles.outputs import OUTPUT, OutputMissing, OutputShelf
 from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
@@ -171,7 +172,7 @@ class MarketRole:
 
     def _waits_for_anchor(self, task_id: str) -> bool:
         task = self._board.find(task_id)
-        return task is not None and task.phase == "verified"
+        return task is not None and waits_for_anchor(task)
 
     async def _proposers(self) -> tuple[bytes, ...]:
         """The pinned keys; without any, those that the L1 itself names."""

@@ -110,6 +110,10 @@ class Orchestrator:
         """Workers that get no job for now."""
         return self._standings.barred()
 
+    def blame(self, worker: str) -> None:
+        """A jury found a result of this worker (a peer id) false."""
+        self._standings.note(worker, "invalid")
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run jobs until cancelled; takes up again what was leased before a restart."""
         async with trio.open_nursery() as nursery:

@@ -36,16 +36,13 @@ class Rescue:
         submitter: Submitter,
         market: str,
         l1: ChainWatch,
-        window_s: float,
         now_ms: Callable[[], int],
     ) -> None:
-        """`window_s` is the dispute window: it tells when a task was completed."""
         self._db = db
         self._board = board
         self._submitter = submitter
         self._market = market
         self._l1 = l1
-        self._window_ms = round(window_s * 1000)
         self._now_ms = now_ms
         self._fair_since_ms = now_ms()
 
@@ -69,9 +66,7 @@ class Rescue:
         if self._fair_since_ms > before_ms:
             return 0
         due = [
-            task.task_id
-            for task in self._board.verified_tasks()
-            if task.pay_due_ms - self._window_ms <= before_ms
+            task.task_id for task in self._board.verified_tasks() if task.completed_ms <= before_ms
         ]
         mine = [task_id for task_id in due if not self._submitter.has(task_id)]
         for task_id in mine:

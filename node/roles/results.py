@@ -8,6 +8,7 @@ from node.sandbox.outputs import open_output
 from node.verification.author import Author
 from node.verification.draws import Draw
 from node.verification.evidence import ATTESTED, Evidence, evidence_of, work_of
+from node.verification.juries import Jury
 from node.verification.statements import (
     ComputeResult,
     Manifest,
@@ -32,7 +33,7 @@ def output_ref(output: OutputFile, folder: Path) -> OutputRef:
     return OutputRef(output.name, ref.sha256, ref.size, ref.chunk_root)
 
 
-def manifest_of(draw: Draw, folder: Path, report: RunReport) -> Manifest:
+def manifest_of(draw: Draw | Jury, folder: Path, report: RunReport) -> Manifest:
     """The manifest of what a run left in its folder; blocks on the disk."""
     return Manifest(
         kind=draw.kind,

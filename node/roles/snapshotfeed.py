@@ -7,6 +7,7 @@ import trio
 from node.roles.snapshots import SnapshotBook
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw
+from node.verification.juries import Jury
 from node.verification.snapshots import Snapshot, snapshot_digest
 from node.wire.snapshots import SNAPSHOT_TOPIC, PublishedSnapshot, RequestSnapshot
 from p2p.errors import P2PError
@@ -44,8 +45,8 @@ class SnapshotFeed:
         except StatementInvalid as error:
             log.debug("snapshot of %s is not taken: %s", sender, error)
 
-    async def find(self, draw: Draw) -> Snapshot:
-        """The snapshot that a draw names; raises StatementInvalid if it cannot be had."""
+    async def find(self, draw: Draw | Jury) -> Snapshot:
+        """The snapshot that a draw or jury names; raises StatementInvalid if it cannot be had."""
         lock = self._fetching.setdefault(draw.snapshot, trio.Lock())
         try:
             async with lock:  # one fetch serves everybody who waits for it
@@ -53,7 +54,7 @@ class SnapshotFeed:
         finally:
             self._fetching.pop(draw.snapshot, None)
 
-    async def _fetch(self, draw: Draw) -> Snapshot:
+    async def _fetch(self, draw: Draw | Jury) -> Snapshot:
         market, request = peer_id_of(draw.market_key), RequestSnapshot(draw.snapshot)
         try:
             answer = await self._network.request(market, request, timeout_s=FETCH_TIMEOUT_S)

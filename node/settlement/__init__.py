@@ -9,10 +9,13 @@ Read the modules in this order:
 `parameters`   what a network fixes; `network` reads it from the network file.
 `rewards`      the money of tasks: reserved, refunded, or divided by `node.split`; `maturing` keeps
                what waits.
+`bonds`        what workers and validators stake on their results, and how they get it back.
+`appeals`      the money of a dispute: the fee, the pay held, and who is paid from whose bond.
 `transfer`     the back end: deposits, rewards, payouts, withdrawals. The parts it is made of:
 `deposits`     what arrives on the L1 is credited to its sender.
 `owed`         who waits to be paid, `terms` until when, `payouts` pays them, many entries in one
                TRANSFER, and `paydesk` is where payees ask.
+`staking`      bonds as the API has them.
 `withdrawals`  money out, to a customer's own address.
 `feedesk`      where the operator gives for the chain's fees.
 `unclaimed`    what belongs to nobody here yet, and `arriving`, what is not credited yet.

@@ -1,12 +1,12 @@
 """The names of the ledger's accounts.
 
 `l1` is the world outside: minus what it holds is what the market holds for others. `customer:`,
-`worker:` and `validator:` take an address, `reserved:`, `maturing:` and `returning:` a task id,
-`outbox:` the cause of a payment that is on its way to the chain. `treasury` and `burn` wait for
-their payouts, `fees` pays the chain's fees, and may owe some: a result is on the chain before its
-pay matures, of which a part is for them. `unclaimed` keeps deposits whose sender is no account of
-this network. `credit:` takes a customer's address: money of the operator's that backs what the
-customer may owe.
+`worker:`, `validator:`, `bond:` and `unbonding:` take an address, `reserved:`, `maturing:`,
+`returning:` and `appeal:` a task id, `outbox:` the cause of a payment that is on its way to the
+chain. `treasury` and `burn` wait for their payouts, `fees` pays the chain's fees, and may owe some:
+a result is on the chain before its pay matures, of which a part is for them. `unclaimed` keeps
+deposits whose sender is no account of this network. `credit:` takes a customer's address: money of
+the operator's that backs what the customer may owe.
 """
 
 import re
@@ -25,7 +25,8 @@ A customer may owe as well, but never more than the customer's `credit:` holds."
 
 _NAME = re.compile(
     r"l1|treasury|burn|fees|unclaimed"
-    r"|(?:customer|credit|reserved|maturing|returning|worker|validator|outbox):[!-~]{1,200}"
+    r"|(?:customer|credit|reserved|maturing|returning|appeal|worker|validator|bond|unbonding|outbox)"
+    r":[!-~]{1,200}"
 )
 
 
@@ -64,6 +65,21 @@ def validator(address: str) -> str:
     return f"validator:{address}"
 
 
+def bond(address: str) -> str:
+    """What a worker or validator stakes on its results."""
+    return f"bond:{address}"
+
+
+def unbonding(address: str) -> str:
+    """What it has taken back and not got yet: a slash still reaches it."""
+    return f"unbonding:{address}"
+
+
+def appeal(task_id: str) -> str:
+    """The fee of an appeal that is not decided."""
+    return f"appeal:{task_id}"
+
+
 def outbox(cause: str) -> str:
     """A payment handed to the sender and not yet seen in a confirmed block, with its L1 fee."""
     return f"outbox:{cause}"
@@ -76,5 +92,5 @@ def is_account(name: str) -> bool:
 
 
 def address_in(account: str) -> str:
-    """The part after the colon of a customer's, worker's or validator's account."""
+    """The part after the colon of an account that is an address's."""
     return account.partition(":")[2]

@@ -102,6 +102,7 @@ class EscrowSettlement:
         )
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
+        self.bonds = NoBonds()
         self.terms = Terms(chain)
         self._db = db
         self._sender = sender
@@ -271,6 +272,22 @@ class EscrowOutbox:
     def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
         """Ask again, or give the money back."""
         self._settlement.lost(batch, record, self._clock_ms())
+
+
+class NoBonds:
+    """Whoever stakes anything does it on the chain: nobody has a bond at the market."""
+
+    def suffices(self, _address: str, least: int) -> bool:
+        """Only where nothing is asked for."""
+        return least <= 0
+
+    def due(self, _now_ms: int) -> Iterator[str]:
+        """Nobody waits."""
+        return iter(())
+
+    def release(self, _batch: Batch, _address: str, _at_ms: int) -> bool:
+        """There is nothing to give."""
+        return False
 
 
 class NoPayouts:

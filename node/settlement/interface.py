@@ -78,6 +78,19 @@ class RewardBook(Protocol):
         """Give out what is due; False if that was done before. `on_paid` says when it is there."""
 
 
+class BondBook(Protocol):
+    """What workers and validators stake here on their results."""
+
+    def suffices(self, address: str, least: int) -> bool:
+        """Whether the address has `least` units bonded."""
+
+    def due(self, now_ms: int) -> Iterator[str]:
+        """Addresses that get back by now what they have taken back."""
+
+    def release(self, batch: Batch, address: str, at_ms: int) -> bool:
+        """Give an address what it has taken back; False if nothing is unbonding."""
+
+
 class BlockBook(Protocol):
     """What confirmed blocks mean for the books."""
 
@@ -126,6 +139,10 @@ class Settlement(Protocol):
     @property
     def credit(self) -> Credits:
         """What customers may owe; nobody may where the chain holds the money."""
+
+    @property
+    def bonds(self) -> BondBook:
+        """What is staked; nobody has any here where the chain holds the money."""
 
     @property
     def deposit_by(self) -> str:

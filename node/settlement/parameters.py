@@ -6,7 +6,7 @@ from node.amounts import UNITS_PER_CPC, Amount
 from node.errors import ConfigError
 from node.l1.transactions import GAS
 from node.settlement.accounts import BURN, TREASURY, address_in
-from node.split import Shares
+from node.split import BASIS_POINTS, Shares
 
 BURN_ADDRESS = "cpc1burn" + "0" * 34
 """Where burned CPC go: no key can own it. The chain derives a sender from its key as bech32, whose
@@ -36,6 +36,18 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     dispute_window_s: float = 5.0
     """How long the parts of a completed task's reward wait before they are anybody's."""
+
+    unbonded_wait_s: float = 0.0
+    """How much longer where a worker of the task has less than `worker_bond` bonded."""
+
+    worker_bond: Amount = Amount(0)
+    """Units that a worker has to have bonded for its pay not to wait longer."""
+
+    slash_bp: int = 5_000
+    """Basis points of its bond that whoever answers for a false result loses."""
+
+    unbonding_s: float = 7_200.0
+    """How long a bond that is taken back can still be slashed."""
 
     fee_reserve: Amount = Amount(1_000_000_000)
     """Units of every reward's validators' part that pay L1 fees: about 47 TRANSFERs."""
@@ -89,7 +101,9 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError("must be at least 1", field=field)
         if self.escrow_block_s <= 0:
             raise ConfigError("must be above 0", field="escrow_block_s")
-        for field in ("fee_reserve", "dispute_window_s"):
+        if not 0 <= self.slash_bp <= BASIS_POINTS:
+            raise ConfigError(f"is {self.slash_bp} basis points", field="slash_bp")
+        for field in ("fee_reserve", "dispute_window_s", "unbonded_wait_s", "worker_bond"):
             if getattr(self, field) < 0:
                 raise ConfigError("must not be negative", field=field)
         if self.min_payout < self.transfer_fee:
@@ -99,6 +113,12 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.payout_max_age_s < self.payout_interval_s:
             raise ConfigError("is below payout_interval_s", field="payout_max_age_s")
+        if self.unbonding_s <= self.dispute_window_s + self.unbonded_wait_s:
+            raise ConfigError(
+                "a bond could leave before the results that it stands for are beyond dispute",
+                field="unbonding_s",
+                remedy="use more than dispute_window_s + unbonded_wait_s + appeal_s",
+            )
         for field in ("burn_address", "treasury_address"):
             if not getattr(self, field):
                 raise ConfigError("is missing", field=field)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from node.errors import Conflict, InvalidInput, NotFound
 from node.l1.keys import check_address
 from node.settlement import accounts
+from node.settlement.bonds import Bonds
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.interface import Releasers, TaskMoved, unheard
@@ -43,6 +44,7 @@ class Rewards:
         self._owed = owed
         self._parameters = parameters
         self._maturing = MaturingBook(db)
+        self._bonds = Bonds(db, ledger, parameters)
 
     @property
     def unsigned(self) -> int:
@@ -92,12 +94,12 @@ class Rewards:
     ) -> int:
         """Divide the reservation by the network's shares, see `split`, and let the parts mature.
 
-        Returns when they are due, in Unix milliseconds: `dispute_window_s` later, also if that was
-        fixed before.
+        Returns when they are due, in Unix milliseconds: after the window that the workers' bonds
+        give them (`Bonds.window_s`), also if that was fixed before.
 
         Raises:
             NotFound: nothing was ever reserved for the task.
-            SettlementConflict: the task is refunded.
+            SettlementConflict: the task is refunded, or its result is disputed or overturned.
             LedgerConflict: it is settled with other payees or weights.
             InvalidInput: the weights cannot be used.
             BadAddress: a payee's address could not be paid.
@@ -107,7 +109,7 @@ class Rewards:
         reserved = accounts.reserved(task_id)
         reward = self._reservation(batch, task_id, unless="refund").amount(reserved)
         parts = split(reward, self._parameters.shares, payees, self._parameters.fee_reserve)
-        due_ms = at_ms + round(self._parameters.dispute_window_s * 1000)
+        due_ms = at_ms + round(self._bonds.window_s(payees.workers, batch) * 1000)
         pay = Maturing(due_ms, tuple(credits_of(parts)))
         postings = move(reserved, accounts.maturing(task_id), reward)
         if not self._post(batch, "settle", task_id, postings, at_ms):
@@ -117,14 +119,15 @@ class Rewards:
 
     def _settled_before(self, batch: Batch, task_id: str, pay: Maturing) -> int:
         known = self._maturing.get(task_id, batch) or self._paid(batch, task_id)
+        if known is None:
+            raise SettlementConflict(f"the result of task {task_id} is disputed, or was overturned")
         if known.credits != pay.credits:
             raise LedgerConflict(f"task {task_id} is settled with other parts")
         return known.due_ms
 
-    def _paid(self, batch: Batch, task_id: str) -> Maturing:
+    def _paid(self, batch: Batch, task_id: str) -> Maturing | None:
         entry = self._ledger.find(f"mature:{task_id}", batch)
-        assert entry is not None, "a settled task is maturing or paid"
-        return Maturing(entry.at_ms, entry.postings[1:])
+        return None if entry is None else Maturing(entry.at_ms, entry.postings[1:])
 
     def due(self, now_ms: int) -> Iterator[str]:
         """Ids of the tasks whose pay is due and not yet paid, the longest first."""

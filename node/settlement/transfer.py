@@ -4,7 +4,7 @@ It is for a chain that can hold no money for a condition, and it is custodial: b
 payout the market's own account has everybody's CPC, and the ledger says whose they are.
 
     deposit   l1 -> customer
-    rewards   see `rewards`
+    rewards   see `rewards`, `appeals` and `bonds`
     payout    worker (validator, treasury, burn) -> outbox -> l1
     withdraw  customer -> outbox -> l1
     credit    see `credit`
@@ -20,6 +20,8 @@ import trio
 from node.errors import ConfigError, InvalidInput
 from node.l1.sender import Sender
 from node.settlement import accounts
+from node.settlement.appeals import Appeals
+from node.settlement.bonds import Bonds
 from node.settlement.credit import Credits
 from node.settlement.deposits import Deposits
 from node.settlement.entries import Posting, move
@@ -62,6 +64,8 @@ class TransferSettlement:
         self.outbox = Outbox(self.ledger, sender, parameters, address, clock_ms)
         owed = OwedBook(db)
         self.rewards = Rewards(db, self.ledger, owed, parameters)
+        self.bonds = Bonds(db, self.ledger, parameters)
+        self.appeals = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
         self.payouts = Payouts(db, self.ledger, owed, self.outbox, parameters, chain_id)
         self._sender = sender
         self._clock_ms = clock_ms

@@ -15,6 +15,7 @@ from node.l1.blocks import (
     verify_proposer,
 )
 from node.l1.keys import CURVE_ORDER
+from node.market.appealbook import AppealRecord
 from node.market.outcomes import JobOutcome, OutcomeRecord
 from node.verification.claims import StatementInvalid, strict_hex
 from node.verification.own import anchor_name, check_anchored
@@ -23,6 +24,7 @@ from node.verification.receipt import (
     Anchor,
     Place,
     Receipt,
+    ReceiptAppeal,
     ReceiptJob,
     encode_receipt,
 )
@@ -93,9 +95,13 @@ class AnchorBook:
         self._table.put(batch, anchor_name(sealed).encode(), record)
 
     def receipt(
-        self, outcome: OutcomeRecord, snapshot_of: Callable[[bytes], Snapshot | None]
+        self,
+        outcome: OutcomeRecord,
+        snapshot_of: Callable[[bytes], Snapshot | None],
+        appeal: AppealRecord | None = None,
     ) -> bytes:
-        """The receipt of an outcome whose batches are stored, and whose snapshots can be found.
+        """The receipt of an outcome whose batches are stored, and whose snapshots can be found;
+        with what a jury decided in an `appeal` about it.
 
         Raises Conflict while that is not so.
         """
@@ -117,6 +123,7 @@ class AnchorBook:
                     for job in outcome.jobs
                 ),
                 anchors=tuple(record.anchor for record in records),
+                appeal=_receipt_appeal(appeal, snapshot_of) if appeal else None,
             )
         )
 
@@ -133,6 +140,16 @@ def _receipt_job(
         place=Place(job.index, len(leaves), merkle_path(leaves, job.index)),
         anchor=anchor,
     )
+
+
+def _receipt_appeal(
+    appeal: AppealRecord, snapshot_of: Callable[[bytes], Snapshot | None]
+) -> ReceiptAppeal | None:
+    """None for an appeal that no jury decided: there is nothing to show."""
+    if appeal.outcome is None or appeal.outcome == "inconclusive":
+        return None
+    snapshot = _required(snapshot_of(appeal.jury.snapshot))
+    return ReceiptAppeal(appeal.outcome, snapshot, appeal.jury, appeal.rulings)
 
 
 def _required(stored: T | None) -> T:

@@ -7,6 +7,7 @@ and none that is not needed. `receipt_check` verifies it.
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,8 @@ from node.l1.blocks import Header
 from node.verification.claims import Count, StatementInvalid, strict_hex
 from node.verification.draws import Draw
 from node.verification.jsonable import from_jsonable, to_jsonable
+from node.verification.juries import Jury
+from node.verification.rulings import Ruling
 from node.verification.snapshots import Snapshot
 from node.verification.statements import ComputeResult, Manifest, Verdict
 from storage.merkle import merkle_root
@@ -21,6 +24,9 @@ from storage.merkle import merkle_root
 FORMAT = "tmnode-receipt-2"
 MAX_BYTES = 1 << 23
 """Of 64 jobs, each with the largest proof that a result has with it."""
+
+
+Ruled = Literal["upheld", "overturned"]
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -59,7 +65,17 @@ class ReceiptJob(msgspec.Struct, frozen=True):
     """Which of the receipt's anchors has that batch."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class ReceiptAppeal(msgspec.Struct, frozen=True):
+    """A jury's decision about the result: what each juror computed, and who was to judge."""
+
+    outcome: Ruled
+    snapshot: Snapshot
+    """What the jury's seats follow from."""
+    jury: Jury
+    rulings: tuple[Ruling, ...]
+
+
+class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that is needed to check one answer."""
 
     format: str
@@ -70,6 +86,8 @@ class Receipt(msgspec.Struct, frozen=True):
     jobs: tuple[ReceiptJob, ...]
     """In the order of their indices."""
     anchors: tuple[Anchor, ...]
+    appeal: ReceiptAppeal | None = None
+    """If the result was disputed and a jury could say; a receipt without has no such member."""
 
     @property
     def results(self) -> tuple[ComputeResult, ...]:

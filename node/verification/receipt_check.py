@@ -29,6 +29,7 @@ from node.verification.receipt import (
     ReceiptJob,
     decode_receipt,
 )
+from node.verification.receipt_appeal import check_appeal
 from node.verification.snapshots import check_snapshot, snapshot_digest
 from node.verification.statements import check_result, check_verdict
 from storage.merkle import verify_path
@@ -41,13 +42,15 @@ class Standing(Enum):
 
     ANCHORED = "valid and anchored"
     UNANCHORED = "consistent, not anchored"
+    OVERTURNED = "consistent, and overturned by a jury"
 
 
 def verify_receipt(data: bytes, network: NetworkConfig) -> tuple[Receipt, Standing]:
     """Verify a receipt offline; raises ReceiptInvalid naming what does not hold.
 
     Without pinned proposer keys, or with a proposer that is not among them, the best a receipt
-    can be is `Standing.UNANCHORED`.
+    can be is `Standing.UNANCHORED`. A result that a jury overturned is `Standing.OVERTURNED`,
+    wherever it is.
     """
     receipt = decode_receipt(data)
     if receipt.chain_id != network.network.chain_id:
@@ -58,8 +61,12 @@ def verify_receipt(data: bytes, network: NetworkConfig) -> tuple[Receipt, Standi
         _check_jobs(receipt, network)
         for anchor in receipt.anchors:
             _check_anchor(anchor, receipt.chain_id)
+        if receipt.appeal is not None:
+            check_appeal(receipt, receipt.appeal, network)
     except StatementInvalid as error:
         raise ReceiptInvalid(error.message, field=error.field) from error
+    if receipt.appeal is not None and receipt.appeal.outcome == "overturned":
+        return receipt, Standing.OVERTURNED
     proposers = {anchor.proposer_key.hex() for anchor in receipt.anchors}
     pinned = proposers <= set(network.network.proposer_keys)
     return receipt, Standing.ANCHORED if pinned else Standing.UNANCHORED

@@ -438,6 +438,7 @@ class World:
 
 def _network_config(
     proposers: tuple[AccountKey, ...],
+    markets: tuple[str, ...],
     profile: Profile,
     protocol: dict[str, Any],
     economics: Mapping[str, object],
@@ -448,6 +449,7 @@ def _network_config(
         proposer_keys=tuple(key.public_key.hex() for key in proposers),
         local_account=AccountKey(b"\x77" * 32).address,
         proofs_on_chain=profile is not UPSTREAM,
+        market_keys=markets,
     )
     changed = msgspec.structs.replace(config.protocol, **protocol)
     money = msgspec.structs.replace(config.economics, **economics)
@@ -463,14 +465,17 @@ async def open_world(
     workers: int = 2,
     alloc: int = 10**9,
     pinned: bool = True,
+    pins_market: bool = False,
     profile: Profile = UPSTREAM,
     economics: Mapping[str, object] = MappingProxyType({}),
     **protocol: Any,
 ) -> AsyncIterator[World]:
-    """A running world; further arguments change the network's protocol section."""
+    """A running world; `economics` changes that section of its network, and further arguments the
+    protocol section."""
     proposer, customer = AccountKey(b"\x55" * 32), AccountKey(b"\x77" * 32)
     pinned_keys = (proposer,) if pinned else ()
-    network = _network_config(pinned_keys, profile, protocol, economics)
+    markets = (keys_of(1).identity.peer_id,) if pins_market else ()
+    network = _network_config(pinned_keys, markets, profile, protocol, economics)
     funded = {customer.address: alloc * UNITS_PER_CPC}
     first = 1 if network.economics.settlement == "escrow" else 2  # its market pays fees, too
     for number in range(first, 2 + validators):
@@ -566,7 +571,7 @@ async def _check_money(world: World) -> None:
 
 def _underway(ledger: Ledger) -> list[str]:
     """Accounts with money that still has to go to the chain."""
-    resting = ("l1", "fees", "customer:", "reserved:")
+    resting = ("l1", "fees", "customer:", "reserved:", "bond:")
     return [name for name, _ in ledger.holdings() if not name.startswith(resting)]
 
 

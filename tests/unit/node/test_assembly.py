@@ -29,6 +29,7 @@ FACTS = {
     "market": {"validators_barred"},
     "validator": {
         "verdicts_signed",
+        "rulings_signed",
         "leases_held",
         "results_pending",
         "results_on_chain",

@@ -41,12 +41,18 @@ def till(twin, market):
 
 
 @pytest.fixture
-def service(twin, market, node, till) -> Service:
+def stakes(twin, market):
+    return twin.TwinStaking(market)
+
+
+@pytest.fixture
+def service(twin, market, node, till, stakes) -> Service:
     return Service(
         node=node,
         market_role=market,
         till=till,
         paydesk=twin.TwinPayDesk(),
+        stakes=stakes,
         local_account=twin.LOCAL,
         now=lambda: NOW,
     )

@@ -63,6 +63,7 @@ async def test_a_completed_task_has_its_result(client, order, market) -> None:
         "orchestrator": "cpc1one",
         "checks": [{"address": "cpc1one", "checks": 1}, {"address": "cpc1two", "checks": 1}],
         "proofs": [],
+        "appeal_fee_cpc": "0.003",
     }
 
 
@@ -277,6 +278,7 @@ async def test_a_quote_costs_nothing_and_needs_nobody(service, connect, order, m
         "max_deadline_s": 86400,
         "jobs": 1,
         "proof_units": 0,
+        "appeal_fee_cpc": "0.0",
     }
 
 
@@ -336,6 +338,8 @@ async def test_account_status_peers_workers(client, twin) -> None:
         "withdrawal_fee_cpc": "0.000000000021",
         "credit_limit_cpc": "0.0",
         "owed_cpc": "0.0",
+        "bonded_cpc": "0.0",
+        "unbonding_cpc": "0.0",
     }
     nobody = "cpc1we7t3vhwcgxkelznr06du3tvzurh3cnpf2ee7g"
     other = (await client.get("/account", params={"address": nobody})).json()

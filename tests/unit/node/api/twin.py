@@ -22,6 +22,7 @@ from node.market.changes import ChangeLog
 from node.market.listing import Line, TaskIndex
 from node.market.views import (
     AccountView,
+    AppealView,
     CheckShare,
     EntryView,
     NewTask,
@@ -39,6 +40,7 @@ from node.market.views import (
     WorkerView,
 )
 from node.metrics import Family, gauge
+from node.settlement.bonds import Bond
 from node.settlement.paydesk import OnTheWay, PayView
 from node.settlement.withdrawals import WithdrawalView
 
@@ -46,6 +48,7 @@ CPC = 10**18
 LOCAL = "cpc1local"
 PRICE = Amount(CPC // 1000)
 FEE = Amount(21_000_000)
+APPEAL_FEE = Amount(3 * CPC // 1000)
 STARTED_MS = 1_700_000_000_000
 
 
@@ -148,6 +151,18 @@ class TwinMarket:
         self.balances[account] += task.reward
         return self.move(task_id, "refunded", status="failed")
 
+    async def appeal(self, task_id: str, account: str, reason: str) -> TaskView:
+        task = self.task(task_id)
+        if task.account != account:
+            raise NotAllowed("is another account's", field="task_id")
+        if task.phase != "verified":
+            raise Conflict("cannot be disputed", field="task_id")
+        self.balances[account] -= APPEAL_FEE
+        view = AppealView(
+            reason, APPEAL_FEE, STARTED_MS + 6_000, STARTED_MS + 26_001, ("cpc1juror",), 0, None
+        )
+        return self.move(task_id, "disputed", appeal=view)
+
     def receipt(self, task_id: str) -> bytes:
         self.task(task_id)
         if task_id not in self.receipts:
@@ -208,6 +223,7 @@ class TwinMarket:
             validators=("cpc1one", "cpc1two"),
             orchestrator="cpc1one",
             checks=(CheckShare("cpc1one", 1), CheckShare("cpc1two", 1)),
+            appeal_fee=APPEAL_FEE,
         )
         return self.move(task_id, "verified", status="completed", result=result)
 
@@ -273,6 +289,45 @@ class TwinPayDesk:
 
     async def pay_now(self, address: str) -> None:
         self.owed[address] = 0
+
+
+class TwinStaking:
+    """Bonds out of the market's balances, which come back 100 s after the start."""
+
+    def __init__(self, market: TwinMarket) -> None:
+        self._market = market
+        self.changes: dict[tuple[object, ...], object] = {}
+        self.bonds: dict[str, Bond] = {}
+
+    def show(self, address: str) -> Bond:
+        return self.bonds.get(address, Bond(address, Amount(0), Amount(0), None))
+
+    async def bond(self, address: str, amount: Amount, key: str) -> Bond:
+        if self._is_new("bond", address, amount, key):
+            if self._market.balances.get(address, 0) < amount:
+                raise InsufficientFunds("too little", field="amount", remedy="stake less")
+            self._market.balances[address] -= amount
+            before = self.show(address)
+            bonded = Amount(before.bonded + amount)
+            self.bonds[address] = msgspec.structs.replace(before, bonded=bonded)
+        return self.show(address)
+
+    async def unbond(self, address: str, amount: Amount, key: str) -> Bond:
+        if self._is_new("unbond", address, amount, key):
+            before = self.show(address)
+            if before.bonded < amount:
+                raise InsufficientFunds("too little", field="amount", remedy="take back less")
+            left = Amount(before.bonded - amount)
+            self.bonds[address] = Bond(address, left, amount, STARTED_MS + 100_001)
+        return self.show(address)
+
+    def _is_new(self, *change: object) -> bool:
+        what, address, amount, key = change
+        known = self.changes.get((what, address, key))
+        self.changes[what, address, key] = amount
+        if known not in (None, amount):
+            raise Conflict("this key was used", field="idempotency_key", remedy="use a new one")
+        return known is None
 
 
 class TwinNode:

@@ -20,14 +20,18 @@ from node.verification.author import Author
 from node.verification.batches import leaf_of, seal_batch
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.evidence import ATTESTED
+from node.verification.juries import Jury, JuryJob, draw_jury, jury_digest, sign_jury
 from node.verification.receipt import (
     FORMAT,
     Anchor,
     Place,
     Receipt,
+    ReceiptAppeal,
     ReceiptJob,
+    decode_receipt,
     encode_receipt,
 )
+from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import Candidate, Snapshot, sign_snapshot, snapshot_digest
 from node.verification.statements import Manifest, Verdict, manifest_digest, sign_verdict
 from p2p.identity import Identity
@@ -164,6 +168,51 @@ def test_without_pinned_keys_it_is_consistent_not_anchored(terminal, file) -> No
     assert result.exit_code == 2
     answer = json.loads(result.stdout)
     assert (answer["anchored"], answer["standing"]) == (False, "consistent, not anchored")
+
+
+def disputed(said: bytes | None = None) -> bytes:
+    """The receipt with a jury of two strangers, who computed `said`, or what is claimed."""
+    receipt, jurors = decode_receipt(made_receipt()), (author(6), author(7))
+    snapshot, like = made_draw(*jurors, parameters=PARAMETERS)
+    claimed = bytes.fromhex(receipt.results[0].result_hash)
+    beacon, about = bytes(32), {"task_id": like.task_id, "epoch": 1, "kind": "synthetic"}
+    drawn = draw_jury(snapshot, **about, size=3, beacon=beacon, excluded=())
+    jury = Jury(
+        **about,
+        parameters=PARAMETERS,
+        jobs=(JuryJob(6, author(3).address),),
+        fee=Amount(1),
+        beacon=beacon,
+        snapshot=like.snapshot,
+        excluded=(),
+        seats=tuple(Seat(one.key, one.address) for one in drawn),
+        needed=2,
+        expires_ms=1,
+        market_key=MARKET.public_key,
+    )
+    jury = sign_jury(jury, CHAIN, MARKET)
+    unsigned = Ruling(like.task_id, 1, jury_digest(jury, CHAIN), (said or claimed,), b"")
+    rulings = tuple(sign_ruling(unsigned, CHAIN, one.identity) for one in jurors)
+    appeal = ReceiptAppeal("overturned" if said else "upheld", snapshot, jury, rulings)
+    return encode_receipt(msgspec.structs.replace(receipt, appeal=appeal))
+
+
+def test_a_result_that_a_jury_upheld(terminal, file, pinned) -> None:
+    file.write_bytes(disputed())
+    result = terminal.run("receipt", "verify", str(file), "--network", pinned)
+    assert result.exit_code == 0
+    assert "appeal       upheld by 2 of 2 jurors\n" in result.stdout
+
+
+def test_a_result_that_a_jury_overturned_has_an_exit_code_of_its_own(
+    terminal, file, pinned
+) -> None:
+    file.write_bytes(disputed(b"f" * 32))
+    result = terminal.run("receipt", "verify", str(file), "--network", pinned)
+    assert result.exit_code == 3
+    assert result.stdout.startswith("standing     consistent, and overturned by a jury\n")
+    answer = terminal.run("receipt", "verify", str(file), "--network", pinned, "--json")
+    assert json.loads(answer.stdout)["anchored"] is False
 
 
 def test_a_changed_receipt_is_invalid(terminal, file, pinned) -> None:

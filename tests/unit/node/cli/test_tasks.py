@@ -18,9 +18,11 @@ QUOTE = {
     "max_deadline_s": 60,
     "jobs": 1,
     "proof_units": 0,
+    "appeal_fee_cpc": "0.003",
 }
 TAKEN = {"task_id": ID, "status": "pending", "created_at": 1_700_000_000}
 RESULT = {
+    "appeal_fee_cpc": "0.003",
     "result_hash": "0x" + "ab" * 32,
     "worker_address": "cpc1worker",
     "completed_at": 1_700_000_009,
@@ -141,6 +143,35 @@ def test_show(terminal, door) -> None:
     shown = terminal.run("task", "show", ID).stdout
     assert "2023-11-14 22:13:20 UTC" in shown
     assert "proof 0        chain241, 9 bytes, in the receipt" in shown
+
+
+DISPUTED = {
+    "reason": "it differs",
+    "fee_cpc": "0.003",
+    "appealed_at": 1_700_000_006,
+    "deadline": 1_700_000_026,
+    "jury": ["cpc1one", "cpc1two"],
+    "rulings": 1,
+    "outcome": None,
+}
+
+
+def test_appeal(terminal, door) -> None:
+    door.answer(f"POST /tasks/{ID}/appeal", {**DONE, "phase": "disputed", "appeal": DISPUTED})
+    text = terminal.run("task", "appeal", ID, "--reason", "it differs").stdout
+    assert door.requests[-1][2] == {"reason": "it differs"}
+    assert "it differs (fee 0.003 CPC)" in text
+    assert "1 of 2 jurors, until 2023-11-14 22:13:46 UTC" in text
+
+
+def test_an_appeal_that_is_decided(terminal, door) -> None:
+    decided = {**DISPUTED, "outcome": "overturned"}
+    error = {"code": "overturned", "message": "something else came out"}
+    answer = task("failed", "overturned", error=error, appeal=decided)
+    door.answer(f"GET /tasks/{ID}", answer)
+    text = terminal.run("task", "show", ID).stdout
+    assert "ruling" in text
+    assert "overturned: something else came out" in text
 
 
 def test_fetch(terminal, door, tmp_path) -> None:
@@ -311,6 +342,8 @@ def test_account(terminal, door) -> None:
         "credit_limit_cpc": "0.0",
         "owed_cpc": "0.0",
         "deposit_by": "TRANSFER",
+        "bonded_cpc": "0.0",
+        "unbonding_cpc": "0.0",
     }
     door.answer("GET /account", answer)
     door.answer("GET /account?address=cpc1a", answer)

@@ -23,6 +23,8 @@ ACCOUNT = {
     "credit_limit_cpc": "0.0",
     "owed_cpc": "0.0",
     "deposit_by": "TRANSFER",
+    "bonded_cpc": "3.0",
+    "unbonding_cpc": "0.125",
 }
 STATUS = {
     "version": "0",
@@ -71,6 +73,41 @@ def test_what_is_owed_is_shown_where_there_is_credit(terminal, door) -> None:
     found = terminal.json("wallet", "statement")
     assert found["lines"][0]["balance_cpc"] == "-0.5"
     assert (found["credit_limit_cpc"], found["owed_cpc"]) == ("2.0", "0.5")
+
+
+BOND = {
+    "address": "cpc1a",
+    "bonded_cpc": "3.0",
+    "unbonding_cpc": "1.0",
+    "release_at": 1_700_000_000,
+}
+
+
+@pytest.mark.parametrize("what", ["bond", "unbond"])
+def test_a_bond_is_changed_under_a_key(terminal, door, what: str) -> None:
+    door.answer(f"POST /{what}", BOND)
+    said = terminal.json("wallet", what, "2.0")
+    ((_, headers, body),) = door.requests
+    assert (headers["Idempotency-Key"], body) == (said["idempotency_key"], {"amount": "2.0"})
+    assert said == {**BOND, "idempotency_key": said["idempotency_key"]}
+    text = terminal.run("wallet", what, "2.0", "--idempotency-key", "mine").stdout
+    assert "free again  2023-11-14 22:13:20 UTC\n" in text
+    assert "key         mine\n" in text
+
+
+@pytest.mark.parametrize("what", ["bond", "unbond"])
+def test_a_lost_change_of_a_bond_says_how_to_repeat_it(terminal, door, what: str) -> None:
+    door.answer(f"POST /{what}", None)
+    result = terminal.run("wallet", what, "2.0", "--json")
+    assert result.exit_code == 1
+    assert "--idempotency-key" in result.stderr
+
+
+def test_a_bond_is_shown_with_the_account(terminal, door) -> None:
+    door.answer("GET /account", ACCOUNT)
+    text = terminal.run("wallet", "show").stdout
+    assert "bonded      3.0 CPC\n" in text
+    assert "unbonding   0.125 CPC\n" in text
 
 
 def statement_line(number: int, account: str, kind: str, amount: str) -> dict[str, object]:

@@ -94,6 +94,11 @@ NETWORK_MISTAKES = [
         "economics.burn_address",
         "label such as",
     ),
+    ("slash_bp = 5000", "slash_bp = 10001", "economics.slash_bp", "from 0 to 10000"),
+    ("appeal_s = 3600.0", "appeal_s = 7195.0", "economics.unbonding_s", "more than 7200"),
+    ("unbonded_wait_s = 0.0", "unbonded_wait_s = 3595.0", "economics.unbonding_s", "than 7200"),
+    ("unbonding_s = 7200.0", "unbonding_s = 3605.0", "economics.unbonding_s", "than 3605"),
+    ('worker_bond = "0.0"', 'worker_bond = "-1"', "economics.worker_bond", "no sign"),
     ('base_price = "0.001"', 'base_price = "1e-3"', "economics.base_price", "no exponent"),
 ]
 

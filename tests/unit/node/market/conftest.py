@@ -20,6 +20,7 @@ from node.keys import bind
 from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
+from node.market.appeals import AppealDesk
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
@@ -36,6 +37,8 @@ from node.verification.anchors import AnchorBook
 from node.verification.author import Author
 from node.verification.batches import leaf_of
 from node.verification.draws import Draw, Pass, PassReason, Refusal, nonce_of, sign_refusal
+from node.verification.juries import jury_digest
+from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import Candidate
 from node.verification.statements import (
     Finding,
@@ -122,10 +125,21 @@ class Shop:
         """What a restart makes of the same database."""
         self.board = TaskBoard(self.db, ChangeLog(self.clock))
         self.snapshots = SnapshotLog(self.db, MARKET.identity, CHAIN, self.clock)
+        self.desk = AppealDesk(
+            db=self.db,
+            board=self.board,
+            appeals=self.settlement.appeals,
+            snapshots=self.snapshots,
+            network=self.network,
+            identity=MARKET.identity,
+            now_ms=self.clock,
+            beacon=lambda: bytes(32),
+        )
         self.service = MarketService(
             db=self.db,
             board=self.board,
             settlement=self.settlement,
+            desk=self.desk,
             deposit_address=MARKET.address,
             anchors=self.anchors,
             snapshots=self.snapshots,
@@ -139,6 +153,7 @@ class Shop:
             db=self.db,
             board=self.board,
             service=self.service,
+            desk=self.desk,
             settlement=self.settlement,
             snapshots=self.snapshots,
             network=self.network,
@@ -273,6 +288,18 @@ class Shop:
     def fail(self, draw: Draw, *earlier: Judgement, reason: str = "no luck") -> None:
         message = ReportFailure(draw.task_id, draw.epoch, reason, earlier)
         self.results.fail(message, self.holder(draw))
+
+    def jurors(self, task_id: str) -> list[Author]:
+        """Who sits in a task's jury, in its order."""
+        return [BY_KEY[seat.key] for seat in self.desk.book.find(task_id).jury.seats]
+
+    def ruling(self, task_id: str, juror: Author, *hashes: bytes) -> Ruling:
+        """What a juror says came out; by default the disputed hashes."""
+        appeal = self.desk.book.find(task_id)
+        digest = jury_digest(appeal.jury, CHAIN)
+        said = hashes or appeal.claimed
+        ruling = Ruling(task_id, appeal.jury.epoch, digest, said, b"")
+        return sign_ruling(ruling, CHAIN, juror.identity)
 
     def anchor(self, *task_ids: str, name: str = "batch", jobs: slice = slice(None)) -> list[str]:
         """Put (some jobs of) these tasks under one batch."""

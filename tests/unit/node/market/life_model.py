@@ -12,6 +12,9 @@ from p2p.encoding import tagged, text, u64
 
 SIZE, NEEDED, EPOCHS, REDRAWS = 3, 2, 5, 4
 LEASE_MS, WINDOW_MS = 20_000, 5_000
+GRACE_MS = 500
+RESERVE = 10**9
+WAITING = ("verified", "anchored")
 OPEN = ("queued", "leased")
 
 
@@ -39,6 +42,14 @@ class Task:
     paid: bool = False
     anchored: set[int] = field(default_factory=set)
     report: Any = None
+    fee: int = 0
+    """Of the appeal, if there ever was one."""
+    appealed_ms: int = 0
+    agreed_ms: int = 0
+    judged: list[Any] = field(default_factory=list)
+    """The draws of all reported attempts."""
+    jury: list[bytes] = field(default_factory=list)
+    said: dict[bytes, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,6 +116,67 @@ class Model:
         task.phase, task.due_ms = "verified", self.now_ms + WINDOW_MS
         self.move(f"reserved:{task_id}", f"maturing:{task_id}", task.reward)
 
+    def strangers(self, task_id: str) -> frozenset[bytes]:
+        """Validators that are there and had no seat in a draw under which anything was judged, nor
+        in the last one, and were not passed over in one of them."""
+        task = self.tasks[task_id]
+        draws = [*task.judged, *task.draws[-1:]]
+        seated = {seat.key for draw in draws for seat in draw.seats}
+        return self.there - seated - {one.key for draw in draws for one in draw.passed}
+
+    def may_appeal(self, task_id: str, fee: int) -> bool:
+        task = self.tasks[task_id]
+        in_time = task.phase in WAITING and not task.paid and self.now_ms < task.due_ms
+        enough = len(self.strangers(task_id)) >= NEEDED and self.money["customer"] >= fee
+        return in_time and not task.fee and enough
+
+    def appeal(self, task_id: str, fee: int, jury: list[bytes]) -> None:
+        task = self.tasks[task_id]
+        task.phase, task.fee, task.appealed_ms, task.jury = "disputed", fee, self.now_ms, jury
+        self.move("customer", f"appeal:{task_id}", fee)
+
+    def rule(self, task_id: str, juror: bytes, said: str, address_of: dict[bytes, str]) -> None:
+        """Two equal ones decide; the others have as long again. What differs is unpaid."""
+        task = self.tasks[task_id]
+        if task.phase == "disputed" and juror not in task.said:
+            task.said[juror] = said
+            if Counter(task.said.values()).most_common(1)[0][1] == NEEDED:
+                task.agreed_ms = task.agreed_ms or self.now_ms
+            self.close(task_id, address_of)
+
+    def close(self, task_id: str, address_of: dict[bytes, str]) -> None:
+        task = self.tasks[task_id]
+        votes = Counter(task.said.values()).most_common(1)
+        said, count = votes[0] if votes else ("", 0)
+        silent = len(task.jury) - len(task.said)
+        is_over = self.now_ms >= task.appealed_ms + LEASE_MS
+        if count >= NEEDED:
+            wait_ms = max(GRACE_MS, task.agreed_ms - task.appealed_ms)
+            if silent and not is_over and self.now_ms < task.agreed_ms + wait_ms:
+                return
+        elif count + silent >= NEEDED and not is_over:
+            return
+        is_false = count >= NEEDED and said != "true"
+        if count >= NEEDED and not is_false:
+            self._pay_jury(
+                task_id, [one for one in task.jury if task.said.get(one) == said], address_of
+            )
+        else:
+            self.move(f"appeal:{task_id}", "customer", task.fee)
+        if is_false:
+            self.move(f"maturing:{task_id}", "customer", task.reward)
+            task.phase = "overturned"
+        else:
+            task.phase = "anchored" if len(task.anchored) == task.jobs else "verified"
+
+    def _pay_jury(self, task_id: str, jurors: list[bytes], address_of: dict[bytes, str]) -> None:
+        task = self.tasks[task_id]
+        share = (task.fee - RESERVE) // len(jurors)
+        for one in jurors:
+            self.move(f"appeal:{task_id}", f"validator:{address_of[one]}", share)
+        self.move(f"appeal:{task_id}", "fees", RESERVE)
+        self.move(f"appeal:{task_id}", "burn", task.fee - RESERVE - share * len(jurors))
+
     def pay(self, task_id: str, address_of: dict[bytes, str]) -> None:
         """60 % burned, 25 % by work, 10 % by checks (a quarter of it for the orchestrator, the
         fees before), 5 % treasury; what rounding leaves is burned."""
@@ -128,7 +200,7 @@ class Model:
     def anchor(self, task_id: str, jobs: set[int]) -> None:
         task = self.tasks[task_id]
         task.anchored |= jobs
-        if len(task.anchored) == task.jobs:
+        if len(task.anchored) == task.jobs and task.phase == "verified":
             task.phase = "anchored"
         self._settle(task)
 
@@ -143,7 +215,9 @@ class Model:
                 self.refund(task_id)
             elif task.phase == "leased" and task.lease_until_ms <= self.now_ms:
                 self.release(task_id, begun=True)
-            elif task.phase in ("verified", "anchored") and self._is_due(task):
+            if task.phase == "disputed":
+                self.close(task_id, address_of)
+            if task.phase in ("verified", "anchored") and self._is_due(task):
                 self.pay(task_id, address_of)
 
     def _is_due(self, task: Task) -> bool:

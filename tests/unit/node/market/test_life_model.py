@@ -44,7 +44,10 @@ DEPOSIT = 20 * CPC
 SIZE = 3
 LEASE_MS, WINDOW_MS, DAY_MS = 20_000, 5_000, 86_400_000
 STEPS = 40
-OPEN, ENDED = ("queued", "leased"), ("settled", "refunded")
+OPEN, ENDED = ("queued", "leased"), ("settled", "overturned", "refunded")
+HELD = ("reserved:", "maturing:", "appeal:")
+PLACEABLE = ("verified", "disputed", "overturned")
+HASHES = {"false": b"f" * 32, "other": b"o" * 32}
 
 
 def in_trio(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -428,6 +431,7 @@ class Life(RuleBasedStateMachine):
     def _count(self, task: Any, judgements: tuple[Any, ...]) -> None:
         for one in judgements:
             task.checks.update(verdict.validator_key for verdict in one.verdicts)
+            task.judged.append(one.draw)
 
     @has_tasks
     @rule(place=PLACE)
@@ -476,6 +480,60 @@ class Life(RuleBasedStateMachine):
         """A draw that this market never signed."""
         return msgspec.structs.replace(draw, needed=1)
 
+    # appeals
+
+    @has_tasks
+    @rule(place=PLACE, is_customer=st.sampled_from([True, True, True, False]))
+    @in_trio
+    async def appeal(self, place: int, is_customer: bool) -> None:
+        await self._appeal(self._pick(place, "verified", "anchored")[0], is_customer)
+
+    async def _appeal(self, task_id: str, is_customer: bool = True) -> None:
+        fee = self.shop.desk.fee(self.shop.record(task_id).work_units)
+        account = self.shop.customer if is_customer else self.shop.other
+        may = is_customer and self.model.may_appeal(task_id, fee)
+        await self._expect(may, lambda: self.shop.desk.open(task_id, account, "why"))
+        if may:
+            jury = [seat.key for seat in self.shop.desk.book.find(task_id).jury.seats]
+            assert set(jury) <= self.model.strangers(task_id)
+            assert len(jury) == min(SIZE, len(self.model.strangers(task_id)))
+            self.model.appeal(task_id, fee, jury)
+            self.seen["appeal"] += 1
+
+    @has_tasks
+    @rule(
+        place=PLACE,
+        juror=st.integers(0, SIZE - 1),
+        said=st.sampled_from(["true", "true", "false", "false", "other"]),
+    )
+    @in_trio
+    async def ruling(self, place: int, juror: int, said: str) -> None:
+        """Also one that comes again, or when all is over."""
+        self._ruling(self._pick(place, "disputed")[0], juror, said)
+
+    def _ruling(self, task_id: str, juror: int, said: str) -> None:
+        task = self.model.tasks[task_id]
+        if juror < len(task.jury):
+            key = task.jury[juror]
+            hashes = [HASHES[said]] * task.jobs if said in HASHES else ()
+            one = self.shop.ruling(task_id, self.people[key], *hashes)
+            self.shop.desk.take(task_id, one)
+            self.model.rule(task_id, key, said, self.address_of)
+
+    @has_tasks
+    @rule(place=PLACE, said=st.lists(st.sampled_from(["true", "false", "other"]), max_size=SIZE))
+    @in_trio
+    async def buy_and_dispute(self, place: int, said: list[str]) -> None:
+        """The whole way, which chance alone would hardly find."""
+        task_id, _ = self._pick(place, "queued", "leased", "verified")
+        self._see(set(list(self.people)[:SIZE]))
+        await self._lease(task_id)
+        await self._report(task_id)
+        self._see(set(self.people))
+        await self._appeal(task_id)
+        for juror, one in enumerate(said):
+            self._ruling(task_id, juror, one)
+
     # the chain, the clock, and crashes
 
     @has_tasks
@@ -496,7 +554,7 @@ class Life(RuleBasedStateMachine):
         placed = self.shop.results.anchor(batch, f"batch{sorted(jobs)}", owners, leaves)
         self.shop.db.stage(batch)
         is_new = bool(set(chosen) - task.anchored)
-        assert placed == [task_id] * (task.phase == "verified" and is_right and is_new)
+        assert placed == [task_id] * (task.phase in PLACEABLE and is_right and is_new)
         if placed:
             self.model.anchor(task_id, set(chosen))
 
@@ -572,11 +630,14 @@ class Life(RuleBasedStateMachine):
     @in_trio
     async def nothing_is_held_for_what_has_ended(self) -> None:
         for task_id, task in self.model.tasks.items():
-            reserved, maturing = (
-                self.shop.ledger.balance(f"{name}:{task_id}") for name in ("reserved", "maturing")
+            reserved, maturing, fee = (
+                self.shop.ledger.balance(f"{name}:{task_id}")
+                for name in ("reserved", "maturing", "appeal")
             )
             assert bool(reserved) == (task.phase in OPEN)
-            assert bool(maturing) == (task.phase in ("verified", "anchored") and not task.paid)
+            waits = task.phase in ("verified", "anchored") and not task.paid
+            assert bool(maturing) == (waits or task.phase == "disputed")
+            assert bool(fee) == (task.phase == "disputed")
 
     def teardown(self) -> None:
         trio.from_thread.run(self._end)
@@ -593,15 +654,15 @@ class Life(RuleBasedStateMachine):
             self.seen[record.phase] += 1
             self._check_receipt(task_id, record.phase)
         held = dict(self.shop.ledger.holdings())
-        assert not [name for name in held if name.startswith(("reserved:", "maturing:"))]
+        assert not [name for name in held if name.startswith(HELD)]
         audit = self.shop.ledger.audit()
         assert (audit.ok, audit.held) == (True, DEPOSIT), audit.findings
         self.scope.cancel()
 
     def _check_receipt(self, task_id: str, phase: str) -> None:
         outcome = self.shop.board.outcome(task_id)
-        assert (outcome is not None) == (phase == "settled")
-        if outcome is not None:
+        assert (outcome is not None) == (phase in ("settled", "overturned"))
+        if outcome is not None and phase == "settled":
             assert outcome.is_anchored
             draws = {job.judgement.draw.snapshot for job in outcome.jobs}
             assert all(self.shop.snapshots.find(digest) for digest in draws)
@@ -631,4 +692,5 @@ async def test_a_market_lives_as_the_protocol_says(shop_of, life_model, examples
         run = partial(run_state_machine_as_test, machine, settings=rules)
         await trio.to_thread.run_sync(run)
         nursery.cancel_scope.cancel()
-    assert all(seen[one] for one in ("settled", "refunded", "redraw", "earlier")), seen
+    wanted = ("settled", "refunded", "redraw", "earlier", "appeal", "overturned")
+    assert all(seen[one] for one in wanted), seen

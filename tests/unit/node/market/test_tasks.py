@@ -11,15 +11,19 @@ from node.market.tasks import (
     STATUS_OF,
     TaskRecord,
     anchored,
+    disputed,
     has_attempts_left,
     leased,
     logged,
+    overturned,
     paid,
     redrawn,
     refunded,
     require_lease,
+    undisputed,
     unleased,
     verified,
+    waits_for_anchor,
 )
 from node.verification.draws import JOB_STRIDE, MAX_PASSED, Draw, Pass, Seat
 
@@ -56,7 +60,7 @@ def draw(epoch: int, redraw: int = 0, **changes: object) -> Draw:
 
 
 LEASED = leased(TASK, draw(1), "first")
-VERIFIED = verified(LEASED, 1, "first", 77)
+VERIFIED = verified(LEASED, 1, "first", completed_ms=70, pay_due_ms=77)
 STATES = {
     "queued": TASK,
     "queued again": unleased(LEASED, "lost"),
@@ -64,7 +68,10 @@ STATES = {
     "verified": VERIFIED,
     "verified and paid": paid(VERIFIED),
     "anchored": anchored(VERIFIED),
+    "disputed": disputed(VERIFIED, 76),
+    "disputed and upheld": undisputed(disputed(VERIFIED, 76), is_anchored=False),
     "settled": paid(anchored(VERIFIED)),
+    "overturned": overturned(disputed(VERIFIED, 76), "false"),
     "refunded": refunded(TASK, "cancelled", ""),
 }
 Step = Callable[[TaskRecord], TaskRecord]
@@ -72,9 +79,16 @@ STEPS: dict[str, Step] = {
     "lease": lambda task: leased(task, draw(task.epoch + 1), "next"),
     "redraw": lambda task: redrawn(task, draw(task.epoch, 1)),
     "release": lambda task: unleased(task, "lost"),
-    "verify": lambda task: verified(task, task.epoch, task.orchestrator, 77),
+    "verify": lambda task: verified(
+        task, task.epoch, task.orchestrator, completed_ms=70, pay_due_ms=77
+    ),
     "anchor": anchored,
     "pay": paid,
+    "dispute": lambda task: disputed(task, 76),
+    "dispute late": lambda task: disputed(task, 77),
+    "uphold": lambda task: undisputed(task, is_anchored=False),
+    "uphold anchored": lambda task: undisputed(task, is_anchored=True),
+    "overturn": lambda task: overturned(task, "false"),
     "refund": lambda task: refunded(task, "cancelled", ""),
 }
 WAYS = {
@@ -90,6 +104,13 @@ WAYS = {
     ("verified", "pay"): "verified",
     ("verified and paid", "anchor"): "settled",
     ("anchored", "pay"): "settled",
+    ("verified", "dispute"): "disputed",
+    ("anchored", "dispute"): "disputed",
+    ("disputed", "uphold"): "verified",
+    ("disputed", "uphold anchored"): "anchored",
+    ("disputed", "overturn"): "overturned",
+    ("disputed and upheld", "anchor"): "anchored",
+    ("disputed and upheld", "pay"): "verified",
 }
 
 
@@ -108,6 +129,17 @@ def test_every_phase_is_in_the_table() -> None:
     assert {task.phase for task in STATES.values()} == set(STATUS_OF)
 
 
+def test_what_may_still_get_its_place_on_the_chain() -> None:
+    waiting = {name for name, task in STATES.items() if waits_for_anchor(task)}
+    assert {STATES[name].phase for name in waiting} == {"verified", "disputed", "overturned"}
+
+
+def test_an_overturned_task_has_failed_and_says_why() -> None:
+    task = STATES["overturned"]
+    assert (task.status, task.error_code, task.error_text) == ("failed", "overturned", "false")
+    assert STATES["disputed"].status == "completed"
+
+
 def test_settled_is_anchored_and_paid() -> None:
     assert paid(anchored(VERIFIED)) == anchored(paid(VERIFIED))
     assert anchored(paid(VERIFIED)).pay_due_ms == 77
@@ -122,10 +154,11 @@ def test_a_lost_lease_leads_to_the_next_epoch() -> None:
         leased(task, draw(2, 1), "second")
     again = leased(task, draw(2), "second")
     with pytest.raises(Conflict, match="superseded"):
-        verified(again, 1, "second", 0)
+        verified(again, 1, "second", completed_ms=0, pay_due_ms=0)
     with pytest.raises(Conflict, match="superseded"):
-        verified(again, 2, "first", 0)
-    assert verified(again, 2, "second", 0).phase == "verified"
+        verified(again, 2, "first", completed_ms=0, pay_due_ms=0)
+    done = verified(again, 2, "second", completed_ms=0, pay_due_ms=0)
+    assert done.phase == "verified"
     assert require_lease(again, 2, "second") == again.draw
     assert unleased(again, "busy", failed=False).failed_orchestrators == ("first",)
 

@@ -22,15 +22,18 @@ from node.offload import Inline, Offload
 from node.roles.admission import DrawGate, SeatGate
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
+from node.roles.juror import Juror, JuryGate
 from node.roles.orchestrator import Orchestrator
 from node.roles.outputs import OutputShelf
 from node.roles.presence import PresenceRole
+from node.roles.reexecution import Reexecution
 from node.roles.results import signed_result
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.worker import Worker
 from node.verification.author import Author
 from node.verification.draws import Draw, Seat, sign_draw
+from node.verification.juries import Jury, JuryJob, draw_jury, sign_jury
 from node.verification.snapshots import Candidate, Snapshot, sign_snapshot, snapshot_digest
 from node.verification.statements import ComputeResult, Manifest
 from node.wire.presence import Presence
@@ -89,6 +92,9 @@ class Registry:
             unsigned = Snapshot(number, bytes(32), now_ms, candidates, bytes(32))
             self._of[key] = sign_snapshot(unsigned, CHAIN, market.identity)
         return snapshot_digest(self._of[key], CHAIN)
+
+    def find(self, digest: bytes) -> Snapshot:
+        return next(one for one in self._of.values() if snapshot_digest(one, CHAIN) == digest)
 
     async def show(self, _sender: str, message: RequestSnapshot) -> PublishedSnapshot:
         self.asked += 1
@@ -176,6 +182,67 @@ class Stage:
             named = self.registry.naming(fields["seats"], fields["kind"], signer)
             fields["snapshot"] = named
         return sign_draw(Draw(**fields), CHAIN, signer.identity)
+
+    def jury(self, *jurors: Author, by: Author | None = None, **changes: object) -> Jury:
+        """A jury of these, of which nobody is excluded."""
+        signer, beacon = by or self.market, b"b" * 32
+        seats = tuple(Seat(one.identity.public_key, one.address) for one in jurors)
+        digest = self.registry.naming(seats, "synthetic", signer)
+        fields: dict[str, Any] = {
+            "task_id": TASK,
+            "epoch": 1,
+            "kind": "synthetic",
+            "parameters": parameters_of(16, 2),
+            "jobs": (JuryJob(6, self.worker.address),),
+            "fee": Amount(10**16),
+            "beacon": beacon,
+            "snapshot": digest,
+            "excluded": (),
+            "needed": 2,
+            "expires_ms": virtual_clock_ms() + 20_000,
+            "market_key": bytes(32),
+        }
+        fields |= changes
+        drawn = draw_jury(
+            self.registry.find(digest),
+            task_id=str(fields["task_id"]),
+            epoch=1,
+            kind="synthetic",
+            size=3,
+            beacon=beacon,
+            excluded=(),
+        )
+        fields.setdefault("seats", tuple(Seat(one.key, one.address) for one in drawn))
+        return sign_jury(Jury(**fields), CHAIN, signer.identity)
+
+    def jury_gate(self, **changes: object) -> JuryGate:
+        book = SnapshotBook(self.db, CHAIN, (), virtual_clock_ms)
+        fields: dict[str, Any] = {
+            "chain_id": CHAIN,
+            "markets": (),
+            "protocol": load_network().protocol,
+            "appeal_s": load_network().economics.appeal_s,
+            "now_ms": virtual_clock_ms,
+            "feed": SnapshotFeed(self.network, book, CHAIN),
+        }
+        return JuryGate(**{**fields, **changes})
+
+    async def run_juror(self, **changes: object) -> Juror:
+        self.scratch.mkdir(exist_ok=True)
+        reexecution = Reexecution(
+            chain_id=CHAIN, backend=CpuBackend(), scratch=self.scratch, offload=Inline()
+        )
+        fields: dict[str, Any] = {
+            "network": self.network,
+            "identity": self.author.identity,
+            "chain_id": CHAIN,
+            "gate": self.jury_gate(),
+            "reexecution": reexecution,
+            "now_ms": virtual_clock_ms,
+        }
+        juror = Juror(**{**fields, **changes})
+        await self.nursery.start(juror.run)
+        return juror
 
     def result(
         self, draw: Draw, nonce: int = 6, by: Author | None = None

@@ -61,6 +61,7 @@ PARAMETERS = SettlementParameters(
     payout_threshold=Amount(10**30),
     treasury_address="cpc1treasure",
     dispute_window_s=WINDOW_S,
+    unbonding_s=20.0,
 )
 
 
@@ -140,12 +141,16 @@ class Market:
         return self.settlement.ledger
 
     async def mature(self) -> None:
-        """What a market does all the time: pay what is due."""
+        """What a market does all the time: pay what is due, and give bonds back."""
         while True:
             for task_id in list(self.settlement.rewards.due(self.now_ms())):
                 batch = Batch()
                 assert self.settlement.rewards.mature(batch, task_id, self.now_ms())
                 assert not self.settlement.rewards.mature(batch, task_id, self.now_ms())
+                self.db.stage(batch)
+            for address in list(self.settlement.bonds.due(self.now_ms())):
+                batch = Batch()
+                assert self.settlement.bonds.release(batch, address, self.now_ms())
                 self.db.stage(batch)
             await trio.sleep(LOOK_S)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
-from node.errors import InsufficientFunds, InvalidInput, NotFound, Unavailable
+from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound, Unavailable
 from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from node.settlement.entries import digest
@@ -25,8 +25,14 @@ from storage.store import Batch
 from tests.unit.node.settlement.support.books import Books
 
 FEE = 21_000_000
-FUNDS = 10**9 * UNITS_PER_CPC
+CPC = UNITS_PER_CPC
+FUNDS = 10**9 * CPC
+RESERVE = 10**9
+PARTIES = (10, 11), (25, 26)
+"""Whose bonds are slashed, and who sits in juries."""
+JURORS = tuple(AccountKey(number.to_bytes(32, "big")).address for number in PARTIES[1])
 REFUSALS = (
+    Conflict,
     InsufficientFunds,
     InvalidInput,
     NotFound,
@@ -48,6 +54,19 @@ class Model:
     settled: dict[str, Any] = field(default_factory=dict)
     refunded: set[str] = field(default_factory=set)
     withdrawn: dict[tuple[str, str], int] = field(default_factory=dict)
+    disputed: dict[str, int] = field(default_factory=dict)
+    """Fees of appeals."""
+    ruled: dict[str, str] = field(default_factory=dict)
+
+    def paid(self) -> dict[str, Any]:
+        """The parts of every task whose result stands."""
+        gone = {task for task, outcome in self.ruled.items() if outcome == "overturned"}
+        return {task: parts for task, parts in self.settled.items() if task not in gone}
+
+    def lost(self) -> dict[str, int]:
+        """The fees of lost appeals."""
+        ruled = self.ruled.items()
+        return {task: self.disputed[task] for task, outcome in ruled if outcome == "upheld"}
 
     @property
     def open_tasks(self) -> set[str]:
@@ -141,6 +160,46 @@ class Driver:
         if await self._twice(market, call):
             self.model.withdrawn[address, key] = amount
 
+    async def dispute(
+        self,
+        market: Any,
+        task: str,
+        reward: int,
+        workers: dict[int, int],
+        more: dict[int, int],
+        fee: int,
+        outcome: str,
+    ) -> None:
+        await self.buy(market, task, reward, workers, more)
+        if self.world.holds:  # there are no appeals
+            return
+        appeals, address = market.settlement.appeals, self.key(10).address
+        culprits, jurors = ([self.key(number).address for number in pair] for pair in PARTIES)
+        ways = {
+            "upheld": lambda *a: appeals.uphold(*a[:2], jurors, a[2]),
+            "inconclusive": appeals.give_up,
+            "overturned": lambda *a: appeals.overturn(*a[:2], culprits, jurors, a[2]),
+        }
+
+        def appeal(batch: Batch) -> bool:
+            return appeals.open(batch, task, address, fee, market.now_ms())
+
+        def rule(batch: Batch) -> bool:
+            return ways[outcome](batch, task, market.now_ms())
+
+        if await self._twice(market, appeal):
+            assert self.model.disputed.setdefault(task, fee) == fee
+        if await self._twice(market, rule):
+            assert self.model.ruled.setdefault(task, outcome) == outcome
+
+    async def stake(self, market: Any, way: str, customer: int, amount: int, key: str) -> None:
+        if self.world.holds:  # nor bonds
+            return
+        change, address = getattr(market.settlement.bonds, way), self.key(customer).address
+        await self._twice(
+            market, lambda batch: change(batch, address, amount, key=key, at_ms=market.now_ms())
+        )
+
     async def wait(self, _market: Any, seconds: float) -> None:
         await trio.sleep(seconds)
 
@@ -201,6 +260,8 @@ def check_balances(driver: Driver, market: Any) -> None:
     """The chain and the ledger together hold for everybody exactly what the model says."""
     world, ledger = driver.world, market.ledger
     owed = credits_of(driver.model)
+    for entry in slashes_of(ledger):
+        owed.update({p.account: p.amount for p in entry.postings if p.amount > 0})
     labels = {"burn": world.parameters.burn_address, "treasury": world.parameters.treasury_address}
     paid: Counter[str] = Counter()
     for account, amount in owed.items():
@@ -219,18 +280,28 @@ def check_balances(driver: Driver, market: Any) -> None:
         transfers = world.chain.account(world.key.address).nonce
         fees = owed["fees"] + len(driver.model.withdrawn) * FEE
         assert fees - ledger.balance("fees") == transfers * FEE
-    for name in ("reserved:", "outbox:", "maturing:", "returning:"):
+    for name in ("reserved:", "outbox:", "maturing:", "returning:", "appeal:"):
         assert not list(ledger.holdings(name))
 
 
 def credits_of(model: Model) -> Counter[str]:
     """What all settled tasks gave to each account."""
     owed: Counter[str] = Counter()
-    for parts in model.settled.values():
+    for parts in model.paid().values():
         owed.update({f"worker:{address}": amount for address, amount in parts.workers})
         owed.update({f"validator:{address}": amount for address, amount in parts.validators})
         owed.update({"treasury": parts.treasury, "burn": parts.burn, "fees": parts.fees})
+    for fee in model.lost().values():
+        kept = min(fee, RESERVE)
+        share = (fee - kept) // 2
+        owed.update({f"validator:{address}": share for address in JURORS})
+        owed.update({"fees": kept, "burn": fee - kept - 2 * share})
     return owed
+
+
+def slashes_of(ledger: Any) -> list[Any]:
+    """How much a slash takes is for `test_appeals` to check; here, where it goes."""
+    return [entry for entry in ledger.entries() if entry.kind == "slash"]
 
 
 def check_customer(driver: Driver, market: Any, address: str) -> None:
@@ -238,9 +309,13 @@ def check_customer(driver: Driver, market: Any, address: str) -> None:
     spent = sum(
         amount
         for task, (customer, amount) in model.reserved.items()
-        if customer == address and task in model.settled
+        if customer == address and task in model.paid()
     )
-    world, held = driver.world, market.ledger.balance(f"customer:{address}")
+    spent += sum(model.lost().values()) if address == driver.key(10).address else 0
+    names = [f"{kind}:{address}" for kind in ("customer", "bond", "unbonding")]
+    for entry in slashes_of(market.ledger):
+        spent -= sum(entry.amount(name) for name in names)
+    world, held = driver.world, sum(map(market.ledger.balance, names))
     fees = world.fees_of(address)
     if world.holds:
         assert world.held(address) == held
@@ -256,6 +331,8 @@ DIMES = st.integers(1, 30).map(lambda dimes: dimes * UNITS_PER_CPC // 10 + 7)
 AMOUNTS = st.one_of(DIMES, DIMES, st.integers(1, 10**11))
 WORKERS = st.dictionaries(st.integers(20, 22), st.integers(1, 9), min_size=1)
 VALIDATORS = st.dictionaries(st.integers(22, 24), st.integers(1, 9))
+OUTCOMES = st.sampled_from(["upheld", "overturned", "inconclusive"])
+WAYS = st.sampled_from(["bond", "bond", "unbond"])
 STEPS = st.one_of(
     st.tuples(st.just("deposit"), CUSTOMERS, AMOUNTS),
     st.tuples(st.just("reserve"), TASKS, CUSTOMERS, AMOUNTS),
@@ -269,6 +346,9 @@ STEPS = st.one_of(
     st.tuples(st.just("wait"), st.just(25.0)),
     st.tuples(st.just("crash"), st.integers(0, 6), st.booleans()),
     st.tuples(st.just("forget")),
+    st.tuples(st.just("dispute"), BOUGHT, DIMES, WORKERS, VALIDATORS, AMOUNTS, OUTCOMES),
+    st.tuples(st.just("dispute"), BOUGHT, DIMES, WORKERS, VALIDATORS, DIMES, OUTCOMES),
+    st.tuples(st.just("stake"), WAYS, CUSTOMERS, DIMES, st.sampled_from("ab")),
 )
 RICH = [("deposit", 10, 30 * UNITS_PER_CPC), ("deposit", 11, 10**12), ("wait", 15.0)]
 
@@ -509,3 +589,47 @@ def causes_of(market: Any) -> list[str]:
     """Of every payment that the market ever signed."""
     sent = {"payout", "burn", "treasury", "withdraw"}
     return [one.cause for one in market.ledger.entries() if one.kind in sent]
+
+
+DISPUTES = [
+    ("stake", "bond", 10, CPC, "a"),
+    ("stake", "unbond", 10, CPC // 3, "a"),
+    *(
+        ("dispute", outcome, CPC, {20: 1}, {21: 1, 22: 2}, CPC // 10 + 1, outcome)
+        for outcome in ("upheld", "overturned", "inconclusive")
+    ),
+    ("wait", 30.0),
+]
+
+
+def test_disputes_are_paid_on_the_chain_wherever_the_market_is_killed(
+    make_world: Any, key: Callable[[int], AccountKey]
+) -> None:
+    """Jurors and burn from the fee of one, reward and fee back from another, bonds slashed."""
+
+    async def play(*more: Step) -> Any:
+        world = make_world()
+        async with world.running():
+            driver = Driver(world, key)
+            await driver.run([*RICH, *more, *DISPUTES])
+            async with world.market() as market:
+                check_balances(driver, market)
+                assert set(driver.model.ruled.values()) == {one[-1] for one in DISPUTES[2:5]}
+                assert len(slashes_of(market.ledger)) == 1
+                each = (CPC // 10 + 1 - RESERVE) // 2
+                assert [world.balance(address) for address in JURORS] == [2 * each] * 2
+                bonds = market.settlement.bonds.find(key(10).address)
+                assert (
+                    bonds.bonded
+                    + bonds.unbonding
+                    + market.ledger.balance(f"customer:{key(10).address}")
+                    == RICH[0][2] - 2 * CPC - (CPC // 10 + 1) - CPC // 2
+                )
+        return world.store.writes
+
+    async def main() -> None:
+        writes = await play()
+        for place in range(0, writes, 3):
+            await play(("crash", place, place % 2 == 0))
+
+    run_virtual(main)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gpu.cpu import CpuBackend
@@ -17,6 +18,8 @@ from node.roles.results import evidence_in, manifest_of, signed_result
 from node.verification.author import Author
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.inline import proven_result
+from node.verification.juries import Jury, JuryJob, draw_jury, jury_digest, sign_jury
+from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import (
     Candidate,
     Snapshot,
@@ -110,6 +113,33 @@ class Cast:
 
     def result(self, draw: Draw, nonce: int = 6) -> ComputeResult:
         return signed_result(draw, nonce, self.manifest(draw.parameters), self.worker)
+
+    def jury(self, *jurors: Author, **changes: object) -> Jury:
+        """Of these jurors about a result of the cast's draw; nobody of the draw is among them."""
+        draw, snapshot = self.draw(), self.snapshot(*jurors)
+        excluded = tuple(sorted(one.identity.public_key for one in self.validators))
+        asked = {"task_id": TASK, "epoch": 1, "kind": "synthetic", "size": 3}
+        asked |= {"beacon": b"b" * 32, "excluded": excluded}
+        fields = {
+            "task_id": TASK,
+            "epoch": 1,
+            "kind": draw.kind,
+            "parameters": draw.parameters,
+            "jobs": (JuryJob(6, self.worker.address),),
+            "fee": Amount(10**16),
+            "beacon": b"b" * 32,
+            "snapshot": snapshot_digest(snapshot, CHAIN),
+            "excluded": excluded,
+            "seats": tuple(Seat(one.key, one.address) for one in draw_jury(snapshot, **asked)),
+            "needed": 2,
+            "expires_ms": 1_800_000_000_000,
+            "market_key": self.market.identity.public_key,
+        }
+        return sign_jury(Jury(**{**fields, **changes}), CHAIN, self.market.identity)
+
+    def ruling(self, jury: Jury, juror: Author, *hashes: bytes, **changes: object) -> Ruling:
+        ruling = Ruling(jury.task_id, jury.epoch, jury_digest(jury, CHAIN), hashes, b"")
+        return sign_ruling(msgspec.structs.replace(ruling, **changes), CHAIN, juror.identity)
 
     def verdict(
         self, draw: Draw, result: ComputeResult, validator: Author, finding: Finding = "valid"

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import node.wire
+from gpu.proofs.envelope import MAX_INLINE_BYTES
 from gpu.workloads import KINDS, WORKLOADS
 from gpu.workloads.base import Limits as WorkLimits
 from gpu.workloads.synthetic.parameters import MAX_SEED_BYTES
@@ -37,6 +38,8 @@ from node.verification.draws import (
     sign_refusal,
 )
 from node.verification.ends import MAX_CODE, sign_end
+from node.verification.juries import MAX_EXCLUDED, Jury, JuryJob
+from node.verification.rulings import Ruling
 from node.verification.snapshots import MAX_CANDIDATES, Candidate, Snapshot
 from node.verification.statements import (
     ComputeResult,
@@ -45,6 +48,7 @@ from node.verification.statements import (
     OutputRef,
     Verdict,
 )
+from node.wire.appeals import RequestRuling, ResultOverturned, RulingAnswer
 from node.wire.approvals import ApprovalAnswer, RequestRefund, RequestSettlement, settlement_request
 from node.wire.checks import (
     CommitmentAnswer,
@@ -212,6 +216,31 @@ def large_snapshot() -> Snapshot:
     return Snapshot(U63, bytes(32), U63, (one,) * MAX_CANDIDATES, bytes(32), bytes(64))
 
 
+def large_jury() -> Jury:
+    draw = large_draw()
+    return Jury(
+        task_id=draw.task_id,
+        epoch=U63,
+        kind=draw.kind,
+        parameters=draw.parameters,
+        jobs=(JuryJob(U63, author(1).address),) * MAX_JOBS,
+        fee=Amount(MAX_AMOUNT),
+        beacon=bytes(32),
+        snapshot=bytes(32),
+        excluded=(bytes(32),) * MAX_EXCLUDED,
+        seats=draw.seats,
+        needed=MAX_SEATS,
+        expires_ms=U63,
+        market_key=bytes(32),
+        signature=bytes(64),
+    )
+
+
+def large_ruling() -> Ruling:
+    hashes = (bytes(32),) * MAX_JOBS
+    return Ruling(large_draw().task_id, U63, bytes(32), hashes, bytes(32), bytes(64))
+
+
 def judgements(count: int) -> tuple[Judgement, ...]:
     """Under a full quorum, after the most that can be passed over."""
     return (Judgement(large_draw(), RESULT, manifest(), (verdict(),) * MAX_SEATS),) * count
@@ -225,6 +254,11 @@ def manifest() -> Manifest:
 def result(number: int = 1) -> ComputeResult:
     """A result as small as a worker's is, which may not have a payload of its own."""
     return signed_result(large_draw(), U63, manifest(), author(number))
+
+
+def proven() -> ComputeResult:
+    """With the largest proof that a result has with it."""
+    return msgspec.structs.replace(RESULT, proof="ab" * (MAX_INLINE_BYTES + 512))
 
 
 def verdict() -> Verdict:
@@ -319,6 +353,16 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
     ),
     ApprovalAnswer: lambda: ApprovalAnswer(bytes(32), bytes(64)),
     SetThreshold: lambda: SetThreshold(Amount(MAX_AMOUNT), U63, bytes(64)),
+    RequestRuling: lambda: RequestRuling(large_jury()),
+    RulingAnswer: lambda: RulingAnswer(large_ruling()),
+    ResultOverturned: lambda: ResultOverturned(
+        large_draw(),
+        proven(),
+        manifest(),
+        large_jury(),
+        (bytes(32),) * MAX_JOBS,
+        (large_ruling(),) * MAX_SEATS,
+    ),
 }
 
 

@@ -1,0 +1,243 @@
+"""Appeals: a customer disputes a result, and a jury computes it again.
+
+Synchronous, as `leases` and `results` are; `node.roles.appeals` asks the jurors. Every appeal ends
+by itself at its jury's deadline.
+"""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from node.amounts import Amount
+from node.config import NetworkConfig
+from node.errors import InvalidInput, NotAllowed, Unavailable
+from node.market.appealbook import AppealBook, AppealRecord
+from node.market.board import TaskBoard
+from node.market.earlier import EarlierBook
+from node.market.outcomes import OutcomeRecord
+from node.market.quote import price
+from node.market.snapshots import SnapshotLog
+from node.market.tasks import TaskRecord, disputed, overturned, undisputed
+from node.settlement.appeals import Appeals
+from node.verification.draws import Seat
+from node.verification.juries import Jury, JuryJob, draw_jury, involved, sign_jury
+from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
+from node.verification.snapshots import Snapshot
+from node.workloads import lease_s, size_of
+from p2p.identity import Identity
+from storage.database import Database
+from storage.store import Batch
+
+LEAST_GRACE_MS = 500
+"""Once a jury has agreed, how long at least its other members may still come in: they have as long
+again as the jury took."""
+MAX_REASON = 500
+"""Characters of the reason for an appeal."""
+OVERTURNED = "a jury computed the task again, and something else came out"
+
+
+class AppealDesk:
+    """The appeals of one market's tasks."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        board: TaskBoard,
+        appeals: Appeals,
+        snapshots: SnapshotLog,
+        network: NetworkConfig,
+        identity: Identity,
+        now_ms: Callable[[], int],
+        beacon: Callable[[], bytes],
+    ) -> None:
+        self._db = db
+        self._board = board
+        self._appeals = appeals
+        self._snapshots = snapshots
+        self._network = network
+        self._identity = identity
+        self._now_ms = now_ms
+        self._beacon = beacon
+        self._earlier = EarlierBook(db)
+        self.book = AppealBook(db, now_ms)
+        self.on_overturned: Callable[[AppealRecord, Decision], None] = lambda *_: None
+        """Told of a result that turned out false, once its money is staged."""
+
+    def fee(self, work_units: int) -> Amount:
+        """What an appeal costs whose task takes so many units: a whole jury computes it again."""
+        economics = self._network.economics
+        once = price(work_units, base=economics.base_price, per_tera=economics.price_per_tera_unit)
+        return Amount(max(1, self._network.protocol.quorum_size * once))
+
+    def open(self, task_id: str, account: str, reason: str) -> TaskRecord:
+        """Hold a completed task's pay, and draw a jury for the fee of the customer's.
+
+        Raises:
+            NotFound: there is no such task.
+            NotAllowed: it is another account's.
+            InvalidInput: there is no reason, or it is too long or not printable.
+            Conflict: the task is not completed, its pay has matured, or it was disputed before.
+            InsufficientFunds: the customer does not have the fee.
+            Unavailable: there are too few validators that have nothing to do with the result.
+        """
+        task, now_ms = self._board.get(task_id), self._now_ms()
+        if task.account != account:
+            raise NotAllowed("the task belongs to another account", field="task_id")
+        _check_reason(reason)
+        after, outcome = disputed(task, now_ms), self._board.outcome(task_id)
+        assert outcome is not None, "a completed task has an outcome"
+        jury, snapshot = self._draw(task, outcome)
+        claimed = tuple(bytes.fromhex(one.result_hash) for one in outcome.results)
+        batch = Batch()
+        self._appeals.open(batch, task_id, account, jury.fee, now_ms)
+        self._snapshots.name(batch, snapshot)
+        self.book.put(batch, AppealRecord(task_id, account, reason, now_ms, jury, claimed))
+        return self._store(batch, after)
+
+    def take(self, task_id: str, ruling: Ruling) -> None:
+        """Count a juror's ruling; raises StatementInvalid if it is none. One that comes too late,
+        or again, changes nothing."""
+        appeal = self.book.find_open(task_id)
+        if appeal is None:
+            return
+        check_ruling(ruling, appeal.jury, self._network.network.chain_id)
+        if ruling.validator_key in {one.validator_key for one in appeal.rulings}:
+            return
+        more = msgspec.structs.replace(appeal, rulings=(*appeal.rulings, ruling))
+        decision = _decided(more)
+        if decision is not None and decision.agreeing and not more.agreed_ms:
+            more = msgspec.structs.replace(more, agreed_ms=self._now_ms())
+        batch = Batch()
+        self.book.put(batch, more)
+        self._db.stage(batch)
+        self._close_if_due(more)
+
+    def pass_time(self) -> None:
+        """Decide what has waited long enough."""
+        for appeal in self.book.open():
+            self._close_if_due(appeal)
+
+    def _draw(self, task: TaskRecord, outcome: OutcomeRecord) -> tuple[Jury, Snapshot]:
+        snapshot, beacon = self._snapshots.newest, self._beacon()
+        keys, addresses = self._parties(task, outcome)
+        excluded = () if snapshot is None else involved(snapshot, keys, addresses)
+        jury = Jury(
+            task_id=task.task_id,
+            epoch=task.epoch,
+            kind=task.kind,
+            parameters=task.parameters,
+            jobs=tuple(JuryJob(one.nonce, one.worker_address) for one in outcome.results),
+            fee=self.fee(task.work_units),
+            beacon=beacon,
+            snapshot=b"" if snapshot is None else self._snapshots.digest_of(snapshot),
+            excluded=excluded,
+            seats=() if snapshot is None else self._seats(task, snapshot, beacon, excluded),
+            needed=self._network.protocol.quorum_needed,
+            expires_ms=self._now_ms() + self._time_ms(task),
+            market_key=self._identity.public_key,
+        )
+        if snapshot is None or len(jury.seats) < jury.needed:
+            raise Unavailable(
+                f"{len(jury.seats)} validators have nothing to do with this result,"
+                f" {jury.needed} are needed",
+                remedy="try again before the pay is due",
+            )
+        return sign_jury(jury, self._network.network.chain_id, self._identity), snapshot
+
+    def _seats(
+        self, task: TaskRecord, snapshot: Snapshot, beacon: bytes, excluded: Collection[bytes]
+    ) -> tuple[Seat, ...]:
+        drawn = draw_jury(
+            snapshot,
+            task_id=task.task_id,
+            epoch=task.epoch,
+            kind=task.kind,
+            size=self._network.protocol.quorum_size,
+            beacon=beacon,
+            excluded=excluded,
+        )
+        return tuple(Seat(one.key, one.address) for one in drawn)
+
+    def _parties(self, task: TaskRecord, outcome: OutcomeRecord) -> tuple[set[bytes], set[str]]:
+        """Keys and addresses of all who have to do with a task: nobody of them judges it."""
+        judged = [job.judgement for job in outcome.jobs] + self._earlier.of(task.task_id)
+        draws = [one.draw for one in judged] + ([task.draw] if task.draw else [])
+        keys = {seat.key for draw in draws for seat in draw.seats}
+        keys |= {one.key for draw in draws for one in draw.passed}
+        addresses = {seat.address for draw in draws for seat in draw.seats}
+        workers = {one.result.worker_address for one in judged}
+        return keys, addresses | workers | {task.account, outcome.orchestrator}
+
+    def _time_ms(self, task: TaskRecord) -> int:
+        work_s = lease_s(self._network.protocol, size_of(task.kind, task.parameters))
+        return int(min(self._network.economics.appeal_s, work_s) * 1000)
+
+    def _close_if_due(self, appeal: AppealRecord) -> None:
+        decision, now_ms = _decided(appeal), self._now_ms()
+        is_over = now_ms >= appeal.jury.expires_ms
+        if decision is None and not is_over:
+            return
+        decision = decision or Decision("inconclusive")
+        complete = len(appeal.rulings) == len(appeal.jury.seats)
+        took_ms = max(LEAST_GRACE_MS, appeal.agreed_ms - appeal.at_ms)
+        waited = now_ms >= appeal.agreed_ms + took_ms
+        if complete or waited or is_over or decision.outcome == "inconclusive":
+            self._close(appeal, decision)
+
+    def _close(self, appeal: AppealRecord, decision: Decision) -> None:
+        """Stage what a decision comes to: money, task, appeal, and who is drawn no more."""
+        batch, now_ms, task_id = Batch(), self._now_ms(), appeal.task_id
+        task, outcome = self._board.get(task_id), self._board.outcome(task_id)
+        assert outcome is not None, "a disputed task has an outcome"
+        jurors = [one.address for one in appeal.jury.seats if one.key in decision.agreeing]
+        after = undisputed(task, is_anchored=outcome.is_anchored)
+        if decision.outcome == "upheld":
+            self._appeals.uphold(batch, task_id, jurors, now_ms)
+        elif decision.outcome == "inconclusive":
+            self._appeals.give_up(batch, task_id, now_ms)
+        else:
+            after = overturned(task, OVERTURNED)
+            workers, liars = _culprits(outcome, decision)
+            self._appeals.overturn(batch, task_id, workers | liars, jurors, now_ms)
+            for address in liars:
+                self.book.bar(batch, address, now_ms + self._network.protocol.bar_s * 1000)
+        done = msgspec.structs.replace(appeal, outcome=decision.outcome, decided_ms=now_ms)
+        self.book.put(batch, done)
+        self._store(batch, after)
+        if decision.outcome == "overturned":
+            self.on_overturned(done, decision)
+
+    def _store(self, batch: Batch, task: TaskRecord) -> TaskRecord:
+        self._board.put(batch, task)
+        self._db.stage(batch)
+        self._board.announce(task.task_id)
+        return task
+
+
+def _decided(appeal: AppealRecord) -> Decision | None:
+    jury = appeal.jury
+    return decide_appeal(appeal.rulings, appeal.claimed, seats=len(jury.seats), needed=jury.needed)
+
+
+def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[str]]:
+    """Addresses of the workers whose results are false, and of who signed that they are valid."""
+    false = [outcome.jobs[index].judgement for index in decision.wrong]
+    workers = {one.result.worker_address for one in false}
+    seats = {seat.key: seat.address for one in false for seat in one.draw.seats}
+    liars = {
+        seats[verdict.validator_key]
+        for one in false
+        for verdict in one.verdicts
+        if verdict.finding == "valid"
+    }
+    return workers, liars
+
+
+def _check_reason(reason: str) -> None:
+    if not 0 < len(reason) <= MAX_REASON or not reason.isprintable():
+        raise InvalidInput(
+            f"needs 1 to {MAX_REASON} printable characters",
+            field="reason",
+            remedy="say in a line what is wrong with the result",
+        )

@@ -11,6 +11,10 @@ from node.market.changes import ChangeLog
 from node.metrics import Family
 
 
+MAX_REASON = 500
+"""Characters of the reason for an appeal."""
+
+
 class Quote(msgspec.Struct, frozen=True):
     """The price of a piece of work on this network."""
 

@@ -10,7 +10,6 @@ from node.amounts import Amount
 from node.market.changes import ChangeLog
 from node.metrics import Family
 
-
 MAX_REASON = 500
 """Characters of the reason for an appeal."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 
 from node.errors import InvalidInput
+from node.market.views import MAX_REASON
 
 Kind = Literal["inference", "training", "rendering", "synthetic"]
 Status = Literal["pending", "in_progress", "completed", "failed"]
@@ -116,7 +117,13 @@ class AppealParams(TaskParams, frozen=True, kw_only=True):
     """A task whose result is disputed."""
 
     reason: Annotated[
-        str, _doc("What is wrong with the result, in a line.", "it differs from my own run")
+        str,
+        _doc(
+            "What is wrong with the result, in a line.",
+            "it differs from my own run",
+            min_length=1,
+            max_length=MAX_REASON,
+        ),
     ]
 
 

@@ -18,6 +18,7 @@ from node.market.outcomes import OutcomeRecord
 from node.market.quote import price
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
+from node.market.views import MAX_REASON
 from node.settlement.appeals import Appeals
 from node.verification.draws import Seat
 from node.verification.juries import Jury, JuryJob, draw_jury, involved, sign_jury
@@ -31,8 +32,6 @@ from storage.store import Batch
 LEAST_GRACE_MS = 500
 """Once a jury has agreed, how long at least its other members may still come in: they have as long
 again as the jury took."""
-MAX_REASON = 500
-"""Characters of the reason for an appeal."""
 OVERTURNED = "a jury computed the task again, and something else came out"
 
 

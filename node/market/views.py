@@ -10,6 +10,9 @@ from node.amounts import Amount
 from node.market.changes import ChangeLog
 from node.metrics import Family
 
+MAX_REASON = 500
+"""Characters of the reason for an appeal."""
+
 
 class Quote(msgspec.Struct, frozen=True):
     """The price of a piece of work on this network."""

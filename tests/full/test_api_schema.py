@@ -51,6 +51,10 @@ BEYOND_A_SCHEMA: dict[str, set[str | None]] = {
     "POST /account/challenge": {"address"},
     "POST /account/keys": {"address", "challenge", "public_key", "signature", "spend_limit"},
     "POST /account/withdraw": {"amount"},
+    "POST /bond": {"amount"},
+    "POST /unbond": {"amount"},
+    "GET /bond/{address}": {"address"},
+    "POST /tasks/{task_id}/appeal": {"reason"},  # of printable characters
     "GET /artifacts/{sha256}": {"Range"},
 }
 """What a request may be wrong in that fits the schema: each kind of work documents its own

@@ -7,7 +7,8 @@ import pytest
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound, Unavailable
-from node.market.appeals import LEAST_GRACE_MS, MAX_REASON
+from node.market.appeals import LEAST_GRACE_MS
+from node.market.views import MAX_REASON
 from node.settlement import accounts
 from node.verification.claims import StatementInvalid
 from storage.database import open_database

@@ -515,6 +515,7 @@ def _add_market(
             settlement=settlement,
             sender=sender,
             l1=chain,
+            appeals=desk.book,
             arrivals=arrivals,
             nobodys=assembly.unclaimed,
             why_queued=lambda kind: queued()[kind],

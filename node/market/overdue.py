@@ -1,4 +1,5 @@
-"""What is older at a market than it should be: tasks, pay, payments, deposits, unclaimed money.
+"""What is older at a market than it should be: tasks, appeals, pay, bonds, payments, deposits,
+unclaimed money.
 
 Each says why, and what to do. Pure looks at what is there; the limits are in `node.deadlines`.
 """
@@ -14,6 +15,7 @@ from node.amounts import format_cpc
 from node.chainwatch import ChainWatch
 from node.l1.sender import Sender
 from node.market.board import TaskBoard
+from node.market.desk import KnownAppeals
 from node.market.tasks import TaskRecord
 from node.market.views import Overdue
 from node.settlement import accounts
@@ -39,6 +41,7 @@ class MarketOverdue:
         settlement: TransferSettlement,
         sender: Sender,
         l1: ChainWatch,
+        appeals: KnownAppeals,
         arrivals: Arrivals,
         nobodys: UnclaimedDesk,
         why_queued: Callable[[str], str],
@@ -49,6 +52,7 @@ class MarketOverdue:
         self._settlement = settlement
         self._sender = sender
         self._l1 = l1
+        self._appeals = appeals
         self._arrivals = arrivals
         self._nobodys = nobodys
         self._why_queued = why_queued
@@ -59,7 +63,9 @@ class MarketOverdue:
         sorts = (
             self._open_tasks(),
             self._unanchored(),
+            self._disputed(),
             self._maturing(),
+            self._unbonding(),
             self._payouts(),
             self._payments(),
             self._deposits(),
@@ -95,8 +101,22 @@ class MarketOverdue:
                 remedy = "the market anchors it itself after 600 s; look at that validator's status"
                 yield Overdue("verified task", task.task_id, late_s, reason, remedy)
 
+    def _disputed(self) -> Iterator[Overdue]:
+        for appeal in self._appeals.open():
+            late_s = self._late_s(appeal.jury.expires_ms, deadlines.GRACE_S)
+            if late_s > 0:
+                reason = "the market did not decide it"
+                yield Overdue("disputed task", appeal.task_id, late_s, reason, RESTART)
+
+    def _unbonding(self) -> Iterator[Overdue]:
+        bonds, before_ms = self._settlement.bonds, self._before_ms()
+        for address in bonds.due(before_ms):
+            due_ms = bonds.find(address).release_ms or before_ms
+            late_s = self._late_s(due_ms, deadlines.GRACE_S)
+            yield Overdue("unbonding", address, late_s, "the market did not release it", RESTART)
+
     def _maturing(self) -> Iterator[Overdue]:
-        before_ms = self._now_ms() - round(deadlines.GRACE_S * 1000) - 1
+        before_ms = self._before_ms()
         for task_id in self._settlement.rewards.due(before_ms):
             due_ms = self._settlement.rewards.due_ms(task_id)
             late_s = self._late_s(due_ms, deadlines.GRACE_S)
@@ -172,6 +192,10 @@ class MarketOverdue:
 
     def _l1_trouble(self) -> str:
         return l1_trouble(self._l1, self._sender)
+
+    def _before_ms(self) -> int:
+        """What was due by then is late."""
+        return self._now_ms() - round(deadlines.GRACE_S * 1000) - 1
 
     def _late_s(self, since_ms: int, limit_s: float) -> float:
         return (self._now_ms() - since_ms) / 1000 - limit_s

@@ -24,7 +24,7 @@ class PublishAnswer(Message, frozen=True):
 
     TYPE_ID: ClassVar[int] = 28
     VERSION: ClassVar[int] = 1
-    MAX_BYTES: ClassVar[int] = 1024
+    MAX_BYTES: ClassVar[int] = 1 << 12
 
     taken: bool
     reason: str = ""

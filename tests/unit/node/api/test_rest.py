@@ -278,7 +278,7 @@ async def test_a_quote_costs_nothing_and_needs_nobody(service, connect, order, m
         "max_deadline_s": 86400,
         "jobs": 1,
         "proof_units": 0,
-        "appeal_fee_cpc": "0.0",
+        "appeal_fee_cpc": None,
     }
 
 

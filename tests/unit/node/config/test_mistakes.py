@@ -132,6 +132,20 @@ def test_a_mistake_in_a_network_file(
     caught(info.value, file, key, remedy)
 
 
+@pytest.mark.parametrize("key", ["worker_bond", "validator_bond"])
+def test_no_bonds_where_the_chain_holds_the_money(key: str, tmp_path: Path) -> None:
+    file = tmp_path / "network.toml"
+    text = BUILT_IN_NETWORK.read_text()
+    held = text.replace('settlement = "transfer"', 'settlement = "escrow"')
+    for sound in (held, text.replace(f'{key} = "0.0"', f'{key} = "1.0"')):
+        file.write_text(sound)
+        load_network(file)
+    file.write_text(held.replace(f'{key} = "0.0"', f'{key} = "1.0"'))
+    with pytest.raises(ConfigError) as info:
+        load_network(file)
+    caught(info.value, file, f"economics.{key}", '"0.0"')
+
+
 def test_only_a_devnet_lets_anybody_here_spend(tmp_path: Path) -> None:
     file = tmp_path / "network.toml"
     text = BUILT_IN_NETWORK.read_text()

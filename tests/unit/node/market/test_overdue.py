@@ -18,6 +18,7 @@ from node.market.views import Overdue
 from node.settlement import accounts
 from node.settlement.arriving import Arrivals
 from node.settlement.entries import move
+from node.settlement.interface import unheard
 from node.settlement.unclaimed import UnclaimedDesk
 from node.split import Payees
 from storage.store import Batch
@@ -26,6 +27,8 @@ CPC = UNITS_PER_CPC
 FEE = 21_000_000
 NO_CHAIN = cast("L1Client", object())
 WINDOW_MS, LEASE_MS, HOUR_MS, WEEK_MS = 5_000, 20_000, 3_600_000, 604_800_000
+JURY_MS = LEASE_MS
+"""A jury has as long as a lease of the work."""
 
 
 class Chain(ChainWatch):
@@ -57,6 +60,7 @@ class Looked:
             settlement=shop.settlement,
             sender=self.sender,
             l1=self.chain,
+            appeals=shop.desk.book,
             arrivals=Arrivals(NO_CHAIN, follower, shop.market.address),
             nobodys=UnclaimedDesk(shop.db, shop.ledger, shop.clock),
             why_queued=self.why_queued,
@@ -94,8 +98,9 @@ class Looked:
         self.shop.db.stage(batch)
 
     def earn(self, reward: int = CPC) -> None:
-        """A task's pay that has matured, of which no payout was made yet."""
+        """A task's pay that has matured, of which no payout was made yet; no board has the task."""
         shop, batch = self.shop, Batch()
+        shop.settlement.rewards.on_paid = unheard
         task = f"t{shop.ledger.next_sequence(batch)}"
         worker, validator = shop.worker.address, shop.validators[0].address
         shop.settlement.rewards.reserve(batch, task, shop.customer, reward, shop.now_ms)
@@ -163,6 +168,47 @@ async def test_pay_that_is_not_paid(shop: Any, looked: Looked) -> None:
     shop.complete(shop.report(draw))
     assert looked.after(WINDOW_MS + 5_000) == ()
     assert [one[:3] for one in about(looked.after(1_000))] == [("maturing pay", draw.task_id, 1.0)]
+    await shop.pass_time(0)
+    assert looked.found() == ()
+
+
+async def test_pay_that_is_disputed_is_late_when_the_jury_is(shop: Any, looked: Looked) -> None:
+    draw = await shop.leased()
+    shop.complete(shop.report(draw))
+    shop.see(*shop.everybody)
+    shop.desk.open(draw.task_id, shop.customer, "why")
+    assert looked.after(JURY_MS + 5_000) == ()
+    (one,) = looked.after(1_000)
+    assert (one.what, one.about, one.overdue_s) == ("disputed task", draw.task_id, 1.0)
+    shop.desk.pass_time()
+    assert [(one.what, one.overdue_s) for one in looked.found()] == [("maturing pay", 16.0)]
+    await shop.pass_time(0)
+    assert looked.found() == ()
+
+
+async def test_a_result_is_late_from_its_completion_however_long_its_pay_waits(
+    shop: Any, looked: Looked
+) -> None:
+    """The pay of workers without a bond can wait for days, a validator that is away must not."""
+    rules = shop.settlement.parameters
+    bonds = shop.settlement.rewards._bonds
+    bonds._parameters = msgspec.structs.replace(rules, worker_bond=CPC, unbonded_wait_s=3_000.0)
+    draw = await shop.leased()
+    shop.complete(shop.report(draw))
+    assert shop.record(draw.task_id).pay_due_ms == shop.now_ms + WINDOW_MS + 3_000_000
+    assert looked.after(60_000) == ()
+    assert [one.what for one in looked.after(1_000)] == ["verified task"]
+
+
+async def test_a_bond_that_does_not_come_back(shop: Any, looked: Looked) -> None:
+    batch, bonds, address = Batch(), shop.settlement.bonds, shop.customer
+    bonds.bond(batch, address, CPC, key="a", at_ms=shop.now_ms)
+    bonds.unbond(batch, address, CPC, key="b", at_ms=shop.now_ms)
+    shop.db.stage(batch)
+    wait_ms = round(shop.settlement.parameters.unbonding_s * 1000)
+    assert looked.after(wait_ms + 5_000) == ()
+    (one,) = looked.after(1_000)
+    assert (one.what, one.about, one.overdue_s) == ("unbonding", address, 1.0)
     await shop.pass_time(0)
     assert looked.found() == ()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from node.amounts import UNITS_PER_CPC
-from node.errors import Conflict
+from node.errors import Conflict, InsufficientFunds
 from node.settlement import accounts
 from storage.store import Batch
 
@@ -23,11 +23,15 @@ CPC = UNITS_PER_CPC
 FEE_RESERVE = 10**9
 WINDOW_MS, LEASE_MS, HOUR_MS = 5_000, 20_000, 3_600_000
 EPOCHS = 5
+APPEAL_FEE = 3 * (CPC // 1000 + 8_192 * 10_000)
+"""A jury of three computes the shop's work."""
+STAKE, SLASHED = 2 * CPC, 3 * CPC
+"""Of a worker and two validators each, and half of it from all of them."""
 DEPOSITS = 200 * CPC
 """Of both customers of the shop."""
 CHECKED = CPC // 10 - FEE_RESERVE
 """The validators' part of one CPC after fees: a quarter for the orchestrator."""
-COLUMNS = ("customer", "held", "workers", "validators", "L1 fees", "treasury", "burned")
+COLUMNS = ("customer", "held", "workers", "validators", "L1 fees", "treasury", "burned", "bonds")
 
 Event = Callable[[Any], Awaitable[Counter[str]]]
 EVENTS: dict[str, tuple[int, Event]] = {}
@@ -58,12 +62,15 @@ def units(cell: str, reward: int) -> int:
     """What a cell means for a reward, rounded down."""
     if cell == "–":
         return 0
-    if cell == "f":
-        return FEE_RESERVE
-    match = re.fullmatch(r"(−?)([0-9]+) %( − f)?", cell)
-    assert match, cell
-    part = reward * int(match[2]) // 100 - (FEE_RESERVE if match[3] else 0)
-    return -part if match[1] else part
+    symbols = {"f": FEE_RESERVE, "a": APPEAL_FEE, "b": SLASHED}
+    total = 0
+    for term in re.sub(r" ([−+]) ", r" \1", cell).replace(" %", "%").split():
+        match = re.fullmatch(r"([−+]?)([0-9]*)(%|f|a|b)", term)
+        assert match, cell
+        times = int(match[2] or 1)
+        part = reward * times // 100 if match[3] == "%" else times * symbols[match[3]]
+        total += -part if match[1] == "−" else part
+    return total
 
 
 def expected(row: dict[str, str], reward: int) -> dict[str, int]:
@@ -80,13 +87,20 @@ def booked(shop: Any) -> dict[str, int]:
     columns = {"worker": "workers", "validator": "validators", "fees": "L1 fees", "burn": "burned"}
     for account, amount in shop.ledger.holdings():
         kind = account.partition(":")[0]
-        if kind in ("reserved", "maturing"):
+        if kind in ("reserved", "maturing", "appeal"):
             sums["held"] += amount
         elif kind in ("customer", "credit", "l1"):
             sums["customer"] += amount
         else:
             sums[columns.get(kind, kind)] += amount
+    sums["bonds"] = sums.pop("bond", 0) - staked(shop)
+    sums["customer"] += staked(shop)  # what was paid in for it
     return {name: amount for name, amount in sums.items() if amount}
+
+
+def staked(shop: Any) -> int:
+    """What was ever bonded."""
+    return sum(-one.postings[0].amount for one in shop.ledger.entries() if one.kind == "bond")
 
 
 def test_every_row_has_its_test_and_every_test_its_row() -> None:
@@ -102,9 +116,10 @@ async def test_a_row_of_the_table_is_true(shop, row: str) -> None:
     assert booked(shop) == {name: amount for name, amount in wanted.items() if amount}
     assert +people == Counter(shop.earned())
     assert sum(wanted.values()) == 0
-    assert wanted["burned"] in (0, *range(reward * 6 // 10, reward * 6 // 10 + 10))
+    burned = wanted["burned"] + wanted["bonds"] + (APPEAL_FEE if wanted["bonds"] else 0)
+    assert burned in (0, *range(reward * 6 // 10, reward * 6 // 10 + 10))
     report = shop.ledger.audit()
-    assert (report.findings, report.held) == ((), DEPOSITS)
+    assert (report.findings, report.held) == ((), DEPOSITS + staked(shop))
 
 
 def test_a_cell_that_says_something_else_would_be_noticed() -> None:
@@ -367,4 +382,82 @@ async def _credit_refunded(shop: Any) -> Counter[str]:
     draw = await on_credit(shop)
     await shop.service.cancel(draw.task_id, shop.stranger.address)
     assert owed(shop) == 0
+    return Counter()
+
+
+async def disputed(shop: Any) -> tuple[Any, list[Any]]:
+    """A draw whose result the customer disputes, and the jurors."""
+    draw = await completed(shop)
+    shop.see(*shop.everybody)
+    shop.desk.open(draw.task_id, shop.customer, "why")
+    assert shop.balances(shop.customer) == (99 * CPC - APPEAL_FEE, APPEAL_FEE)
+    return draw, shop.jurors(draw.task_id)
+
+
+async def ruled(shop: Any, task_id: str, jurors: list[Any], *hashes: bytes) -> str:
+    """Let jurors say what came out, and the market wait for the others."""
+    for juror in jurors:
+        shop.desk.take(task_id, shop.ruling(task_id, juror, *hashes))
+    await shop.pass_time(LEASE_MS)
+    return str(shop.desk.book.find(task_id).outcome)
+
+
+@event("disputed, until the jury has decided or its time is over")
+async def _disputed(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    shop.desk.take(draw.task_id, shop.ruling(draw.task_id, jurors[0]))
+    await shop.pass_time(LEASE_MS - 1)
+    assert shop.record(draw.task_id).phase == "disputed"
+    return Counter()
+
+
+@event("disputed and `upheld`")
+async def _upheld(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    assert await ruled(shop, draw.task_id, jurors[:2]) == "upheld"
+    people = paid(shop, draw, CPC // 4, seats(draw, 0, 1))
+    for juror in jurors[:2]:
+        people[f"validator:{juror.address}"] += (APPEAL_FEE - FEE_RESERVE) // 2
+    return people
+
+
+@event("disputed and `inconclusive`")
+async def _inconclusive(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    assert await ruled(shop, draw.task_id, jurors[:1]) == "inconclusive"
+    return paid(shop, draw, CPC // 4, seats(draw, 0, 1))
+
+
+@event("disputed and `overturned`")
+async def _overturned(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    culprits = (shop.worker.address, *seats(draw, 0, 1))
+    for address in culprits:
+        shop.deposit(address, STAKE)
+    batch = Batch()
+    for address in culprits:
+        shop.settlement.bonds.bond(batch, address, STAKE, key="k", at_ms=shop.now_ms)
+    shop.db.stage(batch)
+    assert await ruled(shop, draw.task_id, jurors[1:], b"f" * 32) == "overturned"
+    assert shop.balances(shop.customer) == (100 * CPC, 0)
+    part = (APPEAL_FEE - FEE_RESERVE) // 2
+    return Counter({f"validator:{juror.address}": part for juror in jurors[1:]})
+
+
+@event("disputed and `overturned`, where nobody has a bond")
+async def _overturned_for_nothing(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    assert await ruled(shop, draw.task_id, jurors, b"f" * 32) == "overturned"
+    assert shop.balances(shop.customer) == (100 * CPC, 0)
+    return Counter()
+
+
+@event("disputed by a customer without the fee, also one that has credit left: refused")
+async def _no_fee(shop: Any) -> Counter[str]:
+    draw = await on_credit(shop)
+    shop.complete(shop.report(draw))
+    shop.see(*shop.everybody)
+    with pytest.raises(InsufficientFunds):
+        shop.desk.open(draw.task_id, shop.stranger.address, "why")
+    assert shop.record(draw.task_id).phase == "verified"
     return Counter()

@@ -38,6 +38,7 @@ from node.verification.draws import (
     sign_refusal,
 )
 from node.verification.ends import MAX_CODE, sign_end
+from node.verification.inline import MAX_OUTPUT_BYTES
 from node.verification.juries import MAX_EXCLUDED, Jury, JuryJob
 from node.verification.rulings import Ruling
 from node.verification.snapshots import MAX_CANDIDATES, Candidate, Snapshot
@@ -86,6 +87,7 @@ from node.wire.leases import (
 )
 from node.wire.payouts import SetThreshold
 from node.wire.presence import Ack, Answer, Hello, Presence
+from node.wire.publishing import PublishAnswer, PublishResult
 from node.wire.snapshots import PublishedSnapshot, RequestSnapshot
 from node.workloads import MAX_STEPS
 from p2p.errors import MalformedMessage
@@ -353,6 +355,10 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
     ),
     ApprovalAnswer: lambda: ApprovalAnswer(bytes(32), bytes(64)),
     SetThreshold: lambda: SetThreshold(Amount(MAX_AMOUNT), U63, bytes(64)),
+    PublishResult: lambda: PublishResult(
+        msgspec.structs.replace(judgements(1)[0], result=proven()), bytes(MAX_OUTPUT_BYTES)
+    ),
+    PublishAnswer: lambda: PublishAnswer(taken=False, reason=LONG_REASON, height=U63),
     RequestRuling: lambda: RequestRuling(large_jury()),
     RulingAnswer: lambda: RulingAnswer(large_ruling()),
     ResultOverturned: lambda: ResultOverturned(

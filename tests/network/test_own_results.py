@@ -9,7 +9,8 @@ import trio
 from gpu.proofs.chain241.cost import verifying
 from node.l1.transactions import GAS
 from node.roles.handover import WITHIN_MS
-from node.verification.onchain import UNITS_PER_GAS, MarketProfile
+from node.verification.inline import UNITS_PER_GAS
+from node.verification.onchain import MarketProfile
 from node.verification.own import is_own
 from node.verification.receipt import ReceiptInvalid, decode_receipt, encode_receipt
 from node.verification.receipt_check import Standing, verify_receipt

@@ -117,7 +117,7 @@ def write_layout(
         customer=load_or_make_keys(directory / "customer"),
         proposer=load_or_make_keys(directory / "l1"),
         l1_port=next(ports),
-        profile=profile,
+        profile="market" if settlement == "escrow" else profile,
         settlement=settlement,
     )
     layout.network_file.write_text(_network_text(layout))

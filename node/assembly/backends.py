@@ -1,0 +1,107 @@
+"""Building what a market has with one of the back ends of its settlement only."""
+
+from collections.abc import Callable
+
+from node.assembly.parts import Assembly, Parts
+from node.chainwatch import ChainWatch
+from node.l1.follower import Follower
+from node.l1.sender import Sender
+from node.market.board import TaskBoard
+from node.market.desk import KnownAppeals
+from node.market.overdue import MarketOverdue
+from node.market.results import Results
+from node.roles.approvals import ApprovalRole
+from node.roles.wishes import Wishes
+from node.settlement.arriving import Arrivals
+from node.settlement.credit import CreditDesk
+from node.settlement.escrow import EscrowSettlement
+from node.settlement.feedesk import FeeDesk
+from node.settlement.paydesk import PayDesk
+from node.settlement.staking import Staking
+from node.settlement.transfer import TransferSettlement
+from node.settlement.unclaimed import UnclaimedDesk
+
+
+def add_transfer(
+    parts: Parts,
+    assembly: Assembly,
+    settlement: TransferSettlement,
+    *,
+    sender: Sender,
+    chain: ChainWatch,
+    deposits: Follower,
+    board: TaskBoard,
+    appeals: KnownAppeals,
+    why_queued: Callable[[str], str],
+) -> None:
+    """Where the market holds the money: who asks for it, and what of it is late.
+
+    `why_queued` tells for a kind of work why its tasks are not leased.
+    """
+    unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
+    assembly.unclaimed = unclaimed
+    _add_desks(parts, assembly, settlement, sender)
+    arrivals = Arrivals(parts.l1, deposits, parts.keys.account.address)
+    overdue = MarketOverdue(
+        board=board,
+        settlement=settlement,
+        sender=sender,
+        l1=chain,
+        appeals=appeals,
+        arrivals=arrivals,
+        nobodys=unclaimed,
+        why_queued=why_queued,
+        now_ms=parts.now_ms,
+    )
+    assembly.info.watch(overdue.found)
+    assembly.runs.append(arrivals.run)
+
+
+def add_escrow(
+    parts: Parts,
+    assembly: Assembly,
+    settlement: EscrowSettlement,
+    *,
+    board: TaskBoard,
+    results: Results,
+) -> None:
+    """Where the chain holds the money: who collects the signatures that release it."""
+    approvals = ApprovalRole(
+        network=parts.network,
+        db=parts.db,
+        board=board,
+        results=results,
+        rewards=settlement.rewards,
+        directory=assembly.directory,
+        identity=parts.keys.identity,
+        chain_id=parts.config.network.network.chain_id,
+        now_ms=parts.now_ms,
+    )
+    assembly.runs.append(approvals.run)
+    terms = settlement.terms
+    assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
+
+
+def _add_desks(
+    parts: Parts, assembly: Assembly, settlement: TransferSettlement, sender: Sender
+) -> None:
+    """Where operator, payees and who has a bond at a market that holds the money ask."""
+    config, chain_id = parts.config, parts.config.network.network.chain_id
+    operator = str(config.market.operator)
+    assembly.credit = CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=operator,
+        market=parts.keys.account.address,
+        now_ms=parts.now_ms,
+    )
+    assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
+    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
+    assembly.staking = Staking(parts.db, settlement.bonds, parts.now_ms)
+    Wishes(
+        network=parts.network,
+        directory=assembly.directory,
+        desk=assembly.paydesk,
+        chain_id=chain_id,
+        now_ms=parts.now_ms,
+    )

@@ -1,0 +1,219 @@
+"""Building what a market runs, whatever holds its money."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from node import waiting
+from node.assembly.backends import add_escrow, add_transfer
+from node.assembly.parts import Assembly, Parts, SenderOwner
+from node.chainwatch import ChainWatch
+from node.directory import Directory
+from node.info import money_waits, queue_waits
+from node.l1.follower import Follower
+from node.l1.sender import Sender
+from node.market.appeals import AppealDesk
+from node.market.board import TaskBoard
+from node.market.changes import ChangeLog
+from node.market.desk import Desk, NoAppeals
+from node.market.lifecycle import Lifecycle
+from node.market.progress import JobProgressBook
+from node.market.service import MarketService
+from node.market.snapshots import SnapshotLog
+from node.roles.acceptance import Acceptance, Electorate
+from node.roles.appeals import AppealRole
+from node.roles.lessor import Lessor
+from node.roles.market import MarketRole
+from node.roles.outputs import OutputShelf
+from node.roles.publishing import SnapshotRole
+from node.roles.rescue import Rescue
+from node.roles.standings import StandingBook
+from node.roles.submitter import Submitter
+from node.settlement.backend import check_backend
+from node.settlement.escrow import EscrowSettlement
+from node.settlement.interface import Settlement
+from node.settlement.network import settlement_parameters
+from node.settlement.transfer import TransferSettlement
+from node.settlement.withdrawals import Withdrawals
+from node.verification.anchors import AnchorBook
+
+
+def add_market(
+    parts: Parts,
+    assembly: Assembly,
+    chain: ChainWatch,
+    shelf: OutputShelf,
+    sender: Sender,
+    submitter: Submitter,
+) -> SenderOwner:
+    """What sells tasks; returns who is to hear of the transactions that move money."""
+    config, identity, address = parts.config, parts.keys.identity, parts.keys.account.address
+    network = config.network.network
+    proposer_keys = tuple(bytes.fromhex(key) for key in network.proposer_keys)
+    board = TaskBoard(parts.db, ChangeLog(parts.now_ms))
+    anchors = AnchorBook(parts.db, network.chain_id)
+    snapshots = SnapshotLog(parts.db, identity, network.chain_id, parts.now_ms)
+    settlement = _settlement(parts, sender)
+    deposits = Follower(
+        parts.l1,
+        parts.db,
+        settlement.deposits.handle,
+        name="deposits",
+        confirmations=settlement.parameters.confirmations,
+        proposer_keys=proposer_keys,
+    )
+    desk = _appeal_desk(parts, settlement, board, snapshots, chain)
+    service = MarketService(
+        db=parts.db,
+        board=board,
+        settlement=settlement,
+        desk=desk,
+        deposit_address=address,
+        anchors=anchors,
+        snapshots=snapshots,
+        artifacts=parts.artifacts,
+        network=config.network,
+        max_open_tasks=config.market.max_open_tasks,
+        now_ms=parts.now_ms,
+        epoch_hash=lambda: chain.last_hash,
+    )
+    lifecycle = Lifecycle(
+        db=parts.db,
+        board=board,
+        service=service,
+        desk=desk,
+        settlement=settlement,
+        snapshots=snapshots,
+        network=config.network,
+        identity=identity,
+        now_ms=parts.now_ms,
+    )
+    protocol = config.network.protocol
+    electorate = _electorate(parts, assembly.directory, snapshots, settlement, desk)
+    role = MarketRole(
+        network=parts.network,
+        db=parts.db,
+        board=board,
+        lifecycle=lifecycle,
+        progress=JobProgressBook(board, board.changes, assembly.directory.address_of),
+        shelf=shelf,
+        acceptance=Acceptance(
+            parts.artifacts, chain_id=network.chain_id, protocol=protocol, offload=parts.offload
+        ),
+        electorate=electorate,
+        anchors=anchors,
+        l1=parts.l1,
+        proposer_keys=proposer_keys,
+    )
+    lessor = Lessor(
+        network=parts.network,
+        db=parts.db,
+        board=board,
+        leases=lifecycle.leases,
+        snapshots=snapshots,
+        directory=assembly.directory,
+        chain_id=network.chain_id,
+        now_ms=parts.now_ms,
+    )
+    publisher = SnapshotRole(
+        network=parts.network,
+        db=parts.db,
+        snapshots=snapshots,
+        directory=assembly.directory,
+        electorate=electorate,
+    )
+    assembly.market = service
+    assembly.withdrawals = Withdrawals(parts.db, settlement, sender, parts.now_ms)
+    assembly.info.require(lambda: waiting.behind_obstacle(deposits.height, chain.height))
+
+    def queued() -> Mapping[str, str]:
+        return queue_waits(board, assembly.directory, protocol.quorum_needed)
+
+    assembly.info.add(
+        lambda: (
+            {f"tasks_{phase}": count for phase, count in board.counts().items()}
+            | {"validators_barred": electorate.barred + desk.book.barred}
+        ),
+        lambda: (*queued().values(), *money_waits(settlement, parts.now_ms())),
+    )
+    rescue = Rescue(
+        db=parts.db,
+        board=board,
+        submitter=submitter,
+        market=identity.peer_id,
+        l1=chain,
+        now_ms=parts.now_ms,
+    )
+    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
+    if isinstance(settlement, TransferSettlement):
+        add_transfer(
+            parts,
+            assembly,
+            settlement,
+            sender=sender,
+            chain=chain,
+            deposits=deposits,
+            board=board,
+            appeals=desk.book,
+            why_queued=lambda kind: queued()[kind],
+        )
+    if isinstance(desk, AppealDesk):
+        appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
+        assembly.runs.append(appeals.run)
+    if isinstance(settlement, EscrowSettlement):
+        add_escrow(parts, assembly, settlement, board=board, results=lifecycle.results)
+    return settlement.outbox
+
+
+def _appeal_desk(
+    parts: Parts,
+    settlement: Settlement,
+    board: TaskBoard,
+    snapshots: SnapshotLog,
+    chain: ChainWatch,
+) -> Desk:
+    """Where the market has the bonds and the pay that a dispute is about."""
+    if not isinstance(settlement, TransferSettlement):
+        return NoAppeals()
+    return AppealDesk(
+        db=parts.db,
+        board=board,
+        appeals=settlement.appeals,
+        snapshots=snapshots,
+        network=parts.config.network,
+        identity=parts.keys.identity,
+        now_ms=parts.now_ms,
+        beacon=lambda: chain.last_hash,
+    )
+
+
+def _electorate(
+    parts: Parts,
+    directory: Directory,
+    snapshots: SnapshotLog,
+    settlement: Settlement,
+    desk: Desk,
+) -> Electorate:
+    network = parts.config.network
+    least, bar_s = network.economics.validator_bond, network.protocol.bar_s
+    return Electorate(
+        directory,
+        snapshots,
+        StandingBook(parts.db, bar_s, parts.now_ms, "standing/validators"),
+        lambda one: settlement.bonds.suffices(one, least) and not desk.book.is_barred(one),
+    )
+
+
+def _settlement(parts: Parts, sender: Sender) -> Settlement:
+    """The back end that the network file names; raises ConfigError if money is in the other one."""
+    network = parts.config.network
+    kind = network.economics.settlement
+    check_backend(parts.db, kind)
+    back_end = partial(EscrowSettlement, chain=parts.l1) if kind == "escrow" else TransferSettlement
+    return back_end(
+        parts.db,
+        sender,
+        settlement_parameters(network),
+        chain_id=network.network.chain_id,
+        address=parts.keys.account.address,
+        clock_ms=parts.now_ms,
+    )

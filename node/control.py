@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -34,6 +35,8 @@ from node.control_messages import (
 from node.errors import InvalidInput, NodeError, Unavailable
 from storage.backup import BackupReport
 from storage.errors import StorageError
+
+T = TypeVar("T")
 
 NAME = "control"
 MAX_LINE_BYTES = 8192
@@ -109,9 +112,14 @@ async def _carried_out(request: Request, controls: Controls) -> ControlAnswer:
     return ControlAnswer(await controls.backup(Path(request.to)))
 
 
-async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[CreditShown, ...]:
+def _there(desk: T | None) -> T:
     if desk is None:
         raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    return desk
+
+
+async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[CreditShown, ...]:
+    desk = _there(desk)
     if request.address is None:
         return tuple(map(_shown, desk.views()))
     limit = parse_cpc(request.limit_cpc, field="limit")
@@ -125,16 +133,13 @@ def _shown(view: CreditLike) -> CreditShown:
 
 
 async def _fees(request: FeesRequest, desk: FeeGiver | None) -> str:
-    if desk is None:
-        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
-    return format_cpc(await desk.give(parse_cpc(request.amount_cpc), request.key))
+    return format_cpc(await _there(desk).give(parse_cpc(request.amount_cpc), request.key))
 
 
 async def _unclaimed(
     request: UnclaimedRequest, desk: UnclaimedGiver | None
 ) -> tuple[UnclaimedShown, ...]:
-    if desk is None:
-        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    desk = _there(desk)
     if request.number is None:
         return tuple(map(_entry_shown, islice(desk.entries(), MAX_ENTRIES)))
     return (_entry_shown(await desk.give(request.number, request.address)),)
@@ -163,9 +168,7 @@ def ask_backup(data_dir: Path, to: Path) -> BackupReport:
         ControlFailed: it could not; the message says why.
     """
     answer = _ask(data_dir, BackupRequest(str(to.absolute())))
-    if answer.report is None:
-        raise ControlFailed(answer.error or "the node ended meanwhile")
-    return answer.report
+    return _given(answer.report, answer)
 
 
 def ask_credit(
@@ -179,9 +182,7 @@ def ask_credit(
         ControlFailed: it would not; the message says why.
     """
     answer = _ask(data_dir, CreditRequest(address, limit_cpc, write_off))
-    if answer.credit is None:
-        raise ControlFailed(answer.error or "the node ended meanwhile")
-    return answer.credit
+    return _given(answer.credit, answer)
 
 
 def ask_unclaimed(
@@ -195,9 +196,7 @@ def ask_unclaimed(
         ControlFailed: it would not; the message says why.
     """
     answer = _ask(data_dir, UnclaimedRequest(number, address))
-    if answer.unclaimed is None:
-        raise ControlFailed(answer.error or "the node ended meanwhile")
-    return answer.unclaimed
+    return _given(answer.unclaimed, answer)
 
 
 def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
@@ -209,9 +208,14 @@ def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
         ControlFailed: it would not; the message says why.
     """
     answer = _ask(data_dir, FeesRequest(amount_cpc, key))
-    if answer.fees_cpc is None:
+    return _given(answer.fees_cpc, answer)
+
+
+def _given(found: T | None, answer: ControlAnswer) -> T:
+    """What was asked for, or the node's reason why not."""
+    if found is None:
         raise ControlFailed(answer.error or "the node ended meanwhile")
-    return answer.fees_cpc
+    return found
 
 
 def _ask(data_dir: Path, request: Request) -> ControlAnswer:

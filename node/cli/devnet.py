@@ -62,7 +62,7 @@ def devnet(
         validators=validators,
         workers=workers,
         port=port,
-        profile="market" if settlement == "escrow" else profile,
+        profile=profile,
         settlement=settlement,
     )
 

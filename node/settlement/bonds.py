@@ -12,14 +12,13 @@ the caller's key, and whatever raises has not touched the batch.
 """
 
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 
 import msgspec
 
 from node.amounts import Amount, format_cpc
 from node.errors import Conflict, InsufficientFunds, InvalidInput
 from node.settlement import accounts
-from node.settlement.entries import Posting, move, posting
+from node.settlement.entries import Posting, move, name_of, posting
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from node.split import BASIS_POINTS
@@ -91,7 +90,7 @@ class Bonds:
             LedgerConflict: the key was used for another amount.
         """
         postings = move(accounts.customer(address), accounts.bond(address), amount)
-        return self._post(batch, "bond", _name(address, key), _positive(amount, postings), at_ms)
+        return self._post(batch, "bond", name_of(address, key), _positive(amount, postings), at_ms)
 
     def unbond(self, batch: Batch, address: str, amount: int, *, key: str, at_ms: int) -> bool:
         """Take `amount` units back, to be had in `unbonding_s`; False if that was done before.
@@ -101,7 +100,7 @@ class Bonds:
             InsufficientFunds: less is bonded.
             LedgerConflict: the key was used for another amount.
         """
-        name = _name(address, key)
+        name = name_of(address, key)
         postings = move(accounts.bond(address), accounts.unbonding(address), amount)
         missing = amount - self._ledger.balance(accounts.bond(address), batch)
         if missing > 0 and self._ledger.find(f"unbond:{name}", batch) is None:
@@ -163,10 +162,6 @@ class Bonds:
     ) -> bool:
         cause = f"{kind}:{name}"
         return self._ledger.post(batch, cause=cause, kind=kind, postings=postings, at_ms=at_ms)
-
-
-def _name(address: str, key: str) -> str:
-    return sha256(f"{address}:{key}".encode()).hexdigest()
 
 
 def _order_key(address: str, due_ms: int) -> bytes:

@@ -51,6 +51,12 @@ def move(source: str, target: str, amount: int) -> tuple[Posting, Posting]:
     return posting(source, -amount), posting(target, amount)
 
 
+def name_of(address: str, key: str) -> str:
+    """Hex by which a cause names what an address asked for under a key of its own, so that the same
+    again is the same."""
+    return sha256(f"{address}:{key}".encode()).hexdigest()
+
+
 def digest(chain_id: str, entry: Entry) -> bytes:
     """SHA-256 of the entry's canonical bytes, the leaf of a payout's Merkle tree.
 

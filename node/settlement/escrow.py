@@ -14,13 +14,12 @@ What it means for the books is booked when a confirmed block holds it, see `chai
 
 from collections.abc import Iterator
 from functools import partial
-from hashlib import sha256
 from math import ceil
 
 import msgspec
 import trio
 
-from node.errors import ConfigError, InvalidInput, Unavailable
+from node.errors import InvalidInput, Unavailable
 from node.l1.escrow import (
     Opening,
     ShareTerms,
@@ -35,7 +34,7 @@ from node.settlement import accounts
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.credit import Credits
-from node.settlement.entries import move
+from node.settlement.entries import move, name_of
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.ledger import Ledger
@@ -72,8 +71,7 @@ class EscrowSettlement:
         clock_ms: Clock,
         chain: TermsSource,
     ) -> None:
-        if address in (parameters.burn_address, parameters.treasury_address):
-            raise ConfigError("the market's own account cannot be the burn's or the treasury's")
+        parameters.check_market(address)
         self.parameters = parameters
         self.ledger = Ledger(db)
         self.credit = Credits(db, self.ledger)
@@ -143,7 +141,7 @@ class EscrowSettlement:
             LedgerConflict: the key was used for another amount.
             Unavailable: the L1 has not answered yet.
         """
-        cause = f"withdraw:{sha256(f'{customer}:{key}'.encode()).hexdigest()}"
+        cause = f"withdraw:{name_of(customer, key)}"
         if self.ledger.find(cause, batch) is None:
             self._check_amount(batch, customer, amount)
         if not self._sender.ready.is_set():

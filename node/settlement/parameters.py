@@ -90,6 +90,11 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
         labels = {BURN: self.burn_address, TREASURY: self.treasury_address}
         return labels.get(account) or address_in(account)
 
+    def check_market(self, address: str) -> None:
+        """Raise ConfigError unless a market with this L1 account can pay the labels."""
+        if address in (self.burn_address, self.treasury_address):
+            raise ConfigError("the market's own account cannot be the burn's or the treasury's")
+
     @property
     def transfer_fee(self) -> int:
         """Units that one TRANSFER costs."""

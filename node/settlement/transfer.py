@@ -13,18 +13,16 @@ payout the market's own account has everybody's CPC, and the ledger says whose t
 the batch.
 """
 
-from hashlib import sha256
-
 import trio
 
-from node.errors import ConfigError, InvalidInput
+from node.errors import InvalidInput
 from node.l1.sender import Sender
 from node.settlement import accounts
 from node.settlement.appeals import Appeals
 from node.settlement.bonds import Bonds
 from node.settlement.credit import Credits
 from node.settlement.deposits import Deposits
-from node.settlement.entries import Posting, move
+from node.settlement.entries import move, name_of
 from node.settlement.ledger import Ledger
 from node.settlement.outbox import Clock, Outbox
 from node.settlement.owed import OwedBook
@@ -55,8 +53,7 @@ class TransferSettlement:
         address: str,
         clock_ms: Clock,
     ) -> None:
-        if address in (parameters.burn_address, parameters.treasury_address):
-            raise ConfigError("the market's own account cannot be the burn's or the treasury's")
+        parameters.check_market(address)
         self.parameters = parameters
         self.ledger = Ledger(db)
         self.credit = Credits(db, self.ledger)
@@ -90,7 +87,7 @@ class TransferSettlement:
         """
         if amount < 1:
             raise InvalidInput(f"is {amount} units", field="amount")
-        cause = f"withdraw:{sha256(f'{customer}:{key}'.encode()).hexdigest()}"
+        cause = f"withdraw:{name_of(customer, key)}"
         source = accounts.customer(customer)
         self.outbox.pay(
             batch,
@@ -113,12 +110,8 @@ class TransferSettlement:
         """
         if amount < 1:
             raise InvalidInput(f"is {amount} units", field="amount")
-        name = sha256(f"{customer}:{key}".encode()).hexdigest()
+        cause = f"fund-fees:{name_of(customer, key)}"
         postings = move(accounts.customer(customer), accounts.FEES, amount)
-        return self._post(batch, "fund-fees", name, postings, at_ms)
-
-    def _post(
-        self, batch: Batch, kind: str, name: str, postings: tuple[Posting, ...], at_ms: int
-    ) -> bool:
-        cause = f"{kind}:{name}"
-        return self.ledger.post(batch, cause=cause, kind=kind, postings=postings, at_ms=at_ms)
+        return self.ledger.post(
+            batch, cause=cause, kind="fund-fees", postings=postings, at_ms=at_ms
+        )

@@ -91,10 +91,7 @@ class Driver:
                     while waiting:
                         await getattr(self, waiting[0][0])(market, *waiting[0][1:])
                         waiting.popleft()
-                        if self.world.holds:
-                            check_books(market)
-                        else:
-                            books.check(market, self.model.open_tasks)
+                        books.check(market, self.model.open_tasks)
             except* StorageFailed:
                 self.crashes += 1
 

@@ -1,13 +1,10 @@
 """Quorums that take a false proof: the market verifies by itself, and pays nothing for it."""
 
-from hashlib import sha256
-
 import msgspec
 import pytest
 import trio
 
 from gpu.proofs.statement import Bounds
-from gpu.workloads.synthetic.key import chain_key, out_digest
 from node.market.earlier import EarlierBook
 from node.roles import acceptance
 from node.roles.acceptance import Acceptance
@@ -18,6 +15,7 @@ from node.wire.jobs import LeaseJob
 from node.wire.leases import ReportResult
 from p2p.errors import RequestRefused
 from storage.tables import Table
+from tests.network.test_proofs import changed_byte, wrong_output
 
 CHAIN = "cpc-devnet-1"
 SIZE, STEPS, LONG = 16, 9, 76
@@ -30,26 +28,6 @@ async def lowered(open_world, tmp_path, autojump_clock):
     with trio.fail_after(3600):
         async with open_world(tmp_path, validators=6, max_trace_bytes=8 * SIZE**2) as world:
             yield world
-
-
-def changed_byte(run):
-    data = bytearray((run.folder / "proof").read_bytes())
-    data[len(data) // 2] = (data[len(data) // 2] + 1) % 241
-    (run.folder / "proof").write_bytes(data)
-    return run.report
-
-
-def wrong_output(run):
-    data = bytearray((run.folder / "matrix").read_bytes())
-    data[7] = (data[7] + 1) % 241
-    (run.folder / "matrix").write_bytes(data)
-    digest = sha256(data).digest()
-    [output] = run.report.outputs
-    return msgspec.structs.replace(
-        run.report,
-        outputs=(msgspec.structs.replace(output, sha256=digest),),
-        digest=out_digest(chain_key(run.job, run.parameters), run.parameters, digest),
-    )
 
 
 def collude(world, count: int) -> set[bytes]:

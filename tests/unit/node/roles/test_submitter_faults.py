@@ -1,6 +1,5 @@
 """A validator's results on a chain that misbehaves: each in one transaction, whatever it takes."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -13,25 +12,11 @@ from node.l1.devchain.faults import Faults
 from node.l1.devchain.server import build_app
 from node.roles.submitter import ResultTotals
 from tests.unit.node.roles.test_submitter import BLOCK_S, World
+from tests.unit.node.settlement.test_money import MISBEHAVES as MONEY_MISBEHAVES
+from tests.unit.node.settlement.test_money import run_virtual
 
 TOGETHER, EVERY_S = 10, 2.0
-MISBEHAVES = {
-    "nothing": Faults(),
-    "stuck_receipts": Faults(stuck_receipts=1),
-    "late_events": Faults(late_events=1),
-    "forgets": Faults(forgets=2),
-    "rolls_back": Faults(rolls_back=1),
-    "lost_answers": Faults(lost_answers=3),
-    "cut_answers": Faults(cut_answers=3),
-    "late_answers": Faults(late_answers=4),
-    "all": Faults(
-        stuck_receipts=1, forgets=4, rolls_back=1, lost_answers=5, cut_answers=6, late_answers=7
-    ),
-}
-
-
-def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+MISBEHAVES = {**MONEY_MISBEHAVES, "late_events": Faults(late_events=1)}
 
 
 @pytest.mark.parametrize("results", [60, pytest.param(2_000, marks=pytest.mark.full, id="many")])

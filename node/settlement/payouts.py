@@ -131,10 +131,11 @@ class Payouts:
             yield account, owed, self._is_due(account, owed, at_ms)
 
     def patient(self, at_ms: int) -> Iterator[int]:
-        """What each account is owed that has waited for the network's interval and is not due."""
+        """What each account is owed that has waited for the network's interval and is not due, but
+        for those whose last payout is in no block yet."""
         before_ms = at_ms - self._parameters.payout_interval_s * 1000
         for account, owed, due in self.waiting(at_ms):
-            if not due and owed.since_ms <= before_ms:
+            if not due and owed.since_ms <= before_ms and not self._under_way(account):
                 yield self._ledger.balance(account)
 
     def find(self, cause: str) -> Payout | None:
@@ -156,19 +157,14 @@ class Payouts:
                 yield entry
 
     def _due(self, at_ms: int) -> list[tuple[str, Owed]]:
-        due = [
-            (account, owed)
-            for account, owed in self._owed.items()
-            if self._is_due(account, owed, at_ms)
-        ]
+        due = [(account, owed) for account, owed, is_due in self.waiting(at_ms) if is_due]
         return sorted(due, key=lambda one: (one[1].since_ms, one[0]))
 
     def _is_due(self, account: str, owed: Owed, at_ms: int) -> bool:
-        if owed.entries < MAX_ENTRIES and self._under_way(account):
-            return False
         threshold = self.terms.threshold(accounts.address_in(account))
         amount = self._ledger.balance(account)
-        return is_due(self._parameters, threshold, amount, owed, at_ms)
+        due = is_due(self._parameters, threshold, amount, owed, at_ms)
+        return due and (owed.entries >= MAX_ENTRIES or not self._under_way(account))
 
     def _under_way(self, account: str) -> bool:
         return any(self._ledger.holdings(accounts.outbox(f"payout:{account}:")))

@@ -45,6 +45,7 @@ async def test_what_is_earned_while_a_payout_is_under_way_waits_for_it(shop: Any
         shop.sell(at_ms=at_ms)
         shop.sell(at_ms=at_ms, worker=22)
     assert shop.stage_due(60_000) == 1  # the other worker: nothing of its is under way
+    assert not list(shop.market.settlement.payouts.patient(60_000))
     shop.confirm()
     assert shop.stage_due(60_000) == 4
     payouts = shop.market.settlement.payouts
@@ -96,6 +97,12 @@ async def test_less_than_the_least_payout_waits_for_more(shop: Any) -> None:
     least = SettlementParameters().min_payout
     shop.sell(at_ms=0, reward=4 * least - 4)
     assert shop.stage_due(10**8) == 1  # burn only
+    payouts, ledger = shop.market.settlement.payouts, shop.market.ledger
+    waiting = {name: units for name, units in ledger.holdings() if units < least}
+    assert sorted(payouts.patient(10**8)) == sorted(
+        waiting[name] for name in waiting if name.startswith(("worker:", "validator:", "treasury"))
+    )
+    assert len(list(payouts.patient(10**8))) == 2
     shop.sell(at_ms=10**8, reward=4)
     assert shop.stage_due(10**8) == 1
     assert shop.outbox()[f"{shop.worker()}:3"] == least + FEE

@@ -148,6 +148,17 @@ async def test_shown_steps_that_are_not_the_committed_ones(
     await check_money(world)
 
 
+async def drawn_again(world, worker) -> None:
+    """Half of the tasks are its own by chance, so that 40 without it do not happen."""
+    jobs = len(worker.compute.jobs)
+    for number in range(40):
+        task = await world.buy(key=f"later {number}")
+        await world.until(task.task_id, "settled")
+        if len(worker.compute.jobs) > jobs:
+            return
+    raise AssertionError("nothing was given to it")
+
+
 @pytest.mark.parametrize(("finding", "tasks"), [("invalid", 1), ("withheld", 3)])
 async def test_whoever_lies_or_withholds_again_and_again_is_barred_for_a_while(
     open_world, tmp_path, check_money, autojump_clock, finding: str, tasks: int
@@ -185,8 +196,6 @@ async def test_whoever_lies_or_withholds_again_and_again_is_barred_for_a_while(
         bad.compute.spoil = None
         await trio.sleep(60)
         assert barred() == 0
-        for number in range(6 if finding == "invalid" else 0):  # strikes take longer to fade
-            task = await world.buy(key=f"later {number}")
-            await world.until(task.task_id, "settled")
-        assert len(bad.compute.jobs) > jobs or finding == "withheld"
+        if finding == "invalid":  # strikes for withholding take longer to fade
+            await drawn_again(world, bad)
         await check_money(world)

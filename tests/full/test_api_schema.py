@@ -51,6 +51,7 @@ BEYOND_A_SCHEMA: dict[str, set[str | None]] = {
     "POST /account/challenge": {"address"},
     "POST /account/keys": {"address", "challenge", "public_key", "signature", "spend_limit"},
     "POST /account/withdraw": {"amount"},
+    "POST /account/payout": {"threshold"},  # between two bounds of the network's
     "POST /bond": {"amount"},
     "POST /unbond": {"amount"},
     "GET /bond/{address}": {"address"},

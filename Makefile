@@ -17,12 +17,12 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@./.ci/run-tests $(BIN)
+	@./.ci/run-tests $(BIN) "not full" tests/system
 
 test-full: $(STAMP)
 	@$(BIN)/python -c "import schemathesis" 2>/dev/null || $(BIN)/python -m pip install --quiet --editable ".[full]"
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(JS_PEER); fi
-	$(BIN)/python -m pytest
+	@./.ci/run-tests $(BIN) "" tests/full tests/system
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .

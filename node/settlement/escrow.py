@@ -78,11 +78,12 @@ class EscrowSettlement:
         self.book = EscrowBook(db)
         self._notices = NoticeBook(db)
         self.withdrawals = WithdrawalBook(db)
+        escrow_id = partial(escrow_id_of, chain_id, address)
         self.rewards = EscrowRewards(
             db,
             self.ledger,
             parameters,
-            escrow_id=partial(escrow_id_of, chain_id),
+            escrow_id=escrow_id,
             book=self.book,
             notices=self._notices,
             sender=sender,
@@ -97,6 +98,7 @@ class EscrowSettlement:
             withdrawals=self.withdrawals,
             listener=self.rewards,
             address=address,
+            escrow_id=escrow_id,
         )
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
@@ -182,7 +184,7 @@ class EscrowSettlement:
         blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
         deadline = height + max(1, blocks)
         opening = Opening(
-            escrow_id=record.escrow_id,
+            task_id=record.task_id,
             customer=record.customer,
             amount=record.amount,
             validators=record.members,

@@ -13,6 +13,9 @@ from node.l1.errors import BadPayload
 from node.l1.escrow import (
     Approval,
     MarketParameters,
+    Opening,
+    ShareTerms,
+    open_escrow,
     refund_escrow,
     settle_escrow,
     withdraw_all,
@@ -32,9 +35,10 @@ from node.settlement.ledger import Ledger
 from node.split import Payees, Shares
 from storage.memory import MemoryStore
 from storage.store import Batch
+from tests.unit.node.settlement.support.tasks import task_id_of
 
 CPC = UNITS_PER_CPC
-TASK = "task"
+TASK, ANOTHER, QUEUED = map(task_id_of, ("task", "another", "queued"))
 Key = Callable[[int], AccountKey]
 
 
@@ -116,9 +120,9 @@ async def test_a_fee_that_the_market_cannot_pay_costs_the_customer_nothing(
             await until(lambda: free(market, alice.address) == 10 * CPC)
             assert market.settlement.rewards.escrow(TASK).state == "failed"
             world.submit(key(12), transfer(world.key.address, CPC))
-            reserve(market, alice.address, "another")
-            lease(world, market, "another")
-            settle(market, key, "another")
+            reserve(market, alice.address, ANOTHER)
+            lease(world, market, ANOTHER)
+            settle(market, key, ANOTHER)
             await until(lambda: world.balance(key(20).address) == CPC // 4)
             await until(lambda: not list(market.ledger.holdings("maturing:")))
             check_copy(world, market, alice.address)
@@ -242,12 +246,12 @@ async def test_an_opening_under_way_fails_with_the_notice(
             await until(lambda: market.sender.blocked)
             rewards = market.settlement.rewards
             rewards.on_unfunded = lambda batch, task: rewards.refund(batch, task, 1)
-            reserve(market, alice.address, "queued")
+            reserve(market, alice.address, QUEUED)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(take_out, world, alice)
                 await until(lambda: free(market, alice.address) == 9 * CPC)
                 with pytest.raises(Conflict, match="on its way out"):
-                    reserve(market, alice.address, "later")
+                    reserve(market, alice.address, ANOTHER)
                 await until(lambda: rewards.escrow(TASK).state == "failed")
                 assert free(market, alice.address) == 10 * CPC
             await until(lambda: not market.ledger.audit().held)
@@ -263,20 +267,108 @@ async def test_a_market_that_was_restored_from_a_backup(
     async with world.running():
         async with world.market() as market:
             await paid_in(world, market, alice)
-        backup = Batch()
-        for name, value in list(world.store.scan(b"", b"\xff" * 8)):
-            backup.put(name, value)
+        backup = copy_of(world)
         async with world.market() as market:
             reserve(market, alice.address)
             lease(world, market, seconds=5)
             await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
-        world.store = type(world.store)()
-        MemoryStore.write(world.store, backup, sync=True)
+        restore(world, backup)
         async with world.market() as market:
             await until(lambda: list(market.ledger.holdings("returning:")))
             assert free(market, alice.address) == 9 * CPC
             await until(lambda: free(market, alice.address) == 10 * CPC)
             check_copy(world, market, alice.address)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_an_escrow_that_a_restored_market_has_the_reservation_of(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock, *, at_once: bool
+) -> None:
+    """It is the task's, whether or not the task is leased again before it is seen; an opening of
+    its own, which the chain will never take, is in nobody's way."""
+    alice = key(10)
+    async with world.running():
+        async with world.market() as market:
+            await paid_in(world, market, alice)
+            reserve(market, alice.address)
+            await market.db.flushed()
+        backup = copy_of(world)
+        async with world.market() as market:
+            lease(world, market)
+            await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
+        restore(world, backup)
+        async with world.market() as market:
+            rewards = market.settlement.rewards
+            if not at_once:
+                await until(lambda: rewards.escrow(TASK))
+            lease(world, market)
+            await until(lambda: rewards.escrow(TASK).state == "open")
+            assert dict(market.ledger.holdings("reserved:")) == {f"reserved:{TASK}": CPC}
+            settle(market, key)
+            await until(lambda: world.balance(key(20).address) == CPC // 4)
+            reserve(market, alice.address, ANOTHER)
+            lease(world, market, ANOTHER)
+            settle(market, key, ANOTHER)
+            await until(lambda: world.balance(key(20).address) == CPC // 2)
+            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            check_copy(world, market, alice.address)
+
+
+async def test_an_escrow_that_was_given_up_and_is_opened_after_all(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """The customer had the money back in the books, which follow the chain both ways."""
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        reserve(market, alice.address)
+        lease(world, market)
+        refund(market)
+        rewards = market.settlement.rewards
+        record = rewards.escrow(TASK)
+        assert (record.state, free(market, alice.address)) == ("failed", 10 * CPC)
+        deadline = world.chain.tip.height + 5
+        world.submit(world.key, open_escrow(opening_of(market, record, deadline=deadline)))
+        await until(lambda: rewards.escrow(TASK).state == "open")
+        assert dict(market.ledger.holdings("returning:")) == {f"returning:{TASK}": CPC}
+        with pytest.raises(SettlementConflict):
+            settle(market, key)
+        await until(lambda: rewards.escrow(TASK).state == "refunded")
+        assert free(market, alice.address) == 10 * CPC
+        check_copy(world, market, alice.address)
+
+
+def opening_of(market: Any, record: Any, **changes: Any) -> Opening:
+    """As the market makes it for a record."""
+    rules = market.settlement.parameters
+    fields = {
+        "task_id": record.task_id,
+        "customer": record.customer,
+        "amount": record.amount,
+        "validators": record.members,
+        "k": record.needed,
+        "deadline": 0,
+        "grace": 5,
+        "shares": ShareTerms.of(rules.shares),
+        "fee_reserve": rules.fee_reserve,
+        "burn_address": rules.burn_address,
+        "treasury_address": rules.treasury_address,
+    }
+    return Opening(**{**fields, **changes})
+
+
+def copy_of(world: Any) -> Batch:
+    """All that the market's store has."""
+    backup = Batch()
+    for name, value in list(world.store.scan(b"", b"\xff" * 8)):
+        backup.put(name, value)
+    return backup
+
+
+def restore(world: Any, backup: Batch) -> None:
+    """Give the market, which does not run, an earlier store."""
+    world.store = type(world.store)()
+    MemoryStore.write(world.store, backup, sync=True)
 
 
 async def test_somebody_else_uses_the_market_s_key(

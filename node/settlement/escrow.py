@@ -103,7 +103,7 @@ class EscrowSettlement:
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
         self.bonds = NoBonds()
-        self.terms = Terms(chain)
+        self.terms = Terms(chain, parameters.escrow_grace_blocks)
         self._db = db
         self._sender = sender
         self._clock_ms = clock_ms

@@ -513,15 +513,20 @@ async def test_a_chain_that_holds_no_money_is_said(
 ) -> None:
     world = make_world()  # its chain is one of today's
     async with world.running(http=True):
-        terms = Terms(world.client)
+        terms = Terms(world.client, 120)
         with trio.move_on_after(30):
             await terms.learn()
         assert "holds no escrows" in terms.obstacle
     held = make_world(back_end="escrow")
     async with held.running(http=True):
-        terms = Terms(held.client)
+        terms = Terms(held.client, 120)
         assert await terms.learn() == MarketParameters()
         assert terms.obstacle == ""
+        patient = Terms(held.client, MarketParameters().max_escrow_blocks)
+        with trio.move_on_after(30):
+            await patient.learn()
+        assert "escrow_grace_blocks: is 100000, and the L1 takes no escrow" in patient.obstacle
+        assert patient.known is None
 
 
 async def test_a_deadline_is_no_later_than_the_chain_allows(

@@ -47,6 +47,11 @@ from storage.database import Database
 from storage.store import Batch
 
 LOOK_EVERY_S = 0.5
+_OURS = ("withdraw", "escrow-open", "escrow-settle", "escrow-refund")
+"""How the causes of our transactions begin; others may send from the same account."""
+HOPELESS_BLOCKS = 20
+"""For how many blocks the chain has to refuse a transaction of ours by its rules until that makes
+way: all later ones wait behind it, also those for other customers."""
 
 
 class EscrowSettlement:
@@ -125,6 +130,7 @@ class EscrowSettlement:
         height = self.deposits.height
         if height is None or self.terms.known is None:  # nothing was heard of the chain yet
             return
+        self._give_up_hopeless(height, at_ms)
         for record in self.book.active():
             batch = Batch()
             self._step(batch, record, height, at_ms)
@@ -166,6 +172,22 @@ class EscrowSettlement:
                 self.book.put(batch, msgspec.structs.replace(again, state="wanted"))
             elif one.closing == record.cause:
                 self.book.put(batch, msgspec.structs.replace(again, closing=""))
+
+    def _give_up_hopeless(self, height: int, at_ms: int) -> None:
+        refusal = self._sender.refusal
+        if refusal is None or not refusal.is_by_rule or height < refusal.tip + HOPELESS_BLOCKS:
+            return
+        if refusal.cause.partition(":")[0] not in _OURS:
+            return
+        batch, sent = Batch(), self._sender.find(refusal.cause)
+        if sent is None or not self._sender.give_up(batch, refusal.cause, refusal.reason):
+            return  # known by now
+        unopened = [one for one in self.book.active() if one.opening == refusal.cause]
+        for record in unopened:
+            self.deposits.fail(batch, record, at_ms, refusal.reason)
+        if not unopened:
+            self.lost(batch, sent, at_ms)
+        self._db.stage(batch)
 
     def _step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         if record.state == "wanted":

@@ -28,7 +28,7 @@ from node.settlement.backend import backend_of, check_backend
 from node.settlement.chainterms import Terms
 from node.settlement.entries import move
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.escrow import NoBonds
+from node.settlement.escrow import HOPELESS_BLOCKS, NoBonds
 from node.settlement.escrow_audit import customers_of
 from node.settlement.interface import Settlement
 from node.settlement.ledger import Ledger
@@ -114,9 +114,12 @@ async def test_a_fee_that_the_market_cannot_pay_costs_the_customer_nothing(
         async with world.market() as market:
             await paid_in(world, market, alice)
             reserve(market, alice.address)
-            lease(world, market, seconds=5)
+            lease(world, market, seconds=60)
             await until(lambda: market.sender.blocked)
-            assert free(market, alice.address) == 9 * CPC
+            begun = world.chain.tip.height
+            await until(lambda: world.chain.tip.height > begun + 2 * HOPELESS_BLOCKS)
+            assert not market.sender.refusal.is_by_rule
+            assert free(market, alice.address) == 9 * CPC  # a fee can come at any time
             await until(lambda: free(market, alice.address) == 10 * CPC)
             assert market.settlement.rewards.escrow(TASK).state == "failed"
             world.submit(key(12), transfer(world.key.address, CPC))
@@ -410,6 +413,113 @@ async def test_transactions_that_are_lost_are_asked_for_again(
         await until(lambda: not list(market.ledger.holdings("maturing:")))
         assert world.balance(key(20).address) == CPC // 4
         check_copy(world, market, alice.address)
+
+
+async def test_an_opening_that_the_chain_will_not_take_makes_way(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """Whatever the reason: long before its deadline its customer has the money in the books, and
+    what others wait for goes on."""
+    alice, bob = key(10), key(11)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        await paid_in(world, market, bob)
+        ended, rewards = list[str](), market.settlement.rewards
+        rewards.on_unfunded = lambda _batch, task: ended.append(task)
+        more_than_there_is(market, alice.address)
+        reserve(market, alice.address, units=11 * CPC)
+        lease(world, market, seconds=10**5)
+        await until(lambda: "more than the deposit" in market.sender.blocked)
+        begun = world.chain.tip.height
+        reserve(market, bob.address, ANOTHER)
+        lease(world, market, ANOTHER)
+        settle(market, key, ANOTHER)
+        await until(lambda: rewards.escrow(TASK).state == "failed")
+        assert begun + HOPELESS_BLOCKS <= world.chain.tip.height < begun + HOPELESS_BLOCKS + 5
+        assert (ended, free(market, alice.address)) == ([TASK], 11 * CPC)
+        await until(lambda: world.balance(key(20).address) == CPC // 4)
+        await until(lambda: not market.sender.blocked)
+        check_copy(world, market, bob.address)
+
+
+async def test_a_withdrawal_that_the_chain_will_not_take_makes_way(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    alice = key(10)
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        more_than_there_is(market, alice.address)
+        for units, name in ((11 * CPC, "all"), (CPC, "some")):
+
+            def withdraw(batch: Batch, units: int = units, name: str = name) -> None:
+                market.settlement.withdraw(
+                    batch, alice.address, units, key=name, at_ms=market.now_ms()
+                )
+
+            call(market, withdraw)
+            await until(lambda: not list(market.ledger.holdings("outbox:")))
+        assert (free(market, alice.address), world.held(alice.address)) == (10 * CPC, 9 * CPC)
+        assert market.ledger.audit().ok
+
+
+async def test_a_settlement_that_the_chain_will_not_take_is_tried_again(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """The others are not kept waiting meanwhile."""
+    alice = key(10)
+    world.approving = False
+    async with world.running(), world.market() as market, trio.open_nursery() as nursery:
+        await paid_in(world, market, alice)
+        rewards = market.settlement.rewards
+        reserve(market, alice.address)
+        lease(world, market)
+        settle(market, key)
+        await until(lambda: rewards.escrow(TASK).state == "open")
+        forged = [
+            Approval(public_key=one.public_key, signature="00" * 64)
+            for one in rewards.escrow(TASK).members
+        ]
+        approve_by(market, *forged)
+        await until(lambda: "signatures[0]" in market.sender.blocked)
+        reserve(market, alice.address, ANOTHER)
+        lease(world, market, ANOTHER)
+        await until(lambda: rewards.escrow(ANOTHER).state == "open")
+        assert rewards.escrow(TASK).tries
+        approve_by(market)
+        nursery.start_soon(market.approve)
+        await until(lambda: rewards.escrow(TASK).state == "settled")
+        assert world.balance(key(20).address) == CPC // 4
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_others_send_from_the_account_is_left_alone(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """However long the chain refuses it: whoever sent it knows what to do."""
+    async with world.running(), world.market() as market:
+        await market.sender.ready.wait()
+        market.sender.stage(batch := Batch(), "result:x", refund_escrow("ab" * 32))
+        await market.db.commit(batch)
+        await until(lambda: market.sender.refusal)
+        height = world.chain.tip.height
+        await until(lambda: world.chain.tip.height > height + HOPELESS_BLOCKS + 5)
+        assert market.sender.refusal.is_by_rule
+        assert market.sender.refusal.tip <= height
+        assert market.sender.find("result:x").state == "open"
+
+
+def approve_by(market: Any, *approvals: Approval) -> None:
+    """Let the books have these signatures under the task's ending, and no others."""
+    record = market.settlement.rewards.escrow(TASK)
+    changed = msgspec.structs.replace(record, approvals=approvals)
+    call(market, lambda batch: market.settlement.book.put(batch, changed))
+
+
+def more_than_there_is(market: Any, customer: str) -> None:
+    """Let the books have a unit of a customer's that the chain does not have."""
+    postings = move(accounts.L1, accounts.customer(customer), CPC)
+    fields = {"cause": "deposit:none", "kind": "deposit", "postings": postings, "at_ms": 0}
+    call(market, lambda batch: market.ledger.post(batch, **fields))
 
 
 def spend_all(world: Any, key: Key) -> None:

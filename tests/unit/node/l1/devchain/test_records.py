@@ -102,9 +102,9 @@ def test_configurations_that_make_no_chain(make_world: Callable[..., Any], key: 
     check_config(holding)
     for name in MarketParameters.__struct_fields__:
         for number in (0, -1, 2**63):
-            wrong = MarketParameters(**{name: number})
+            parameters = MarketParameters(**{name: number})
             with pytest.raises(BadGenesis, match=f"^market.{name}: must be "):
-                check_config(with_genesis(holding, market=wrong))
+                check_config(with_genesis(holding, market=parameters))
     bad["market.slash_bp"] = with_genesis(holding, market=MarketParameters(slash_bp=10_001))
     bad["alloc: is more"] = with_genesis(holding, alloc={"x": 10**36, "y": 1})
     validators = [

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
 from node.amounts import Amount
@@ -18,6 +19,7 @@ from node.verification.ends import sign_end
 from node.verification.statements import sign_verdict
 from node.wire.approvals import Attempt, RequestRefund, RequestSettlement
 from p2p.errors import RequestRefused
+from p2p.identity import Identity
 from p2p.memory import virtual_clock_ms
 from storage.store import Batch
 from storage.tables import Table
@@ -162,6 +164,17 @@ async def test_another_market_decides_nothing_here(held, autojump_clock) -> None
     assert [one.ending for one in decisions(held)].count("refund") == 1
     assert len(decisions(held)) == 2
     assert (await held.until(task_id, "settled")).phase == "settled"
+
+
+async def test_somebody_whose_account_nobody_knows(held, autojump_clock) -> None:
+    message, validator = await recorded(held), held.members["validator-1"].peer_id
+    async with held.hub.open_network(
+        Identity.from_seed(bytes([201]) * 32), CHAIN, bootstrap=[f"/memory/{validator}"]
+    ) as network:
+        await held.holds(network.peers)
+        with pytest.raises(RequestRefused) as caught:
+            await network.request(validator, message, timeout_s=TIMEOUT_S)
+    assert "the account of the market is not known" in caught.value.text
 
 
 async def send(world, sender: AccountKey, draft: Draft) -> None:

@@ -81,13 +81,22 @@ async def open_node(config: Config) -> AsyncIterator[str]:
             for part in assembly.runs:
                 await roles.start(part)
             async with trio.open_nursery() as doors:
-                controls = Controls(
-                    parts.db.backup, assembly.credit, assembly.unclaimed, assembly.fees
-                )
+                controls = _controls(config, parts.db, assembly)
                 await doors.start(serve_control, config.data_dir, controls)
                 yield await _open_door(config, parts.db, assembly, ground.listener, doors)
                 doors.cancel_scope.cancel()
             roles.cancel_scope.cancel()
+
+
+def _controls(config: Config, db: "Database", assembly: "Assembly") -> Controls:
+    is_held = config.network.economics.settlement == "escrow"
+    return Controls(
+        backup=db.backup,
+        credit=assembly.credit,
+        unclaimed=assembly.unclaimed,
+        fees=assembly.fees,
+        held_by_chain=is_held and "market" in config.node.roles,
+    )
 
 
 def _take_ground(config: Config, stack: AsyncExitStack) -> Ground:

@@ -47,10 +47,24 @@ REQUEST_S = 10.0
 """For a request to be complete."""
 
 
+CREDIT, UNCLAIMED, FEES = (
+    "it has nothing that could stand for what a customer owes",
+    "each deposit is its customer's, and what is sent to the market's account is the operator's",
+    "its account pays the chain's fees itself; send it CPC with a TRANSFER",
+)
+"""How it is where the chain holds the money."""
+
+
 class ControlFailed(NodeError):
     """The running node could not do what it was asked."""
 
     code = "control_failed"
+
+
+class HeldByChain(ControlFailed):
+    """What was asked for is about money that a market holds, and this one's is the chain's."""
+
+    code = "held_by_chain"
 
 
 @contextmanager
@@ -96,30 +110,35 @@ async def _answer(stream: trio.SocketStream, controls: Controls) -> None:
         try:
             answer = await _carried_out(msgspec.json.decode(line, type=Request), controls)
         except (msgspec.DecodeError, NodeError, StorageError) as error:
-            answer = ControlAnswer(error=str(error))
+            code = error.code if isinstance(error, NodeError) else ""
+            answer = ControlAnswer(error=str(error), code=code)
         await stream.send_all(msgspec.json.encode(answer) + b"\n")
 
 
 async def _carried_out(request: Request, controls: Controls) -> ControlAnswer:
     if isinstance(request, CreditRequest):
-        return ControlAnswer(credit=await _credit(request, controls.credit))
+        desk = _there(controls.credit, controls, CREDIT)
+        return ControlAnswer(credit=await _credit(request, desk))
     if isinstance(request, UnclaimedRequest):
-        return ControlAnswer(unclaimed=await _unclaimed(request, controls.unclaimed))
+        nobodys = _there(controls.unclaimed, controls, UNCLAIMED)
+        return ControlAnswer(unclaimed=await _unclaimed(request, nobodys))
     if isinstance(request, FeesRequest):
-        return ControlAnswer(fees_cpc=await _fees(request, controls.fees))
+        giver = _there(controls.fees, controls, FEES)
+        return ControlAnswer(fees_cpc=await _fees(request, giver))
     if not Path(request.to).is_absolute():
         raise InvalidInput("is not an absolute path", field="to")
     return ControlAnswer(await controls.backup(Path(request.to)))
 
 
-def _there(desk: T | None) -> T:
-    if desk is None:
-        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
-    return desk
+def _there(desk: T | None, controls: Controls, instead: str) -> T:
+    if desk is not None:
+        return desk
+    if controls.held_by_chain:
+        raise HeldByChain(f"the chain holds the customers' money, not this market: {instead}")
+    raise Unavailable(NO_MARKET, remedy="ask the market's own node")
 
 
-async def _credit(request: CreditRequest, desk: CreditGiver | None) -> tuple[CreditShown, ...]:
-    desk = _there(desk)
+async def _credit(request: CreditRequest, desk: CreditGiver) -> tuple[CreditShown, ...]:
     if request.address is None:
         return tuple(map(_shown, desk.views()))
     limit = parse_cpc(request.limit_cpc, field="limit")
@@ -132,14 +151,11 @@ def _shown(view: CreditLike) -> CreditShown:
     return CreditShown(view.address, limit, owed, view.backer)
 
 
-async def _fees(request: FeesRequest, desk: FeeGiver | None) -> str:
-    return format_cpc(await _there(desk).give(parse_cpc(request.amount_cpc), request.key))
+async def _fees(request: FeesRequest, desk: FeeGiver) -> str:
+    return format_cpc(await desk.give(parse_cpc(request.amount_cpc), request.key))
 
 
-async def _unclaimed(
-    request: UnclaimedRequest, desk: UnclaimedGiver | None
-) -> tuple[UnclaimedShown, ...]:
-    desk = _there(desk)
+async def _unclaimed(request: UnclaimedRequest, desk: UnclaimedGiver) -> tuple[UnclaimedShown, ...]:
     if request.number is None:
         return tuple(map(_entry_shown, islice(desk.entries(), MAX_ENTRIES)))
     return (_entry_shown(await desk.give(request.number, request.address)),)
@@ -179,6 +195,7 @@ def ask_credit(
 
     Raises:
         Unavailable: no node runs there.
+        HeldByChain: the market's money is the chain's, and it has none to give.
         ControlFailed: it would not; the message says why.
     """
     answer = _ask(data_dir, CreditRequest(address, limit_cpc, write_off))
@@ -193,6 +210,7 @@ def ask_unclaimed(
 
     Raises:
         Unavailable: no node runs there.
+        HeldByChain: the market's money is the chain's, and it has none to give.
         ControlFailed: it would not; the message says why.
     """
     answer = _ask(data_dir, UnclaimedRequest(number, address))
@@ -205,6 +223,7 @@ def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
 
     Raises:
         Unavailable: no node runs there.
+        HeldByChain: the market's money is the chain's, and it has none to give.
         ControlFailed: it would not; the message says why.
     """
     answer = _ask(data_dir, FeesRequest(amount_cpc, key))
@@ -214,7 +233,8 @@ def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
 def _given(found: T | None, answer: ControlAnswer) -> T:
     """What was asked for, or the node's reason why not."""
     if found is None:
-        raise ControlFailed(answer.error or "the node ended meanwhile")
+        kind = HeldByChain if answer.code == HeldByChain.code else ControlFailed
+        raise kind(answer.error or "the node ended meanwhile")
     return found
 
 

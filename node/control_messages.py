@@ -77,6 +77,8 @@ class ControlAnswer(msgspec.Struct, frozen=True):
     unclaimed: tuple[UnclaimedShown, ...] | None = None
     fees_cpc: str | None = None
     error: str = ""
+    code: str = ""
+    """Of the error."""
 
 
 class CreditLike(Protocol):
@@ -157,9 +159,11 @@ class Controls:
 
     backup: Callable[[Path], Awaitable[BackupReport]]
     credit: CreditGiver | None = None
-    """None without the market role, as are those below."""
+    """None without the market role or where the chain holds the money, as are those below."""
     unclaimed: UnclaimedGiver | None = None
     fees: FeeGiver | None = None
+    held_by_chain: bool = False
+    """Whether this is a market whose customers' money the chain holds."""
 
 
 Request = BackupRequest | CreditRequest | UnclaimedRequest | FeesRequest

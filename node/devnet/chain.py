@@ -9,9 +9,10 @@ import msgspec
 from node.amounts import UNITS_PER_CPC
 from node.config.values import HostPort
 from node.keys import load_or_make_keys
-from node.l1.devchain.config import DevChainConfig, Genesis
+from node.l1.devchain.config import DevChainConfig, Genesis, read_genesis
 from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
+from node.l1.escrow import MarketParameters
 from node.lifetime import open_stop_signal
 from node.logs import configure_logging
 
@@ -20,11 +21,17 @@ PREMINE_CPC = 1_000_000_000
 """What the proposer's account has on a chain that was not given a genesis."""
 
 
-def write_genesis(directory: Path, alloc: Mapping[str, int]) -> None:
-    """Write the genesis of a new chain; one that exists is left as it is."""
+def write_genesis(
+    directory: Path, alloc: Mapping[str, int], market: MarketParameters | None
+) -> None:
+    """Write the genesis of a new chain; one that exists is left as it is.
+
+    `market` has the parameters of one that holds money, each of which the file then states.
+    """
     path = directory / "genesis.json"
     if not path.exists():
-        genesis = Genesis(alloc=dict(alloc), genesis_time=int(time.time()))
+        stated = msgspec.UNSET if market is None else market
+        genesis = Genesis(alloc=dict(alloc), genesis_time=int(time.time()), market=stated)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(genesis)))
 
 
@@ -43,10 +50,11 @@ async def run_devchain(
 
     configure_logging("info", "l1")
     proposer = load_or_make_keys(directory).account
-    write_genesis(directory, {proposer.address: PREMINE_CPC * UNITS_PER_CPC})
+    market = None if profile == UPSTREAM.name else MarketParameters()
+    write_genesis(directory, {proposer.address: PREMINE_CPC * UNITS_PER_CPC}, market)
     config = DevChainConfig(
         proposer=proposer,
-        genesis=msgspec.json.decode((directory / "genesis.json").read_bytes(), type=Genesis),
+        genesis=read_genesis((directory / "genesis.json").read_bytes()),
         data_dir=directory,
         host=listen.host,
         port=listen.port,

@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 
 import msgspec
@@ -13,12 +14,14 @@ from node.amounts import UNITS_PER_CPC
 from node.devnet.chain import CHAIN_ID, write_genesis
 from node.keys import NodeKeys, load_or_make_keys
 from node.l1.devchain.profiles import UPSTREAM
-from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS
+from node.l1.escrow import MarketParameters
+from node.settlement.parameters import BURN_ADDRESS, TREASURY_ADDRESS, SettlementParameters
 
 CUSTOMER_CPC = 1_000_000
 SENDER_CPC = 100
 """What validators have for the fees of their first `SUBMIT_RESULT`s; workers too, where the chain
 verifies proofs, and the market, where it opens escrows."""
+BLOCK_TIME_S = 1.0
 PORTS = range(20_000, 32_768)
 """Where nodes listen: below the ports that Linux gives to outgoing connections."""
 
@@ -68,6 +71,7 @@ class Layout(msgspec.Struct, frozen=True):
     profile: str = UPSTREAM.name
     """Whose rules its chain follows, by name."""
     settlement: str = "transfer"
+    block_time_s: float = BLOCK_TIME_S
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -98,6 +102,7 @@ def write_layout(
     api_port: int,
     profile: str = UPSTREAM.name,
     settlement: str = "transfer",
+    block_time_s: float = BLOCK_TIME_S,
 ) -> Layout:
     """Write all files into `directory`, keeping the keys and genesis that are there already."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -119,6 +124,7 @@ def write_layout(
         l1_port=next(ports),
         profile="market" if settlement == "escrow" else profile,
         settlement=settlement,
+        block_time_s=block_time_s,
     )
     layout.network_file.write_text(_network_text(layout))
     for seat in layout.seats:
@@ -171,6 +177,7 @@ proofs_on_chain = {json.dumps(layout.proofs_on_chain)}
 
 [economics]
 settlement = {json.dumps(layout.settlement)}
+escrow_block_s = {json.dumps(layout.block_time_s)}
 burn_address = {json.dumps(BURN_ADDRESS)}
 treasury_address = {json.dumps(TREASURY_ADDRESS)}
 """
@@ -202,4 +209,13 @@ def _write_genesis(layout: Layout) -> None:
         senders += (layout.market,)
     for seat in senders:
         alloc[seat.keys.account.address] = SENDER_CPC * UNITS_PER_CPC
-    write_genesis(layout.directory / "l1", alloc)
+    write_genesis(layout.directory / "l1", alloc, market_terms(layout))
+
+
+def market_terms(layout: Layout) -> MarketParameters | None:
+    """The chain's parameters, if it holds money: bonds by the rules of the network's own."""
+    if not layout.proofs_on_chain:
+        return None
+    rules = SettlementParameters()
+    blocks = ceil(rules.unbonding_s / layout.block_time_s)
+    return MarketParameters(unbonding_blocks=blocks, slash_bp=rules.slash_bp)

@@ -10,7 +10,7 @@ import trio
 
 from node.amounts import UNITS_PER_CPC
 from node.client import AsyncClient
-from node.devnet.layout import Layout, Seat, write_layout
+from node.devnet.layout import BLOCK_TIME_S, Layout, Seat, write_layout
 from node.devnet.processes import Program
 from node.l1.client import open_l1_client
 from node.l1.devchain.profiles import UPSTREAM
@@ -30,7 +30,7 @@ class DevnetOptions(msgspec.Struct, frozen=True, kw_only=True):
     validators: int = 3
     workers: int = 3
     api_port: int = 8080
-    block_time_s: float = 1.0
+    block_time_s: float = BLOCK_TIME_S
     profile: str = UPSTREAM.name
     """Whose rules the chain follows."""
     settlement: str = "transfer"
@@ -116,6 +116,7 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
         api_port=options.api_port,
         profile=options.profile,
         settlement=options.settlement,
+        block_time_s=options.block_time_s,
     )
     devnet = Devnet(layout, options)
     try:

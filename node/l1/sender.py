@@ -14,6 +14,7 @@ nonce on is sent again.
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -35,8 +36,23 @@ log = logging.getLogger(__name__)
 Settled = Callable[[Batch, OutboundRecord], None]
 
 STALLED_BLOCKS = 2
+BY_RULE = "rejected: "
 LOST_BLOCKS = 10
 """Blocks after the chain used a nonce up by which a block must have shown with what."""
+
+
+class Refusal(NamedTuple):
+    """What the chain says to the next transaction."""
+
+    cause: str
+    reason: str
+    tip: int
+    """Height at which it began to say so: by its rules, or because of something else."""
+
+    @property
+    def is_by_rule(self) -> bool:
+        """Whether the state of the chain is against it, and not the fee or the chain's load."""
+        return self.reason.startswith(BY_RULE)
 
 
 class Sender:
@@ -65,6 +81,8 @@ class Sender:
         """Set once transactions can be staged, which in a used database is at once."""
         self.blocked = ""
         """Why the chain does not take the next transaction; empty while nothing is wrong."""
+        self.refusal: Refusal | None = None
+        """The same, if the chain answered; whoever knows that it will never change gives up."""
         self._key = key
         self._db = db
         self._client = client
@@ -188,9 +206,9 @@ class Sender:
             if record.nonce < confirmed:
                 self._used_up.setdefault(record.nonce, tip)
         missing = confirmed if self._stalled(records, confirmed, free, tip) else free
-        self._set_blocked(await self._send_from(missing, records))
+        self._set_blocked(await self._send_from(missing, records, tip))
 
-    async def _send_from(self, missing: int, records: Iterable[OutboundRecord]) -> str:
+    async def _send_from(self, missing: int, records: Iterable[OutboundRecord], tip: int) -> str:
         """Send the records from a nonce on; returns why it stopped, or an empty text."""
         for record in records:
             if record.nonce < missing:
@@ -201,9 +219,11 @@ class Sender:
                 )
             refusal = _refusal(await self._client.send(record.transaction))
             if refusal:
+                self.refusal = _since(self.refusal, Refusal(record.cause, refusal, tip))
                 return f"transaction {record.tx_hash} ({record.cause}): {refusal}"
             self._patience.progressed()
             missing += 1
+        self.refusal = None
         return ""
 
     def _stalled(
@@ -263,6 +283,13 @@ class Sender:
         record = msgspec.structs.replace(record, state="lost", height=height, problem=problem)
         self._book.settle(batch, record)
         self.on_lost(batch, record)
+
+
+def _since(before: Refusal | None, now: Refusal) -> Refusal:
+    """What is said now, from when the same was said before."""
+    if before is None or (before.cause, before.is_by_rule) != (now.cause, now.is_by_rule):
+        return now
+    return now._replace(tip=before.tip)
 
 
 def _refusal(outcome: SendOutcome) -> str:

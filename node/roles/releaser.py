@@ -1,9 +1,9 @@
 """A validator signs what the escrow of a task is to do, if that follows from what it is shown.
 
-Whose word counts is the chain's: the escrow must be open, this validator in its set, and the
-market that asks the one that opened it. Whom a settlement pays is computed again from the signed
-draws and verdicts; a refund needs the market's signed end of the task. A validator signs one of
-the two for a task and never the other, over restarts too.
+Whose word counts is the chain's: the escrow must be open, and this validator in its set. The
+escrow is that of the market that asks, since its id is over market and task. Whom a settlement pays
+is computed again from the signed draws and verdicts; a refund needs the market's signed end of the
+task. A validator signs one of the two for an escrow and never the other, over restarts too.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -66,7 +66,7 @@ class EscrowSource(Protocol):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What this validator has signed for a task."""
+    """What this validator has signed for an escrow."""
 
     ending: str
     """`refund`, or the digest of the claim."""
@@ -114,7 +114,7 @@ class Releaser:
             raise RequestRefused(error.code, str(error)) from error
         if claim_digest(claim) != message.claim.hex():
             raise RequestRefused("claim", f"from what is shown follows another: {_told(claim)}")
-        await self._decide(message.task_id, claim_digest(claim))
+        await self._decide(escrow_id, claim_digest(claim))
         return _answer(sign_claim(self._identity, self._chain_id, escrow_id, claim))
 
     async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
@@ -127,20 +127,22 @@ class Releaser:
             escrow_id = await self._escrow_of(sender, end.task_id)
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
-        await self._decide(end.task_id, REFUND)
+        await self._decide(escrow_id, REFUND)
         return _answer(sign_refund(self._identity, self._chain_id, escrow_id))
 
     async def _escrow_of(self, sender: str, task_id: str) -> str:
-        """The id of a task's escrow, which is open, this market's, and in our hands too."""
-        escrow_id = escrow_id_of(self._chain_id, task_id)
+        """The id of this market's escrow for a task, which is open, and in our hands too."""
+        market = self._address_of(sender)
+        if not market:
+            raise StatementInvalid("the account of the market is not known", field="task_id")
+        escrow_id = escrow_id_of(self._chain_id, market, task_id)
         try:
             escrow = await self._chain.escrow(escrow_id)
         except L1Error as error:
             raise RequestRefused("l1", f"the chain does not say: {error}") from error
         if escrow is None or escrow.status != "open" or escrow.opening is None:
-            raise StatementInvalid("the chain has no open escrow for this task", field="task_id")
-        if escrow.market != self._address_of(sender):
-            raise StatementInvalid("the escrow is another market's", field="task_id")
+            problem = "the chain has no open escrow for this task of the market's"
+            raise StatementInvalid(problem, field="task_id")
         keys = {one.public_key for one in escrow.opening.validators}
         if self._identity.public_key.hex() not in keys:
             raise StatementInvalid("this validator is not in the escrow's set", field="task_id")
@@ -171,9 +173,12 @@ class Releaser:
         )
         return claim_of(payees, [leaf_of(one.result, self._chain_id) for one in jobs])
 
-    async def _decide(self, task_id: str, ending: str) -> None:
-        """Keep what is signed, durably, before it is; refuse another ending of the same task."""
-        key = task_id.encode()
+    async def _decide(self, escrow_id: str, ending: str) -> None:
+        """Keep what is signed, durably, before it is; refuse another ending of the same escrow.
+
+        By escrow, so that no market can have another one's task decided.
+        """
+        key = bytes.fromhex(escrow_id)
         known = self._decisions.get(key)
         if known is not None and known.ending != ending:
             raise RequestRefused("decided", "this validator has signed another end of the task")

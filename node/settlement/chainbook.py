@@ -72,7 +72,9 @@ class ChainBook:
         withdrawals: WithdrawalBook,
         listener: Listener,
         address: str,
+        escrow_id: Callable[[str], str],
     ) -> None:
+        """`escrow_id` names the escrow of a task of this market's."""
         self._listener = listener
         self.height: int | None = None
         """Of the last block that was booked in this life."""
@@ -83,6 +85,7 @@ class ChainBook:
         self._withdrawals = withdrawals
         self._maturing = MaturingBook(db)
         self._address = address
+        self._escrow_id = escrow_id
 
     def handle(self, batch: Batch, block: Block) -> None:
         """Book a confirmed block, at the time of its slot."""
@@ -100,7 +103,10 @@ class ChainBook:
             return
         account, units = held
         postings = move(account, accounts.customer(record.customer), units)
-        self._post(batch, f"refund:{record.task_id}", "refund", postings, at_ms)
+        cause = f"refund:{record.task_id}"
+        if self._ledger.find(cause, batch) is not None:  # given up, and then opened after all
+            cause = f"refund:{record.escrow_id}"
+        self._post(batch, cause, "refund", postings, at_ms)
         if account == accounts.maturing(record.task_id):
             self._forget_pay(batch, record)
             self._listener.on_reclaimed(batch, record.task_id)
@@ -195,13 +201,16 @@ class ChainBook:
         form = _form(tx)
         if not isinstance(form, Opening) or tx.from_address != self._address:
             return
-        record = self._book.find(form.escrow_id, batch)
+        record = self._book.find(self._escrow_id(form.task_id), batch)
         if record is None or record.state not in ("wanted", "sent"):
-            record = self._found(batch, form, record, at_ms)
+            record = self._found(batch, form, at_ms)
         if record is not None:
+            self._give_way(batch, record.opening, tx, "the escrow is open already")
             now_open = msgspec.structs.replace(
                 record,
                 state="open",
+                members=form.validators,
+                needed=form.k,
                 deadline=form.deadline,
                 late_height=form.deadline + form.grace,
                 shares=form.shares,
@@ -209,25 +218,28 @@ class ChainBook:
             )
             self._book.put(batch, now_open)
 
-    def _found(
-        self, batch: Batch, form: Opening, before: EscrowRecord | None, at_ms: int
-    ) -> EscrowRecord | None:
-        """An escrow of this market's that the books do not know, or had given up: it has to come
-        back. None if the books do not have its money."""
-        log.error("escrow %s was opened and is not in the books", form.escrow_id)
-        task_id = form.escrow_id if before is None else before.task_id
-        postings = move(accounts.customer(form.customer), accounts.returning(task_id), form.amount)
-        if not self._taken(batch, f"opened:{form.escrow_id}", "return", postings, at_ms):
-            return None
-        return EscrowRecord(
-            escrow_id=form.escrow_id,
+    def _found(self, batch: Batch, form: Opening, at_ms: int) -> EscrowRecord | None:
+        """An escrow of this market's that the books do not know, or had given up.
+
+        One whose reward is still reserved is its task's; any other one has to come back. None if
+        the books do not have its money.
+        """
+        task_id, escrow_id = form.task_id, self._escrow_id(form.task_id)
+        log.error("the escrow of task %s was opened and is not in the books", task_id)
+        found = EscrowRecord(
+            escrow_id=escrow_id,
             task_id=task_id,
             customer=form.customer,
             amount=form.amount,
             members=form.validators,
             needed=form.k,
-            ending="refund",
         )
+        if self._ledger.balance(accounts.reserved(task_id), batch) == form.amount:
+            return found
+        postings = move(accounts.customer(form.customer), accounts.returning(task_id), form.amount)
+        if not self._taken(batch, f"opened:{escrow_id}", "return", postings, at_ms):
+            return None
+        return msgspec.structs.replace(found, ending="refund")
 
     def _settled(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
         form = _form(tx)
@@ -261,9 +273,14 @@ class ChainBook:
     def _close(self, batch: Batch, record: EscrowRecord, state: str, tx: Transaction) -> None:
         """Note how the chain closed an escrow; a transaction of ours that came too late goes."""
         self._book.put(batch, msgspec.structs.replace(record, state=state))
-        ours = self._sender.find(record.closing) if record.closing else None
+        if record.closing:
+            self._give_way(batch, record.closing, tx, f"the escrow is {state} already")
+
+    def _give_way(self, batch: Batch, cause: str, tx: Transaction, problem: str) -> None:
+        """Give up a transaction of ours for which another one came first."""
+        ours = self._sender.find(cause)
         if ours is not None and ours.tx_hash != tx_hash(tx):
-            self._sender.give_up(batch, record.closing, f"the escrow is {state} already")
+            self._sender.give_up(batch, cause, problem)
 
     def _held(self, batch: Batch, record: EscrowRecord) -> tuple[str, int] | None:
         """Which of a task's accounts has its reward, and how much."""

@@ -4,6 +4,7 @@ from typing import Protocol
 
 import trio
 
+from node.errors import ConfigError
 from node.l1.errors import L1Error, L1Unavailable
 from node.l1.escrow import MarketParameters, MarketView
 from node.l1.patience import Patience
@@ -21,22 +22,36 @@ class TermsSource(Protocol):
 class Terms:
     """What the chain fixed, and why it is not known yet."""
 
-    def __init__(self, chain: TermsSource) -> None:
+    def __init__(self, chain: TermsSource, grace_blocks: int) -> None:
+        """`grace_blocks` is the network's own part of the time that the chain gives an escrow."""
         self.known: MarketParameters | None = None
         self.obstacle = ""
         """A sentence if the chain can hold no money."""
         self._chain = chain
+        self._grace_blocks = grace_blocks
 
     async def learn(self) -> MarketParameters:
         """Ask until the chain has told."""
         patience = Patience(POLL_S)
         while self.known is None:
             try:
-                self.known = (await self._chain.market()).parameters
+                self.known = self._usable((await self._chain.market()).parameters)
             except L1Unavailable:
                 await trio.sleep(patience.after_failure())
             except L1Error as error:
                 self.obstacle = f"the L1 holds no escrows, which this network needs: {error}"
                 await trio.sleep(patience.after_failure())
+            except ConfigError as error:
+                self.obstacle = str(error)
+                await trio.sleep(patience.after_failure())
         self.obstacle = ""
         return self.known
+
+    def _usable(self, terms: MarketParameters) -> MarketParameters:
+        most = terms.max_escrow_blocks
+        if self._grace_blocks >= most:
+            problem = (
+                f"is {self._grace_blocks}, and the L1 takes no escrow for more than {most} blocks"
+            )
+            raise ConfigError(problem, field="economics.escrow_grace_blocks")
+        return terms

@@ -47,6 +47,11 @@ from storage.database import Database
 from storage.store import Batch
 
 LOOK_EVERY_S = 0.5
+_OURS = ("withdraw", "escrow-open", "escrow-settle", "escrow-refund")
+"""How the causes of our transactions begin; others may send from the same account."""
+HOPELESS_BLOCKS = 20
+"""For how many blocks the chain has to refuse a transaction of ours by its rules until that makes
+way: all later ones wait behind it, also those for other customers."""
 
 
 class EscrowSettlement:
@@ -78,11 +83,12 @@ class EscrowSettlement:
         self.book = EscrowBook(db)
         self._notices = NoticeBook(db)
         self.withdrawals = WithdrawalBook(db)
+        escrow_id = partial(escrow_id_of, chain_id, address)
         self.rewards = EscrowRewards(
             db,
             self.ledger,
             parameters,
-            escrow_id=partial(escrow_id_of, chain_id),
+            escrow_id=escrow_id,
             book=self.book,
             notices=self._notices,
             sender=sender,
@@ -97,11 +103,12 @@ class EscrowSettlement:
             withdrawals=self.withdrawals,
             listener=self.rewards,
             address=address,
+            escrow_id=escrow_id,
         )
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
         self.bonds = NoBonds()
-        self.terms = Terms(chain)
+        self.terms = Terms(chain, parameters.escrow_grace_blocks)
         self._db = db
         self._sender = sender
         self._clock_ms = clock_ms
@@ -123,6 +130,7 @@ class EscrowSettlement:
         height = self.deposits.height
         if height is None or self.terms.known is None:  # nothing was heard of the chain yet
             return
+        self._give_up_hopeless(height, at_ms)
         for record in self.book.active():
             batch = Batch()
             self._step(batch, record, height, at_ms)
@@ -165,6 +173,22 @@ class EscrowSettlement:
             elif one.closing == record.cause:
                 self.book.put(batch, msgspec.structs.replace(again, closing=""))
 
+    def _give_up_hopeless(self, height: int, at_ms: int) -> None:
+        refusal = self._sender.refusal
+        if refusal is None or not refusal.is_by_rule or height < refusal.tip + HOPELESS_BLOCKS:
+            return
+        if refusal.cause.partition(":")[0] not in _OURS:
+            return
+        batch, sent = Batch(), self._sender.find(refusal.cause)
+        if sent is None or not self._sender.give_up(batch, refusal.cause, refusal.reason):
+            return  # known by now
+        unopened = [one for one in self.book.active() if one.opening == refusal.cause]
+        for record in unopened:
+            self.deposits.fail(batch, record, at_ms, refusal.reason)
+        if not unopened:
+            self.lost(batch, sent, at_ms)
+        self._db.stage(batch)
+
     def _step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         if record.state == "wanted":
             self._open(batch, record, height, at_ms)
@@ -182,7 +206,7 @@ class EscrowSettlement:
         blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
         deadline = height + max(1, blocks)
         opening = Opening(
-            escrow_id=record.escrow_id,
+            task_id=record.task_id,
             customer=record.customer,
             amount=record.amount,
             validators=record.members,

@@ -28,7 +28,6 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     escrow_id: str
     task_id: str
-    """Its own id for one that the books do not know the task of."""
     customer: str
     amount: Amount
     members: tuple[Member, ...]

@@ -2,14 +2,25 @@
 
 from collections import Counter
 
+import msgspec
 import pytest
 import trio
 
-from node.amounts import UNITS_PER_CPC
+from node.amounts import UNITS_PER_CPC, Amount
 from node.errors import Conflict
 from node.l1.blocks import Block
 from node.l1.devchain.holdings import Closed, Deposit, Escrow, deposit_key, escrow_key
-from node.l1.escrow import escrow_id_of, refund_escrow, withdraw_all
+from node.l1.escrow import (
+    deposit,
+    escrow_id_of,
+    open_escrow,
+    read,
+    refund_escrow,
+    sign_refund,
+    withdraw_all,
+)
+from node.l1.keys import AccountKey
+from node.l1.transactions import Transaction, transfer
 from node.market.desk import NotDisputable
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.network import settlement_parameters
@@ -23,8 +34,12 @@ DEPOSIT = 1000 * UNITS_PER_CPC
 FUNDS = {"market": 100, "validator": 100, "worker": 0}
 
 
+def name_of(world, task_id: str) -> str:
+    return escrow_id_of(CHAIN, world.members["market"].address, task_id)
+
+
 def escrow_of(world, task_id: str) -> Escrow | Closed | None:
-    return world.chain.holdings.records.get(escrow_key(escrow_id_of(CHAIN, task_id)))
+    return world.chain.holdings.records.get(escrow_key(name_of(world, task_id)))
 
 
 def deposit_of(world) -> int:
@@ -35,7 +50,7 @@ def deposit_of(world) -> int:
 
 
 def record_of(world, task_id: str) -> EscrowRecord:
-    found = EscrowBook(world.members["market"].db).find(escrow_id_of(CHAIN, task_id))
+    found = EscrowBook(world.members["market"].db).find(name_of(world, task_id))
     assert found is not None
     return found
 
@@ -176,7 +191,7 @@ STEPS = (
 
 
 def reached(world, task_id: str, step: str) -> bool:
-    record = EscrowBook(world.members["market"].db).find(escrow_id_of(CHAIN, task_id))
+    record = EscrowBook(world.members["market"].db).find(name_of(world, task_id))
     if step == "reserve":
         return True
     if record is None:
@@ -222,7 +237,7 @@ async def test_a_refund_that_the_chain_took_first(held, autojump_clock) -> None:
     late = record_of(held, task.task_id).late_height
     await held.crash(market)
     await held.holds(lambda: held.chain.tip.height >= late)
-    await send(held, refund_escrow(escrow_id_of(CHAIN, task.task_id)))
+    await send(held, refund_escrow(name_of(held, task.task_id)))
     await held.start(market)
     await held.holds(lambda: held.record(task.task_id).error_code == "reclaimed")
     await check_held(held)
@@ -252,11 +267,44 @@ async def test_a_customer_takes_the_deposit_out(held, autojump_clock) -> None:
     assert held.ledger.audit().held == deposit_of(held) == 0
 
 
-async def send(world, draft) -> int:
-    """Hand the customer's transaction in; its fee."""
-    nonce = await world.l1.nonce(world.customer.address, pending=True)
-    tx = draft.signed(world.customer, nonce)
+async def test_a_stranger_is_first_with_the_market_s_own_opening(held, autojump_clock) -> None:
+    """It sees it wait for a block, and opens an escrow of the same task, with more for the fee:
+    it has bound money of its own, and the task is paid all the same."""
+    stranger, market = AccountKey(b"\x44" * 32), held.members["market"].address
+    await send(held, transfer(stranger.address, 20 * UNITS_PER_CPC))
+    await send(held, deposit(stranger.address, UNITS_PER_CPC), stranger)
+    task = await held.buy()
+    await held.holds(lambda: openings(held))
+    [seen] = openings(held)
+    copied = msgspec.structs.replace(
+        read(seen), customer=stranger.address, amount=Amount(UNITS_PER_CPC)
+    )
+    await send(held, open_escrow(copied, gas_price=9_000), stranger)
+    height = held.chain.tip.height
+    block = await held.l1.block(height)
+    opened = [tx.from_address for tx in block.txs if tx.tx_type == "ESCROW_OPEN"]
+    assert opened == [stranger.address, market]
+    done = await held.until(task.task_id, "settled", "refunded")
+    assert done.phase == "settled"
+    theirs = escrow_id_of(CHAIN, stranger.address, task.task_id)
+    assert isinstance(held.chain.holdings.records[escrow_key(theirs)], Escrow)
+    signed = [sign_refund(one.keys.identity, CHAIN, theirs) for one in held.team("validator")]
+    await send(held, refund_escrow(theirs, signed), stranger)
+    await check_held(held, paid=1)
+
+
+def openings(world) -> list[Transaction]:
+    """Those that wait for a block."""
+    waiting = [one.tx for one in world.chain.mempool.candidates(100)]
+    return [tx for tx in waiting if tx.tx_type == "ESCROW_OPEN"]
+
+
+async def send(world, draft, sender: AccountKey | None = None) -> int:
+    """Hand the transaction in, the customer's if not another one's; its fee."""
+    sender = sender or world.customer
+    nonce = await world.l1.nonce(sender.address, pending=True)
+    tx = draft.signed(sender, nonce)
     outcome = await world.l1.send(tx)
     assert outcome.status == "accepted", outcome
-    await world.holds(lambda: world.chain.account(world.customer.address).nonce > nonce)
+    await world.holds(lambda: world.chain.account(sender.address).nonce > nonce)
     return tx.fee

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 import trio
 
+from node.amounts import Amount
 from node.l1.devchain.holdings import escrow_key
-from node.l1.escrow import claim_digest, escrow_id_of
+from node.l1.escrow import claim_digest, deposit, escrow_id_of, open_escrow
+from node.l1.keys import AccountKey
+from node.l1.transactions import Draft, transfer
 from node.roles.releaser import KEEP_MS, Decision
 from node.settlement.escrows import EscrowBook
 from node.verification.draws import sign_draw
@@ -15,12 +19,17 @@ from node.verification.ends import sign_end
 from node.verification.statements import sign_verdict
 from node.wire.approvals import Attempt, RequestRefund, RequestSettlement
 from p2p.errors import RequestRefused
+from p2p.identity import Identity
 from p2p.memory import virtual_clock_ms
 from storage.store import Batch
 from storage.tables import Table
 
 CHAIN = "cpc-devnet-1"
 TIMEOUT_S = 5.0
+
+
+def name_of(world, task_id: str) -> str:
+    return escrow_id_of(CHAIN, world.members["market"].address, task_id)
 
 
 async def recorded(world) -> RequestSettlement:
@@ -88,7 +97,7 @@ async def test_it_signs_what_follows_and_says_why_not_otherwise(held, autojump_c
     stolen = tuple(sign_draw(one, CHAIN, other) for one in message.draws)
     assert await ask(held, changed(message, draws=stolen))
     for stranger in ("worker-1", "validator-2"):
-        assert "another market's" in await ask(held, message, stranger)
+        assert "no open escrow" in await ask(held, message, stranger)
     assert await ask(held, message) == ""
     assert await ask(held, message) == ""  # the same again
 
@@ -125,18 +134,54 @@ async def test_ends_that_do_not_count(held, autojump_clock) -> None:
     identity = held.members["market"].keys.identity
     end = sign_end(task.task_id, "cancelled", virtual_clock_ms(), CHAIN, identity)
     assert "no open escrow" in await ask(held, RequestRefund(end))
-    key = escrow_key(escrow_id_of(CHAIN, task.task_id))
+    key = escrow_key(name_of(held, task.task_id))
     await held.holds(lambda: key in held.chain.holdings.records)
     altered = msgspec.structs.replace(end, code="deadline_exceeded")
     assert "did not sign this end" in await ask(held, RequestRefund(altered))
     worker = held.members["worker-1"].keys.identity
     own = sign_end(task.task_id, "cancelled", virtual_clock_ms(), CHAIN, worker)
-    assert "another market's" in await ask(held, RequestRefund(own), "worker-1")
+    assert "no open escrow" in await ask(held, RequestRefund(own), "worker-1")
     assert "another market's" in await ask(held, RequestRefund(own))
     assert "another market's" in await ask(held, RequestRefund(end), "worker-1")
     assert decisions(held) == []
     assert await ask(held, RequestRefund(end)) == ""
     assert [one.ending for one in decisions(held)] == ["refund"]
+
+
+async def test_another_market_decides_nothing_here(held, autojump_clock) -> None:
+    """It has an escrow for the same task, with the same set: that one is signed for and closed,
+    and the market's own is as free as before."""
+    message = await recorded(held)
+    task_id, other = message.task_id, held.members["worker-1"]
+    opening = held.chain.holdings.records[escrow_key(name_of(held, task_id))].opening
+    copied = msgspec.structs.replace(opening, customer=other.address, amount=Amount(10**18))
+    await send(held, held.customer, transfer(other.address, 10**19))
+    await send(held, other.keys.account, deposit(other.address, 10**18))
+    await send(held, other.keys.account, open_escrow(copied))
+    end = sign_end(task_id, "cancelled", virtual_clock_ms(), CHAIN, other.keys.identity)
+    assert await ask(held, RequestRefund(end), "worker-1") == ""
+    assert await ask(held, message) == ""
+    assert [one.ending for one in decisions(held)].count("refund") == 1
+    assert len(decisions(held)) == 2
+    assert (await held.until(task_id, "settled")).phase == "settled"
+
+
+async def test_somebody_whose_account_nobody_knows(held, autojump_clock) -> None:
+    message, validator = await recorded(held), held.members["validator-1"].peer_id
+    async with held.hub.open_network(
+        Identity.from_seed(bytes([201]) * 32), CHAIN, bootstrap=[f"/memory/{validator}"]
+    ) as network:
+        await held.holds(network.peers)
+        with pytest.raises(RequestRefused) as caught:
+            await network.request(validator, message, timeout_s=TIMEOUT_S)
+    assert "the account of the market is not known" in caught.value.text
+
+
+async def send(world, sender: AccountKey, draft: Draft) -> None:
+    nonce = await world.l1.nonce(sender.address, pending=True)
+    outcome = await world.l1.send(draft.signed(sender, nonce))
+    assert outcome.status == "accepted", outcome
+    await world.holds(lambda: world.chain.account(sender.address).nonce > nonce)
 
 
 async def test_decisions_are_forgotten_when_no_escrow_can_be_open(held, autojump_clock) -> None:
@@ -155,7 +200,7 @@ async def test_a_validator_outside_of_the_set(held, autojump_clock) -> None:
     for worker in held.team("worker"):
         worker.compute.gate = trio.Event()
     task = await held.buy()
-    key = escrow_key(escrow_id_of(CHAIN, task.task_id))
+    key = escrow_key(name_of(held, task.task_id))
     await held.holds(lambda: key in held.chain.holdings.records)
     late = held.add("validator-4", "validator")
     await held.start(late)
@@ -185,7 +230,7 @@ async def test_earlier_attempts_are_part_of_the_claim(held, autojump_clock) -> N
         if spoiled:
             break
     assert spoiled
-    record = EscrowBook(held.members["market"].db).find(escrow_id_of(CHAIN, task.task_id))
+    record = EscrowBook(held.members["market"].db).find(name_of(held, task.task_id))
     closed = held.chain.holdings.records[escrow_key(record.escrow_id)]
     assert closed.claim == claim_digest(record.claim)
     [counts] = [payees.validators for one, payees in held.earned() if one.task_id == task.task_id]

@@ -50,6 +50,9 @@ SIGNERS = sorted(
     (Identity.from_seed(bytes([n]) * 32) for n in (1, 2, 3)), key=lambda one: one.public_key
 )
 PATIENCE_S = 60
+FIRST, SECOND = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
+PAID, BACK = (escrow_id_of(CHAIN, MARKET.address, task) for task in (FIRST, SECOND))
+"""The names of their escrows."""
 
 
 class Running:
@@ -110,7 +113,7 @@ def opening(task: str, height: int) -> Opening:
         Member(address=VALIDATOR.address, public_key=one.public_key.hex()) for one in SIGNERS
     )
     return Opening(
-        escrow_id=escrow_id_of(CHAIN, task),
+        task_id=task,
         customer=CUSTOMER.address,
         amount=Amount(10**19),
         validators=members,
@@ -151,27 +154,27 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
             (CUSTOMER, deposit(MARKET.address, 3 * 10**19)), (VALIDATOR, bond(1_000, binding))
         )
         height = (await chain.client.status()).height
-        first, second = opening("first", height), opening("second", height)
+        first, second = opening(FIRST, height), opening(SECOND, height)
         await chain.included((MARKET, open_escrow(first)), (MARKET, open_escrow(second)))
         assert (await chain.client.market()).escrows == 2 * 10**19
     async with running(tmp_path, born) as chain:  # killed, and nothing that was shown is lost
         assert (await chain.client.market()).escrows == 2 * 10**19
         assert (await chain.client.bond(VALIDATOR.address)).amount == 1_000
         claim = claimed()
-        paying = [sign_claim(one, CHAIN, first.escrow_id, claim) for one in SIGNERS[:2]]
+        paying = [sign_claim(one, CHAIN, PAID, claim) for one in SIGNERS[:2]]
         before = await chain.client.balance(WORKER.address)
-        assert await chain.included((MARKET, settle_escrow(first.escrow_id, claim, paying))) == []
+        assert await chain.included((MARKET, settle_escrow(PAID, claim, paying))) == []
         paid = payout(first, MARKET.address, claim)
         assert await chain.client.balance(WORKER.address) == before + paid[WORKER.address]
         assert await chain.client.balance(first.burn_address) == 6 * 10**18
 
-        refusing = [sign_refund(one, CHAIN, second.escrow_id) for one in SIGNERS[:2]]
-        racing = [sign_claim(one, CHAIN, second.escrow_id, claim) for one in SIGNERS[:2]]
-        await chain.included((WORKER, refund_escrow(second.escrow_id, refusing)))
+        refusing = [sign_refund(one, CHAIN, BACK) for one in SIGNERS[:2]]
+        racing = [sign_claim(one, CHAIN, BACK, claim) for one in SIGNERS[:2]]
+        await chain.included((WORKER, refund_escrow(BACK, refusing)))
         (refusal,) = await chain.included(
-            (MARKET, settle_escrow(second.escrow_id, claim, racing)),
+            (MARKET, settle_escrow(BACK, claim, racing)),
         )
-        view = await chain.client.escrow(second.escrow_id)
+        view = await chain.client.escrow(BACK)
         assert view is not None
         assert view.status == "refunded"
         assert refusal == f"rejected: escrow_id: was refunded in block {view.closed_height}"

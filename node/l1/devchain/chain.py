@@ -178,7 +178,8 @@ class Chain:
     def _slot(self) -> Slot:
         """Of the next block."""
         config = self._config
-        return Slot(self.tip.height + 1, config.genesis.market_parameters, config.profile)
+        parameters = config.genesis.market_parameters
+        return Slot(config.chain_id, self.tip.height + 1, parameters, config.profile)
 
     def _slot_ms(self, height: int, round_number: int) -> int:
         slots = self._config.block_time_ms * (height + round_number)

@@ -10,6 +10,7 @@ from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
 from node.l1.escrow import MarketParameters
+from node.l1.escrow.reading import named
 from node.l1.keys import AccountKey, address_of
 from node.l1.transactions import MIN_GAS_PRICE
 from node.split import BASIS_POINTS
@@ -17,6 +18,7 @@ from node.split import BASIS_POINTS
 Network = Literal["devnet", "testnet", "mainnet"]
 
 SHORTEST_BLOCK_TIME_S = 0.05
+MAX_HEIGHT = 2**63 - 1
 DEFAULT_POWER = 2_000 * 10**18
 """Units staked by the proposer if the genesis names no validators."""
 
@@ -36,7 +38,7 @@ RULES: dict[Network, Rules] = {
 }
 
 
-class GenesisValidator(msgspec.Struct, frozen=True):
+class GenesisValidator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A validator of the first block."""
 
     address: str
@@ -46,7 +48,7 @@ class GenesisValidator(msgspec.Struct, frozen=True):
     is_active: bool = True
 
 
-class Genesis(msgspec.Struct, frozen=True, kw_only=True):
+class Genesis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The genesis file, which is this struct as JSON."""
 
     alloc: dict[str, int]
@@ -88,6 +90,13 @@ class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
         return RULES[self.network]
 
     @property
+    def whole_genesis(self) -> Genesis:
+        """What makes the chain what it is: usual parameters are the same said or left out."""
+        if not self.profile.types:
+            return self.genesis
+        return msgspec.structs.replace(self.genesis, market=self.genesis.market_parameters)
+
+    @property
     def block_time_ms(self) -> int:
         """Milliseconds, so that slots add up exactly."""
         return round(self.block_time_s * 1000)
@@ -98,6 +107,17 @@ class DevChainConfig(msgspec.Struct, frozen=True, kw_only=True):
         key = self.proposer
         alone = GenesisValidator(key.validator_address, key.public_key.hex(), DEFAULT_POWER)
         return self.genesis.validators or (alone,)
+
+
+def read_genesis(content: bytes) -> Genesis:
+    """A genesis file; raises BadGenesis for what it does not have or what is not known in one."""
+    try:
+        return msgspec.json.decode(content, type=Genesis)
+    except msgspec.ValidationError as error:
+        place, problem = named(str(error))
+        raise BadGenesis(place or "genesis", problem) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadGenesis("genesis", f"is no JSON: {error}") from error
 
 
 def check_config(config: DevChainConfig) -> None:
@@ -111,6 +131,8 @@ def check_config(config: DevChainConfig) -> None:
         raise BadGenesis("alloc", "amounts may not be negative")
     if config.profile.types and sum(genesis.alloc.values()) > MAX_AMOUNT:
         raise BadGenesis("alloc", f"is more than {MAX_AMOUNT} units, which can be held")
+    if genesis.market is not msgspec.UNSET and not config.profile.types:
+        raise BadGenesis("market", f"a chain of the profile {config.profile.name} holds no money")
     _check_market(genesis.market_parameters)
     for validator in config.validators:
         _check_validator(validator)
@@ -121,8 +143,8 @@ def check_config(config: DevChainConfig) -> None:
 
 def _check_market(parameters: MarketParameters) -> None:
     for field in parameters.__struct_fields__:
-        if getattr(parameters, field) < 1:
-            raise BadGenesis(f"market.{field}", "must be at least 1")
+        if not 1 <= getattr(parameters, field) <= MAX_HEIGHT:
+            raise BadGenesis(f"market.{field}", f"must be from 1 to {MAX_HEIGHT}")
     if parameters.slash_bp > BASIS_POINTS:
         raise BadGenesis("market.slash_bp", f"must be at most {BASIS_POINTS}")
 

@@ -17,6 +17,7 @@ from node.l1.escrow import (
     Refund,
     Settlement,
     claim_digest,
+    escrow_id_of,
     payout,
 )
 from node.l1.escrow.forms import Approvals
@@ -56,10 +57,10 @@ def withdraw_all(form: CustomerWithdrawal, tx: Transaction, overlay: Overlay, sl
 
 
 def open_escrow(form: Opening, tx: Transaction, overlay: Overlay, slot: Slot) -> None:
-    """From the deposit of the customer at the sender."""
-    name = escrow_key(form.escrow_id)
+    """From the deposit of the customer at the sender, under the id of sender and task."""
+    name = escrow_key(escrow_id_of(slot.chain_id, tx.from_address, form.task_id))
     if overlay.find(name, Escrow) or overlay.find(name, Closed):
-        raise BadTransaction("escrow_id: was used before")
+        raise BadTransaction("task_id: the sender has used it before")
     if form.deadline <= slot.height:
         raise BadTransaction(f"deadline: is not after block {slot.height}")
     if form.deadline + form.grace > slot.height + slot.parameters.max_escrow_blocks:

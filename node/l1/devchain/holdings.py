@@ -7,6 +7,7 @@ near its changes, however many escrows were ever closed.
 from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import sha256
+from sys import intern
 
 import msgspec
 
@@ -34,8 +35,11 @@ class Escrow(msgspec.Struct, frozen=True, tag="escrow"):
     opened: int
 
 
-class Closed(msgspec.Struct, frozen=True, tag="closed"):
-    """What is left of an escrow, for good, so that its id is not used again."""
+class Closed(msgspec.Struct, frozen=True, tag="closed", gc=False):
+    """What is left of an escrow, for good, so that its id is not used again.
+
+    There are many, of few markets and customers: each address is in memory once.
+    """
 
     market: str
     customer: str
@@ -44,6 +48,10 @@ class Closed(msgspec.Struct, frozen=True, tag="closed"):
     closed: int
     claim: str | None
     """Digest of the claim by which it was settled; None if it was refunded."""
+
+    def __post_init__(self) -> None:
+        for name in ("market", "customer"):
+            msgspec.structs.force_setattr(self, name, intern(getattr(self, name)))
 
 
 class Leaving(msgspec.Struct, frozen=True):

@@ -132,7 +132,7 @@ class Records:
     def check_identity(self, config: DevChainConfig) -> None:
         """Compare the configuration with the stored chain; raises OtherChain."""
         stored, wanted = self._identity.get(b""), _identity_of(config)
-        for field in wanted.__struct_fields__:
+        for field in reversed(wanted.__struct_fields__):  # the profile first, it is in the genesis
             if stored is not None and getattr(stored, field) != getattr(wanted, field):
                 raise OtherChain(field)
 
@@ -158,7 +158,7 @@ class Records:
 
 
 def _identity_of(config: DevChainConfig) -> _IdentityRecord:
-    genesis = msgspec.json.encode(config.genesis, order="deterministic")
+    genesis = msgspec.json.encode(config.whole_genesis, order="deterministic")
     return _IdentityRecord(
         chain_id=config.chain_id,
         network=config.network,

@@ -9,6 +9,7 @@ from node.l1.escrow import MarketParameters
 class Slot(NamedTuple):
     """The block that is being made, and by which rules."""
 
+    chain_id: str
     height: int
     parameters: MarketParameters
     profile: Profile

@@ -13,9 +13,13 @@ from p2p.encoding import tagged, text, u64
 from p2p.identity import Identity, verify
 
 
-def escrow_id_of(chain_id: str, task_id: str) -> str:
-    """The name of a task's escrow: hex of SHA-256 over chain and task."""
-    return sha256(tagged("tmnode/escrow", 1, chain_id, text(task_id))).hexdigest()
+def escrow_id_of(chain_id: str, market: str, task_id: str) -> str:
+    """The name of a task's escrow: hex of SHA-256 over chain, market and task.
+
+    `market` is the L1 address that opens it, so that nobody else can use the name up.
+    """
+    fields = (text(market), text(task_id))
+    return sha256(tagged("tmnode/escrow", 1, chain_id, *fields)).hexdigest()
 
 
 def claim_bytes(claim: Claim) -> bytes:

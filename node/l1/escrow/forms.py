@@ -21,6 +21,8 @@ Signed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{128}\Z")]
 """Hex of a signature's 64 bytes."""
 Label = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,90}\Z")]
 """Text that is credited without being an address, such as the burn address."""
+TaskId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+"""A UUID in its one form, lower-case and with hyphens, as markets name their tasks."""
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
@@ -74,9 +76,12 @@ class ShareTerms(Form, frozen=True, kw_only=True):
 
 
 class Opening(Form, frozen=True, kw_only=True):
-    """ESCROW_OPEN: what a task's escrow is bound to, for good."""
+    """ESCROW_OPEN: what a task's escrow is bound to, for good.
 
-    escrow_id: Digest
+    Its id is not part of it: that follows from the sender and the task, see `escrow_id_of`.
+    """
+
+    task_id: TaskId
     customer: str
     amount: Amount
     validators: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1, max_length=MAX_MEMBERS)]

@@ -111,7 +111,8 @@ def _converted(tx_type: str, payload: dict[str, object]) -> Payload:
     try:
         return msgspec.convert(payload, form, dec_hook=_from_wire)
     except msgspec.ValidationError as error:
-        raise _named(str(error)) from error
+        place, problem = named(str(error))
+        raise BadPayload(place or "payload", problem) from error
 
 
 def _withdrawal_of(payload: dict[str, object]) -> type[Payload]:
@@ -122,8 +123,8 @@ def _from_wire(kind: type[Any], value: object) -> object:
     return kind.from_wire(value)
 
 
-def _named(message: str) -> BadPayload:
-    """msgspec's message with the place in front."""
+def named(message: str) -> tuple[str, str]:
+    """Where msgspec's message says that something is wrong, and what."""
     found = _PLACE.match(message)
     assert found is not None
     problem, place = found["problem"], found["place"] or ""
@@ -131,7 +132,7 @@ def _named(message: str) -> BadPayload:
     if named:
         place = f"{place}.{named['name']}".lstrip(".")
         problem = "is not known here" if named["problem"] == "unknown" else "is missing"
-    return BadPayload(place or "payload", problem)
+    return place, problem
 
 
 def _check_withdrawal(payload: MarketWithdrawal) -> None:

@@ -13,8 +13,10 @@ from node.control import (
     MAX_LINE_BYTES,
     NAME,
     ControlFailed,
+    HeldByChain,
     ask_backup,
     ask_credit,
+    ask_fees,
     ask_unclaimed,
     serve_control,
 )
@@ -37,12 +39,11 @@ def one(key: bytes) -> Batch:
 
 
 @asynccontextmanager
-async def node_in(data_dir: Path, desk=None, unclaimed=None):
+async def node_in(data_dir: Path, desk=None, unclaimed=None, *, held_by_chain=False):
     with open_leveldb(data_dir / "db") as store:
         async with open_database(store) as db, trio.open_nursery() as nursery:
-            await nursery.start(
-                partial(serve_control, data_dir, Controls(db.backup, desk, unclaimed))
-            )
+            controls = Controls(db.backup, desk, unclaimed, held_by_chain=held_by_chain)
+            await nursery.start(partial(serve_control, data_dir, controls))
             yield db
             nursery.cancel_scope.cancel()
 
@@ -141,6 +142,27 @@ async def test_credit_is_given_and_shown(tmp_path) -> None:
             await give("cpc1a", "1")
     with pytest.raises(Unavailable):
         await give()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (ask_credit, "could stand for what a customer owes"),
+        (partial(ask_credit, address="cpc1a", limit_cpc="1"), "could stand for"),
+        (ask_unclaimed, "is the operator's"),
+        (partial(ask_fees, amount_cpc="1", key="k"), "send it CPC"),
+    ],
+)
+async def test_money_that_the_chain_holds_is_not_the_market_s_to_give(
+    tmp_path, asked, said
+) -> None:
+    async with node_in(tmp_path, held_by_chain=True):
+        with pytest.raises(HeldByChain, match=f"the chain holds the customers' money.*{said}"):
+            await trio.to_thread.run_sync(asked, tmp_path)
+    async with node_in(tmp_path):
+        with pytest.raises(ControlFailed, match="no market role") as caught:
+            await trio.to_thread.run_sync(asked, tmp_path)
+        assert not isinstance(caught.value, HeldByChain)
 
 
 class Nobodys:

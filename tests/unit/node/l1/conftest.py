@@ -32,6 +32,7 @@ from node.split import Shares
 from p2p.identity import Identity
 from storage.database import open_database
 from storage.memory import MemoryStore
+from tests.unit.node.settlement.support.tasks import task_id_of
 
 GENESIS_TIME = 1_700_000_000
 VECTORS = Path(__file__).parents[3] / "vectors"
@@ -120,7 +121,7 @@ class Parties:
             for account, signer in zip(self.accounts, self.signers, strict=True)
         )
         fields: dict[str, Any] = {
-            "escrow_id": escrow_id_of(self.chain_id, task),
+            "task_id": task_id_of(task),
             "customer": self.customer.address,
             "amount": Amount(10**19),
             "validators": members,
@@ -134,6 +135,10 @@ class Parties:
         }
         return Opening(**{**fields, **changes})
 
+    def name_of(self, opening: Opening, market: AccountKey | None = None) -> str:
+        """The id of the escrow that an opening makes; of the market's, if of no other."""
+        return escrow_id_of(self.chain_id, (market or self.market).address, opening.task_id)
+
     def claim(self, **changes: Any) -> Claim:
         checked = sorted(one.address for one in self.accounts[:3])
         fields: dict[str, Any] = {
@@ -146,12 +151,12 @@ class Parties:
 
     def approvals(self, opening: Opening, claim: Claim, count: int = 3) -> list[Approval]:
         """By the first so many validators."""
-        name = opening.escrow_id
+        name = self.name_of(opening)
         return [sign_claim(one, self.chain_id, name, claim) for one in self.signers[:count]]
 
     def refusals(self, opening: Opening, count: int = 3) -> list[Approval]:
         """The same for a refund."""
-        name = opening.escrow_id
+        name = self.name_of(opening)
         return [sign_refund(one, self.chain_id, name) for one in self.signers[:count]]
 
     def binding(self, index: int) -> KeyBinding:

@@ -369,9 +369,11 @@ async def test_without_money_it_waits(
         await trio.sleep(20)
         assert "insufficient_balance" in owner.sender.blocked
         assert CAUSES[0] in owner.sender.blocked
+        assert (owner.sender.refusal.cause, owner.sender.refusal.is_by_rule) == (CAUSES[0], False)
         await world.client.send(transfer(key(1).address, 10**20).signed(key(2), 0))
         await owner.until_booked()
         assert owner.sender.blocked == ""
+        assert owner.sender.refusal is None
 
 
 async def test_another_program_used_the_account(

@@ -16,6 +16,7 @@ from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from storage.database import Database
 from tests.unit.node.settlement.support.fuse import Fuse, FusedClient, FusedStore
+from tests.unit.node.settlement.support.tasks import task_id_of
 from tests.unit.node.settlement.test_money import (
     FEE,
     Driver,
@@ -25,17 +26,18 @@ from tests.unit.node.settlement.test_money import (
 )
 
 CPC = UNITS_PER_CPC
+PAID, GIVEN_BACK, LATER = map(task_id_of, ("paid", "given-back", "later"))
 LIFE: list[Step] = [
     ("deposit", 10, 20 * CPC),
     ("deposit", 11, 3 * CPC),
     ("wait_for_deposit", 10),
-    ("reserve", "paid", 10, 5 * CPC),
-    ("reserve", "given-back", 10, CPC),
-    ("settle", "paid", {20: 2, 21: 1}, {22: 1, 23: 1}),
+    ("reserve", PAID, 10, 5 * CPC),
+    ("reserve", GIVEN_BACK, 10, CPC),
+    ("settle", PAID, {20: 2, 21: 1}, {22: 1, 23: 1}),
     ("withdraw", 10, CPC + 7, "first"),
-    ("refund", "given-back"),
+    ("refund", GIVEN_BACK),
     ("wait", 14.0),
-    ("buy", "later", 2 * CPC + 1, {20: 1}, {23: 1}),
+    ("buy", LATER, 2 * CPC + 1, {20: 1}, {23: 1}),
     ("wait_for_deposit", 11),
     ("withdraw", 11, CPC, "second"),
     ("wait", 14.0),

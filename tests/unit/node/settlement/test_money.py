@@ -23,6 +23,7 @@ from storage.errors import StorageFailed
 from storage.merkle import merkle_root
 from storage.store import Batch
 from tests.unit.node.settlement.support.books import Books
+from tests.unit.node.settlement.support.tasks import task_id_of
 
 FEE = 21_000_000
 CPC = UNITS_PER_CPC
@@ -325,8 +326,9 @@ def check_customer(driver: Driver, market: Any, address: str) -> None:
     assert world.balance(address) + held == FUNDS - spent - fees
 
 
-TASKS = st.sampled_from(["t1", "t2"])
-BOUGHT = st.sampled_from(["t1", "t2", "t3", "t4", "t5", "t6"])
+NAMES = [task_id_of(f"t{number}") for number in range(1, 7)]
+TASKS = st.sampled_from(NAMES[:2])
+BOUGHT = st.sampled_from(NAMES)
 CUSTOMERS = st.integers(10, 11)
 DIMES = st.integers(1, 30).map(lambda dimes: dimes * UNITS_PER_CPC // 10 + 7)
 AMOUNTS = st.one_of(DIMES, DIMES, st.integers(1, 10**11))
@@ -384,12 +386,12 @@ def test_the_money_is_right_whatever_happens(
     run_virtual(main)
 
 
-TEN = 10 * UNITS_PER_CPC
+TEN, TASK = 10 * UNITS_PER_CPC, task_id_of("t")
 ONE_TASK = [
     ("deposit", 10, TEN),
     ("wait", 15.0),
-    ("reserve", "t", 10, TEN),
-    ("settle", "t", {20: 1}, {21: 1, 22: 1}),
+    ("reserve", TASK, 10, TEN),
+    ("settle", TASK, {20: 1}, {21: 1, 22: 1}),
 ]
 
 
@@ -416,7 +418,7 @@ async def pay_for_one_task(world: Any, key: Callable[[int], AccountKey], steps: 
 def check_payloads(driver: Driver, market: Any) -> None:
     """Five payouts on the chain, each with the root over the entry that it pays."""
     payouts = market.settlement.payouts
-    entry = market.ledger.find("mature:t")
+    entry = market.ledger.find(f"mature:{TASK}")
     root = merkle_root([digest("cpc-devnet-1", entry)]).hex()
     accounts = {p.account for p in entry.postings if p.amount > 0} - {"fees"}
     kinds = Counter()
@@ -466,10 +468,10 @@ def test_it_is_paid_once_wherever_the_market_is_killed(
 ONE_REFUND = [
     ("deposit", 10, TEN),
     ("wait", 15.0),
-    ("reserve", "t", 10, TEN),
-    ("lease", "t"),
+    ("reserve", TASK, 10, TEN),
+    ("lease", TASK),
     ("wait", 12.0),
-    ("refund", "t"),
+    ("refund", TASK),
 ]
 
 
@@ -553,7 +555,9 @@ def on_many_blocks(tasks: int) -> list[Step]:
     together = max(tasks // 100, 6)
     for number in range(tasks):
         workers, checks = {20 + number % 3: 1 + number % 2}, {23 + number % 2: 1}
-        steps.append(("buy", f"task-{number}", UNITS_PER_CPC // 2 + number, workers, checks))
+        steps.append(
+            ("buy", task_id_of(f"task-{number}"), UNITS_PER_CPC // 2 + number, workers, checks)
+        )
         if number % together == 0:
             steps += [("withdraw", 10, 10**12 + number, f"key-{number}"), ("wait", 7.0)]
         if number % (tasks // 4) == 0:

@@ -26,6 +26,7 @@ from node.l1.escrow import (
     withdraw_all,
     withdraw_for,
 )
+from node.l1.keys import AccountKey
 from node.l1.several import SeveralClients
 from node.l1.transactions import sign, tx_digest
 
@@ -50,7 +51,7 @@ async def shown(held: Any, path: str) -> Any:
 def settled_by(held: Any, opening: Opening, count: int = 3, **changes: Any) -> Any:
     claim = held.parties.claim(**changes)
     signed = held.parties.approvals(opening, claim, count)
-    return settle_escrow(opening.escrow_id, claim, signed)
+    return settle_escrow(held.parties.name_of(opening), claim, signed)
 
 
 async def test_a_deposit_is_the_customers_at_one_market(held: Any) -> None:
@@ -110,7 +111,7 @@ async def test_what_comes_back_after_a_notice_is_free_at_once(held: Any) -> None
     await held.world.mine(2)
     await held.included(customer, withdraw_all(market.address))
     signed = held.parties.refusals(opening)
-    await held.included(market, refund_escrow(opening.escrow_id, signed))
+    await held.included(market, refund_escrow(held.parties.name_of(opening), signed))
     problem = await held.refused(market, open_escrow(held.parties.opening("other")))
     assert problem == "customer: withdrew its deposit by notice"
     await held.included(customer, withdraw_all(market.address))
@@ -124,7 +125,7 @@ async def test_a_settlement_pays_what_the_market_would_have_paid(held: Any) -> N
     opening = await opened(held)
     market = held.parties.market.address
     before = {one: held.balance(one) for one in (held.parties.opening().burn_address, market)}
-    assert (await shown(held, f"/escrow/{opening.escrow_id}"))["status"] == "open"
+    assert (await shown(held, f"/escrow/{held.parties.name_of(opening)}"))["status"] == "open"
     claim = held.parties.claim()
     anybody = held.parties.worker
     await held.included(anybody, settled_by(held, opening))
@@ -137,8 +138,8 @@ async def test_a_settlement_pays_what_the_market_would_have_paid(held: Any) -> N
             assert held.balance(address) - before[address] == units
         elif not address.startswith("cpc1treasury"):
             assert held.gained(address, RICH) == units
-    assert await shown(held, f"/escrow/{opening.escrow_id}") == {
-        "escrow_id": opening.escrow_id,
+    assert await shown(held, f"/escrow/{held.parties.name_of(opening)}") == {
+        "escrow_id": held.parties.name_of(opening),
         "market": market,
         "status": "settled",
         "customer": held.parties.customer.address,
@@ -153,7 +154,7 @@ async def test_a_settlement_pays_what_the_market_would_have_paid(held: Any) -> N
 async def test_who_must_sign(held: Any) -> None:
     await deposited(held)
     opening, market = await opened(held), held.parties.market
-    name, claim = opening.escrow_id, held.parties.claim()
+    name, claim = held.parties.name_of(opening), held.parties.claim()
     problem = await held.refused(market, settled_by(held, opening, 2))
     assert problem == "signatures: are 2, and 3 are needed"
     signed = held.parties.approvals(opening, claim, 2)
@@ -180,12 +181,12 @@ async def test_an_escrow_is_used_once(held: Any) -> None:
     await deposited(held)
     opening, market = await opened(held), held.parties.market
     again = open_escrow(opening)
-    assert await held.refused(market, again) == "escrow_id: was used before"
+    assert await held.refused(market, again) == "task_id: the sender has used it before"
     await held.included(market, settled_by(held, opening))
     done = held.height
-    assert await held.refused(market, again) == "escrow_id: was used before"
+    assert await held.refused(market, again) == "task_id: the sender has used it before"
     signed = held.parties.refusals(opening)
-    for draft in (settled_by(held, opening), refund_escrow(opening.escrow_id, signed)):
+    for draft in (settled_by(held, opening), refund_escrow(held.parties.name_of(opening), signed)):
         problem = await held.refused(market, draft)
         assert problem == f"escrow_id: was settled in block {done}"
     unknown = refund_escrow("ab" * 32)
@@ -193,12 +194,59 @@ async def test_an_escrow_is_used_once(held: Any) -> None:
     assert await shown(held, f"/escrow/{'ab' * 32}") == 404
 
 
+async def test_a_stranger_cannot_use_a_markets_task_up(held: Any) -> None:
+    """Its copy of an opening that waits for a block, with a deposit of its own, is another
+    escrow; the market's is in the same block, and released by nobody else's signatures."""
+    parties, stranger = held.parties, held.parties.worker
+    await deposited(held)
+    await held.included(stranger, deposit(stranger.address, 10**19))
+    opening = parties.opening()
+    copied = msgspec.structs.replace(opening, customer=stranger.address)
+    assert await held.send(parties.market, open_escrow(opening)) == [""]
+    assert await held.send(stranger, open_escrow(copied, gas_price=9_000)) == [""]
+    await held.world.mine()
+    first, second = held.world.transactions()[-2:]
+    assert [first["from_address"], second["from_address"]] == [
+        stranger.address,
+        parties.market.address,
+    ]
+    names = parties.name_of(opening, stranger), parties.name_of(opening)
+    for name, market in zip(names, (stranger, parties.market), strict=True):
+        view = await shown(held, f"/escrow/{name}")
+        assert (view["market"], view["status"]) == (market.address, "open")
+        assert view["opening"]["task_id"] == opening.task_id
+    claim = parties.claim()
+    draft = settle_escrow(names[1], claim, parties.approvals(copied, claim))
+    wrong = [sign_claim(one, parties.chain_id, names[0], claim) for one in parties.signers[:3]]
+    problem = await held.refused(stranger, settle_escrow(names[1], claim, wrong))
+    assert problem == "signatures[0].signature: is not its key's over this"
+    await held.included(parties.market, draft)
+    assert (await shown(held, f"/escrow/{names[0]}"))["status"] == "open"
+    again = await held.refused(stranger, open_escrow(copied))
+    assert again == "task_id: the sender has used it before"
+
+
+async def test_an_opening_names_no_escrow(held: Any) -> None:
+    """Not even its own: what the chain computes cannot be said wrongly."""
+    await deposited(held)
+    opening = held.parties.opening()
+    tx = open_escrow(opening).signed(held.parties.market, 0)
+    for name in (held.parties.name_of(opening), held.parties.name_of(opening, key_of_nobody())):
+        named = msgspec.structs.replace(tx, payload={**tx.payload, "escrow_id": name})
+        outcome = await held.world.client.send(sign(named, held.parties.market))
+        assert outcome.reason == "rejected: escrow_id: is not known here"
+
+
+def key_of_nobody() -> AccountKey:
+    return AccountKey((76).to_bytes(32, "big"))
+
+
 @pytest.mark.parametrize("first", ["settle", "refund"])
 async def test_the_first_in_a_block_wins(held: Any, first: str) -> None:
     """Both were let in: the other one is dropped, costs nothing and leaves its nonce free."""
     await deposited(held)
     opening, parties = await opened(held), held.parties
-    name, claim = opening.escrow_id, parties.claim()
+    name, claim = held.parties.name_of(opening), parties.claim()
     quick, slow = (2_000, 1_000) if first == "settle" else (1_000, 2_000)
     settling = settle_escrow(name, claim, parties.approvals(opening, claim), gas_price=quick)
     refunding = refund_escrow(name, parties.refusals(opening), gas_price=slow)
@@ -220,19 +268,19 @@ async def test_the_first_in_a_block_wins(held: Any, first: str) -> None:
 async def test_after_deadline_and_grace_anybody_refunds(held: Any) -> None:
     await deposited(held)
     opening = await opened(held, deadline=held.height + 3, grace=2)
-    draft, anybody = refund_escrow(opening.escrow_id), held.parties.worker
+    draft, anybody = refund_escrow(held.parties.name_of(opening)), held.parties.worker
     late = opening.deadline + opening.grace + 1
     while held.height + 1 < late:
         problem = await held.refused(anybody, draft)
         assert problem == f"signatures: are needed before block {late}"
         await held.world.mine()
     problem = await held.refused(
-        anybody, refund_escrow(opening.escrow_id, held.parties.refusals(opening, 2))
+        anybody, refund_escrow(held.parties.name_of(opening), held.parties.refusals(opening, 2))
     )
     assert problem == "signatures: are 2, and 3 are needed"
     await held.included(anybody, draft)
     assert held.height == late
-    assert (await shown(held, f"/escrow/{opening.escrow_id}"))["status"] == "refunded"
+    assert (await shown(held, f"/escrow/{held.parties.name_of(opening)}"))["status"] == "refunded"
     path = f"/deposit/{held.parties.market.address}/{held.parties.customer.address}"
     assert (await shown(held, path))["amount"] == str(3 * 10**19)
 
@@ -342,9 +390,9 @@ async def test_every_client_shows_the_same(held: Any, world: Any) -> None:
     for one in (client, direct, SeveralClients({"a": client, "b": client})):
         shown_deposit = await one.deposit(market, customer)
         assert (shown_deposit.amount, shown_deposit.notice_height) == (2 * 10**19, None)
-        escrow = await one.escrow(opening.escrow_id)
+        escrow = await one.escrow(held.parties.name_of(opening))
         assert escrow == EscrowView(
-            escrow_id=opening.escrow_id,
+            escrow_id=held.parties.name_of(opening),
             market=market,
             status="open",
             customer=customer,

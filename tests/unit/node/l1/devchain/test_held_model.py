@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import trio
@@ -43,6 +44,7 @@ PEOPLE = range(4)
 """0 and 1 are markets, 2 and 3 their customers; all may do anything else too."""
 SIGNERS = ((0, 1, 2), (1, 2, 3, 4), (0, 4), (0, 1, 2, 5), (), ())
 """Of an escrow's five validators and a stranger; three of them are needed."""
+SIGNED = ((), (0, 1, 2))
 STEPS = 120
 
 
@@ -73,8 +75,8 @@ def step_of(lots: random.Random, number: int) -> Op | str:
         Op("withdraw_all", anybody if odd else customer, market),
         Op("open", who, customer, units, task, blocks),
         Op("open", who, customer, units, task, blocks),
-        Op("settle", anybody, 0, units, earlier, 0, signers),
-        Op("refund", anybody, 0, 0, earlier, 0, signers if odd else lots.choice(((), (0, 1, 2)))),
+        Op("settle", anybody, market, units, earlier, 0, signers),
+        Op("refund", anybody, market, 0, earlier, 0, signers if odd else lots.choice(SIGNED)),
         Op("bond", anybody, units=units),
         Op("unbond", anybody, units=units),
         Op("slash", anybody, lots.choice(PEOPLE), task=lots.randint(0, 3)),
@@ -98,7 +100,8 @@ class Model:
     deposits: Counter[tuple[int, int]] = field(default_factory=Counter)
     known: set[tuple[int, int]] = field(default_factory=set)
     notices: dict[tuple[int, int], int] = field(default_factory=dict)
-    escrows: dict[int, tuple[int, int, Any, str]] = field(default_factory=dict)
+    escrows: dict[tuple[int, int], tuple[int, Any, str]] = field(default_factory=dict)
+    """By market and task: customer, opening, status."""
     bonds: Counter[int] = field(default_factory=Counter)
     leaving: Counter[tuple[int, int]] = field(default_factory=Counter)
     acts: set[tuple[int, int]] = field(default_factory=set)
@@ -152,38 +155,40 @@ class Model:
     def _may_open(self, op: Op) -> bool:
         place = (op.who, op.other)
         there = self.deposits[place] >= op.units and not self._free(place)
-        return op.task not in self.escrows and self.form.deadline > self.height and there
+        is_new = (op.who, op.task) not in self.escrows
+        return is_new and self.form.deadline > self.height and there
 
     def _do_open(self, op: Op) -> None:
         self.deposits[op.who, op.other] -= op.units
-        self.escrows[op.task] = (op.who, op.other, self.form, "open")
+        self.escrows[op.who, op.task] = (op.other, self.form, "open")
 
     def _quorum(self, signers: tuple[int, ...]) -> bool:
         return len(signers) >= 3 and max(signers) < 5
 
     def _open(self, op: Op) -> bool:
-        return op.task in self.escrows and self.escrows[op.task][3] == "open"
+        place = (op.other, op.task)
+        return place in self.escrows and self.escrows[place][2] == "open"
 
     def _may_settle(self, op: Op) -> bool:
         return self._open(op) and self._quorum(op.signers)
 
     def _do_settle(self, op: Op) -> None:
-        market, customer, opening, _ = self.escrows[op.task]
-        self.escrows[op.task] = (market, customer, opening, "settled")
-        for address, units in payout(opening, self.address[market], self.form).items():
+        customer, opening, _ = self.escrows[op.other, op.task]
+        self.escrows[op.other, op.task] = (customer, opening, "settled")
+        for address, units in payout(opening, self.address[op.other], self.form).items():
             self.balance[address] += units
 
     def _may_refund(self, op: Op) -> bool:
         if not self._open(op):
             return False
-        opening = self.escrows[op.task][2]
+        opening = self.escrows[op.other, op.task][1]
         late = self.height > opening.deadline + opening.grace
         return self._quorum(op.signers) if op.signers else late
 
     def _do_refund(self, op: Op) -> None:
-        market, customer, opening, _ = self.escrows[op.task]
-        self.escrows[op.task] = (market, customer, opening, "refunded")
-        self.deposits[market, customer] += opening.amount
+        customer, opening, _ = self.escrows[op.other, op.task]
+        self.escrows[op.other, op.task] = (customer, opening, "refunded")
+        self.deposits[op.other, customer] += opening.amount
 
     def _do_bond(self, op: Op) -> None:
         self.balance[self.address[op.who]] -= op.units
@@ -248,7 +253,8 @@ class Play:
 
     def draft(self, op: Op) -> tuple[Draft, Any]:
         address = [key.address for key in self.keys]
-        parties, name = self.parties, self.parties.opening(f"t{op.task}").escrow_id
+        parties = self.parties
+        name = parties.name_of(parties.opening(f"t{op.task}"), self.keys[op.other])
         match op.kind:
             case "deposit":
                 return deposit(address[op.other], op.units), None
@@ -312,13 +318,13 @@ class Play:
             for other, customer in model.address.items():
                 held = records.get(f"deposit/{address}/{customer}")
                 assert (held.units if held else 0) == model.deposits[who, other]
-        for task in range(STEPS // 12):
-            name = self.parties.opening(f"t{task}").escrow_id
-            found, wanted = records.get(f"escrow/{name}"), model.escrows.get(task)
+        for who, task in product(PEOPLE, range(STEPS // 12)):
+            name = self.parties.name_of(self.parties.opening(f"t{task}"), self.keys[who])
+            found, wanted = records.get(f"escrow/{name}"), model.escrows.get((who, task))
             status = "open" if isinstance(found, Escrow) else None
             if isinstance(found, Closed):
                 status = "settled" if found.claim else "refunded"
-            assert status == (wanted[3] if wanted else None)
+            assert status == (wanted[2] if wanted else None)
         minted = (self.world.chain.tip.height + 1) * 10 * 10**18
         everybody = sum(one.balance for one in state.accounts.values())
         held_units = sum(map(units_of, records.values()))

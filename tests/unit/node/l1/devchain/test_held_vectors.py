@@ -44,8 +44,8 @@ def plain(value: object) -> Any:
 
 
 async def played(world: Any, parties: Any) -> dict[str, Any]:
-    """Deposits, three escrows (settled, refunded by signatures, refunded late), a bond that is
-    slashed while a part of it leaves, and all ways out."""
+    """Deposits, three escrows (settled, refunded by signatures, refunded late), one of somebody
+    else's for the same task, a bond that is slashed while a part of it leaves, and all ways out."""
     market, customer, worker = parties.market, parties.customer, parties.worker
     account, signer = parties.accounts[0], parties.signers[0]
     chain_id, claim = parties.chain_id, parties.claim()
@@ -53,6 +53,7 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
         parties.opening(task, deadline=deadline, grace=1)
         for task, deadline in (("paid", 20), ("signed", 20), ("late", 4))
     )
+    copied = msgspec.structs.replace(paid, amount=Amount(10**18))
     verdicts = [
         Verdict("t", 1, 0, 1, worker.address, bytes(32), finding, bytes(32), b"")
         for finding in ("valid", "invalid")
@@ -61,17 +62,21 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
     story = [
         [
             (customer, deposit(market.address, 4 * 10**19)),
+            (customer, deposit(worker.address, 10**18)),
             (account, bond(1_001, parties.binding(0))),
         ],
-        [(market, open_escrow(opening)) for opening in (paid, signed, late)],
+        [
+            (worker, open_escrow(copied)),
+            *((market, open_escrow(opening)) for opening in (paid, signed, late)),
+        ],
         [(account, unbond(401)), (market, withdraw_for(customer.address, 10**18))],
         [
-            (worker, settle_escrow(paid.escrow_id, claim, parties.approvals(paid, claim))),
-            (market, refund_escrow(signed.escrow_id, parties.refusals(signed, 4))),
+            (worker, settle_escrow(parties.name_of(paid), claim, parties.approvals(paid, claim))),
+            (market, refund_escrow(parties.name_of(signed), parties.refusals(signed, 4))),
             (worker, two_verdicts(account.address, one, other)),
         ],
         [(customer, withdraw_all(market.address))],
-        [(worker, refund_escrow(late.escrow_id))],
+        [(worker, refund_escrow(parties.name_of(late)))],
         [],
         [(customer, withdraw_all(market.address))],
     ]
@@ -97,9 +102,9 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
             "claim": plain(claim),
             "bytes": claim_bytes(claim).hex(),
             "digest": claim_digest(claim),
-            "message": claim_message(chain_id, paid.escrow_id, claim).hex(),
+            "message": claim_message(chain_id, parties.name_of(paid), claim).hex(),
         },
-        "refund": {"message": refund_message(chain_id, signed.escrow_id).hex()},
+        "refund": {"message": refund_message(chain_id, parties.name_of(signed)).hex()},
         "transactions": [
             {
                 "transaction": plain(tx),
@@ -125,8 +130,13 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
             },
             "deposit": plain(await world.client.deposit(market.address, customer.address)),
             "escrows": [
-                plain(await world.client.escrow(opening.escrow_id))
-                for opening in (paid, signed, late)
+                plain(await world.client.escrow(parties.name_of(opening, sender)))
+                for sender, opening in (
+                    (worker, copied),
+                    (market, paid),
+                    (market, signed),
+                    (market, late),
+                )
             ],
             "bond": plain(await world.client.bond(account.address)),
             "market": plain(await world.client.market()),
@@ -202,12 +212,26 @@ def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) ->
     assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
     sent = [one["transaction"] for one in escrow_vectors["transactions"]]
     (settling,) = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_SETTLE"]
-    name = sha256(statement("tmnode/escrow", chain_id, b"paid")).digest()
+    openings = [one for one in sent if one["tx_type"] == "ESCROW_OPEN"]
+    names = [
+        sha256(
+            statement(
+                "tmnode/escrow",
+                chain_id,
+                one["from_address"].encode(),
+                one["payload"]["task_id"].encode(),
+            )
+        ).digest()
+        for one in openings
+    ]
+    _, name, signed, _ = names
     assert settling["escrow_id"] == name.hex()
     message = statement("tmnode/escrow-claim", chain_id, name, body)
     assert message.hex() == vector["message"]
     checked = [(message, one) for one in settling["signatures"]]
-    signed = sha256(statement("tmnode/escrow", chain_id, b"signed")).digest()
+    assert [one["escrow_id"] for one in escrow_vectors["state"]["escrows"]] == [
+        one.hex() for one in names
+    ]
     refusing = statement("tmnode/escrow-refund", chain_id, signed)
     assert refusing.hex() == escrow_vectors["refund"]["message"]
     for one in sent:

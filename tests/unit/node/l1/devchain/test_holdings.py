@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import Amount
 from node.l1.devchain.faults import Faults
-from node.l1.devchain.holdings import Act, Bond, Deposit, Held, Holdings, Leaving
+from node.l1.devchain.holdings import Act, Bond, Closed, Deposit, Held, Holdings, Leaving
 from node.l1.devchain.records import Records
 from node.l1.devchain.state import State
 from node.l1.escrow import bond, deposit, open_escrow, unbond
@@ -101,3 +102,16 @@ async def test_given_up_blocks_give_back_what_they_held(
         assert {"deposit", "bond"} <= kinds
     async with world.running():
         assert {key.partition("/")[0] for key in world.chain.holdings.records} == kinds
+
+
+def test_closed_escrows_share_their_addresses() -> None:
+    """Made by a transaction or read from the disk; there may be hundreds of thousands."""
+    made = Closed("cpc1market", "cpc1customer", Amount(5), opened=1, closed=2, claim=None)
+    content = msgspec.msgpack.encode(made, enc_hook=Amount.to_wire)
+    found = [
+        msgspec.msgpack.decode(content, type=Closed, dec_hook=lambda kind, wire: kind(wire))
+        for _ in range(2)
+    ]
+    assert found == [made, made]
+    for name in ("market", "customer"):
+        assert getattr(found[0], name) is getattr(found[1], name) is getattr(made, name)

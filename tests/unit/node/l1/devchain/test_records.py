@@ -6,7 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from node.l1.devchain.config import DevChainConfig, Genesis, GenesisValidator, check_config
+from node.l1.devchain.config import (
+    DevChainConfig,
+    Genesis,
+    GenesisValidator,
+    check_config,
+    read_genesis,
+)
 from node.l1.devchain.receipts import MAX_RECEIPTS, Receipts
 from node.l1.errors import BadGenesis, OtherChain
 from node.l1.escrow import MarketParameters
@@ -91,11 +97,15 @@ def test_configurations_that_make_no_chain(make_world: Callable[..., Any], key: 
         "block_time_s": msgspec.structs.replace(config, block_time_s=0.01),
     }
     check_config(with_genesis(config, alloc={"x": 10**40}))
-    for name in MarketParameters.__struct_fields__:
-        bad[f"market.{name}"] = with_genesis(config, market=MarketParameters(**{name: 0}))
-    bad["market.slash_bp"] = with_genesis(config, market=MarketParameters(slash_bp=10_001))
+    bad["market: a chain of the profile upstream"] = with_genesis(config, market=MarketParameters())
     holding = msgspec.structs.replace(config, profile=MarketProfile("cpc-devnet-1"))
     check_config(holding)
+    for name in MarketParameters.__struct_fields__:
+        for number in (0, -1, 2**63):
+            parameters = MarketParameters(**{name: number})
+            with pytest.raises(BadGenesis, match=f"^market.{name}: must be "):
+                check_config(with_genesis(holding, market=parameters))
+    bad["market.slash_bp"] = with_genesis(holding, market=MarketParameters(slash_bp=10_001))
     bad["alloc: is more"] = with_genesis(holding, alloc={"x": 10**36, "y": 1})
     validators = [
         (other,),
@@ -121,6 +131,44 @@ def test_a_genesis_file_is_the_struct_as_json(key: Key) -> None:
     genesis = msgspec.json.decode(text, type=Genesis)
     assert list(genesis.alloc.values()) == [10**27]
     assert genesis.validators[0].power == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"market": {"unbonding_blocs": 5}}', r"market\.unbonding_blocs: is not known here"),
+        ('{"market": {"slash_bp": "5000"}}', r"market\.slash_bp: Expected `int`"),
+        ('{"market": {"slash_bp": 5.5}}', r"market\.slash_bp: Expected `int`"),
+        ('{"market": {"slash_bp": true}}', r"market\.slash_bp: Expected `int`"),
+        ('{"market": null}', r"market: Expected `object`"),
+        ('{"markets": {}}', r"markets: is not known here"),
+        ('{"alloc": {}}', r"genesis_time: is missing"),
+        ('{"validators": [{"adress": "x"}]}', r"validators\[0\]\.adress: is not known here"),
+        ("[]", r"genesis: Expected `object`"),
+        ("{", r"genesis: is no JSON"),
+        ('{"\udcff": 1}', r"genesis: is no JSON"),
+    ],
+)
+def test_what_is_wrong_in_a_genesis_file_is_named(text: str, problem: str) -> None:
+    with pytest.raises(BadGenesis, match=f"^{problem}"):
+        read_genesis(text.encode("utf-8", "surrogateescape"))
+
+
+async def test_usual_parameters_are_the_same_said_or_left_out(make_market_world: Any) -> None:
+    world = make_market_world()
+    usual = with_genesis(world.config, market=msgspec.UNSET)
+    world.config = usual
+    async with world.running():
+        await world.mine()
+    stated = MarketParameters()
+    for parameters in (stated, msgspec.UNSET, stated):
+        world.config = with_genesis(usual, market=parameters)
+        async with world.running():
+            await world.mine()
+    world.config = with_genesis(usual, market=msgspec.structs.replace(stated, slash_bp=1))
+    with pytest.raises(OtherChain, match="another genesis"):
+        async with world.running():
+            pass
 
 
 def test_a_configuration_does_not_print_its_secret(make_world: Callable[..., Any]) -> None:

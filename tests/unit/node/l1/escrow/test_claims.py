@@ -41,8 +41,9 @@ def test_different_claims_have_different_bytes(one: Claim, other: Claim) -> None
 
 
 def test_a_signature_is_good_for_one_claim_of_one_escrow_of_one_chain(parties: Any) -> None:
-    name, other_name = escrow_id_of("c", "t"), escrow_id_of("c", "u")
-    assert len({name, other_name, escrow_id_of("d", "t")}) == 3
+    name, other_name = escrow_id_of("c", "m", "t"), escrow_id_of("c", "m", "u")
+    others = escrow_id_of("d", "m", "t"), escrow_id_of("c", "n", "t"), escrow_id_of("c", "mt", "")
+    assert len({name, other_name, *others}) == 5
     claim, signer = parties.claim(), parties.signers[0]
     other = msgspec.structs.replace(claim, results="cd" * 32)
     signed = sign_claim(signer, "c", name, claim)

@@ -40,14 +40,14 @@ def senders(parties: Any) -> Senders:
     """One transaction of each form, and its sender."""
     opening, claim = parties.opening(), parties.claim()
     market, customer, validator = parties.market, parties.customer, parties.accounts[0]
-    signed = parties.approvals(opening, claim)
+    signed, name = parties.approvals(opening, claim), parties.name_of(opening)
     return {
         "deposit": (customer, deposit(market.address, 5)),
         "withdraw_for": (market, withdraw_for(customer.address, 5)),
         "withdraw_all": (customer, withdraw_all(market.address)),
         "open": (market, open_escrow(opening)),
-        "settle": (market, settle_escrow(opening.escrow_id, claim, signed)),
-        "refund": (market, refund_escrow(opening.escrow_id, parties.refusals(opening))),
+        "settle": (market, settle_escrow(name, claim, signed)),
+        "refund": (market, refund_escrow(name, parties.refusals(opening))),
         "bond": (validator, bond(5, parties.binding(0))),
         "unbond": (validator, unbond(5)),
         "slash": (market, slash(validator.address, {"kind": "x"}, signatures=2)),
@@ -122,6 +122,7 @@ def dotted(path: str) -> str:
     return "".join(steps).lstrip(".")
 
 
+TASK = "0f8fad5b-d9cb-469f-a165-70867728950e"
 BAD = [
     ("withdraw_for", "amount", 5),
     ("withdraw_for", "amount", "05"),
@@ -132,9 +133,17 @@ BAD = [
     ("withdraw_for", "customer", "cpc1burn"),
     ("withdraw_for", "customer", None),
     ("withdraw_all", "market", ""),
-    ("open", "escrow_id", "AB" * 32),
-    ("open", "escrow_id", "ab" * 32 + "\n"),
-    ("open", "escrow_id", "ab" * 31),
+    ("open", "task_id", TASK.upper()),
+    ("open", "task_id", TASK + "\n"),
+    ("open", "task_id", TASK[1:]),
+    ("open", "task_id", TASK.replace("-", "")),
+    ("open", "task_id", TASK.replace("-", "_")),
+    ("open", "task_id", f"{{{TASK}}}"),
+    ("open", "task_id", "٣" + TASK[1:]),
+    ("open", "task_id", 7),
+    ("settle", "escrow_id", "AB" * 32),
+    ("settle", "escrow_id", "ab" * 32 + "\n"),
+    ("refund", "escrow_id", "ab" * 31),
     ("open", "k", 0),
     ("open", "k", 6),
     ("open", "k", True),

@@ -35,12 +35,13 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "queued": Limit("the task's deadline", "refunded"),
         "leased": Limit("the lease; 1.5 s without its orchestrator", "queued, refunded"),
         "verified": Limit("600 s without an anchor", "the market anchors it itself"),
-        "anchored": Limit("when its pay matures", "settled"),
+        "anchored": Limit("when its pay matures", "settled, reclaimed"),
         "disputed": Limit(
             "its jury's deadline, at most `appeal_s`", "verified, anchored, overturned"
         ),
         "settled": END,
         "overturned": END,
+        "reclaimed": END,
         "refunded": END,
     },
     "job": {

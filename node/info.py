@@ -8,7 +8,7 @@ from node import waiting
 from node.chainwatch import ChainWatch
 from node.directory import Directory
 from node.market.board import TaskBoard
-from node.market.tasks import STATUS_OF
+from node.market.phases import STATUS_OF
 from node.market.views import NodeStatus, Overdue, WorkerView
 from node.metrics import Family, Sample, by_label, counter, gauge
 from node.settlement.interface import Settlement

@@ -9,7 +9,7 @@ import pytest
 
 from node.deadlines import END, OWN, STATES
 from node.l1.outbound import OutboundRecord
-from node.market.tasks import STATUS_OF, Phase
+from node.market.phases import ENDS, STATUS_OF, Phase
 from node.roles.rescue import ANCHORED_WITHIN_S
 from node.settlement import accounts
 from node.settlement.withdrawals import State
@@ -55,6 +55,10 @@ def test_there_is_nothing_else_with_states() -> None:
     }
     assert named == {"Phase", "JobPhase", "State", "Status"}, "of tasks, jobs, withdrawals; a view"
     assert set(STATUS_OF) == FOUND["task"]
+
+
+def test_the_ends_of_a_task_are_those_in_which_it_stays() -> None:
+    assert {state for state, limit in STATES["task"].items() if limit == END} == set(ENDS)
 
 
 def test_only_an_end_or_somebody_s_own_money_stays() -> None:

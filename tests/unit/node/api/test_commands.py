@@ -62,7 +62,7 @@ def test_the_kinds_are_the_workloads_kinds() -> None:
 
 
 def test_the_statuses_are_the_tasks_statuses() -> None:
-    from node.market.tasks import STATUS_OF
+    from node.market.phases import STATUS_OF
 
     assert set(STATUSES) == set(STATUS_OF.values())
 

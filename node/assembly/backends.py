@@ -1,18 +1,11 @@
 """Building what a market has with one of the back ends of its settlement only."""
 
-from collections.abc import Callable
-
 from node.assembly.parts import Assembly, Parts
-from node.chainwatch import ChainWatch
-from node.l1.follower import Follower
 from node.l1.sender import Sender
 from node.market.board import TaskBoard
-from node.market.desk import KnownAppeals
-from node.market.overdue import MarketOverdue
 from node.market.results import Results
 from node.roles.approvals import ApprovalRole
 from node.roles.wishes import Wishes
-from node.settlement.arriving import Arrivals
 from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.feedesk import FeeDesk
@@ -26,35 +19,11 @@ def add_transfer(
     parts: Parts,
     assembly: Assembly,
     settlement: TransferSettlement,
-    *,
     sender: Sender,
-    chain: ChainWatch,
-    deposits: Follower,
-    board: TaskBoard,
-    appeals: KnownAppeals,
-    why_queued: Callable[[str], str],
 ) -> None:
-    """Where the market holds the money: who asks for it, and what of it is late.
-
-    `why_queued` tells for a kind of work why its tasks are not leased.
-    """
-    unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
-    assembly.unclaimed = unclaimed
+    """Where the market holds the money: who asks for it."""
+    assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
     _add_desks(parts, assembly, settlement, sender)
-    arrivals = Arrivals(parts.l1, deposits, parts.keys.account.address)
-    overdue = MarketOverdue(
-        board=board,
-        settlement=settlement,
-        sender=sender,
-        l1=chain,
-        appeals=appeals,
-        arrivals=arrivals,
-        nobodys=unclaimed,
-        why_queued=why_queued,
-        now_ms=parts.now_ms,
-    )
-    assembly.info.watch(overdue.found)
-    assembly.runs.append(arrivals.run)
 
 
 def add_escrow(

@@ -23,7 +23,7 @@ from node.settlement import accounts
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow_claims import claim_of
-from node.settlement.escrows import EscrowBook, EscrowRecord, members_of
+from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord, members_of
 from node.settlement.interface import Releasers
 from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
@@ -51,6 +51,8 @@ class EscrowRewards(Rewards):
         chain_id: str,
     ) -> None:
         super().__init__(db, ledger, OwedBook(db), parameters)
+        self.why_unsigned: Callable[[EscrowRecord], str] = lambda _record: ""
+        """Who has not signed an ending, and why, as told by whoever asks them."""
         self._book = book
         self._notices = notices
         self._sender = sender
@@ -141,7 +143,8 @@ class EscrowRewards(Rewards):
         record = self.escrow(task_id)
         if record is None:
             raise NotFound(f"task {task_id} has no escrow")
-        if record.ending == "refund" or record.state in ("refunded", "failed"):
+        is_over = record.state in CLOSED and (record.state, record.ending) != ("settled", "settle")
+        if is_over or record.ending == "refund":
             raise SettlementConflict(f"the escrow of task {task_id} is {record.state}")
         due_ms = super().settle(batch, task_id, payees, at_ms, results=results)
         if record.ending != "settle" and record.state != "settled":

@@ -8,7 +8,8 @@ import trio
 
 from node.l1.devchain.holdings import escrow_key
 from node.l1.escrow import claim_digest, escrow_id_of
-from node.roles.releaser import KEEP_MS, Decision
+from node.roles.releaser import Decision
+from node.roles.unclosed import KEEP_MS
 from node.settlement.escrows import EscrowBook
 from node.verification.draws import sign_draw
 from node.verification.ends import sign_end

@@ -8,6 +8,7 @@ from node.roles.approvals import ApprovalRole
 from node.roles.wishes import Wishes
 from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
+from node.settlement.escrows import OPEN_STAGES
 from node.settlement.feedesk import FeeDesk
 from node.settlement.paydesk import PayDesk
 from node.settlement.staking import Staking
@@ -47,7 +48,8 @@ def add_escrow(
         now_ms=parts.now_ms,
     )
     assembly.runs.append(approvals.run)
-    terms = settlement.terms
+    terms, book = settlement.terms, settlement.book
+    assembly.info.add(lambda: {f"escrows_{stage}": book.counts()[stage] for stage in OPEN_STAGES})
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
 
 

@@ -85,12 +85,12 @@ class EscrowLate:
             reason = trouble or "the market did not ask the chain for it"
             return Late("escrow refund", record.task_id, over_ms, reason, RESTART)
         signed = f"{len(record.approvals)} of {record.needed} signatures"
-        missing = self._rewards.why_unsigned(record)
+        said = (signed, self._rewards.why_unsigned(record), trouble)
         return Late(
             f"unsigned {wanted}",
             record.task_id,
             record.since_ms + ms(deadlines.UNSIGNED_S),
-            trouble or (f"{signed}; {missing}" if missing else signed),
+            "; ".join(one for one in said if one),
             f"bring its validators back; from block {height} on the customer has the reward back",
         )
 

@@ -64,6 +64,12 @@ class EscrowRewards(Rewards):
         """Escrows that are to be closed and lack signatures."""
         return sum(1 for _ in self.unapproved())
 
+    @property
+    def unconfirmed(self) -> int:
+        """Escrows that no block has opened, or closed, as the market asked for."""
+        counts = self._book.counts()
+        return counts["opening"] + counts["closing"]
+
     def returning(self, customer: str) -> int:
         """Units of a customer's in escrows that are to be refunded."""
         mine = (one for one in self._book.active() if one.customer == customer)

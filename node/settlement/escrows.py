@@ -7,8 +7,9 @@
 An escrow that is not closed is kept in memory as well, since they are looked at all the time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 import trio
@@ -33,6 +34,7 @@ Stage = Literal[
     "failed",
 ]
 """The state, and while it is open what the escrow waits for, see `EscrowRecord.stage`."""
+OPEN_STAGES = tuple(stage for stage in get_args(Stage) if stage not in CLOSED)
 
 
 class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +137,10 @@ class EscrowBook:
     def active(self) -> Iterator[EscrowRecord]:
         """The escrows that are not closed, the oldest first."""
         return iter(list(self._active.values()))
+
+    def counts(self) -> Counter[Stage]:
+        """How many escrows that are not closed are in each stage."""
+        return Counter(one.stage for one in self._active.values())
 
 
 def members_of(members: Mapping[bytes, str]) -> tuple[Member, ...]:

@@ -52,6 +52,10 @@ class RewardBook(Protocol):
     def unsigned(self) -> int:
         """Tasks whose money waits for validators' signatures."""
 
+    @property
+    def unconfirmed(self) -> int:
+        """Tasks about whose money a transaction is in no block yet."""
+
     def returning(self, customer: str) -> int:
         """Units of a customer's that are on their way back from ended tasks."""
 

@@ -169,6 +169,9 @@ async def test_an_opening_that_no_block_holds(held: Any, chain: Chain, autojump_
     chain.loses = {"ESCROW_OPEN"}
     task = await held.buy()
     await at(held, task.task_id, "opening")
+    status = held.status()
+    assert status.counts["escrows_opening"] == 1
+    assert "1 escrow waits for a block of the L1" in status.waiting
     one = await late(held, UNCONFIRMED_S, "escrow opening")
     assert (one.about, one.reason) == (task.task_id, "no confirmed block holds its ESCROW_OPEN")
     assert f"at block {record(held, task.task_id).deadline} it is given up" in one.remedy
@@ -239,6 +242,7 @@ async def test_a_claim_that_too_few_sign(held: Any, chain: Chain, autojump_clock
     for member in held.team("validator")[:2]:
         assert f"{member.peer_id}: no: not today" in one.reason
         member.answers.clear()
+    assert "1 escrow waits for validators' signatures" in held.status().waiting
     back = record(held, task.task_id).late_height + 20
     assert f"from block {back} on the customer has the reward" in one.remedy
     await ends(held, task.task_id, "settled")

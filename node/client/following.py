@@ -54,8 +54,8 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 def _reason(task: answers.TaskAnswer) -> str:
-    said = "failed" if task.status == "failed" else f"ended {task.phase}"
-    problem = task.error
+    has_failed, problem = task.status == "failed", task.error
     if isinstance(problem, msgspec.UnsetType):
-        return said
-    return f"{said}, {problem.code}: {problem.message}"
+        return "failed" if has_failed else f"ended {task.phase}"
+    said = f"failed, {problem.code}" if has_failed else f"ended {task.phase}"
+    return f"{said}: {problem.message}"

@@ -260,7 +260,7 @@ def test_wait_ends_with_a_task_that_is_never_paid(terminal, door) -> None:
     assert terminal.json("task", "wait", ID)["phase"] == "reclaimed"
     result = terminal.run("task", "wait", ID, "--until", "settled")
     assert result.exit_code == 1
-    said = f"error: {ID}: ended reclaimed, reclaimed: nobody released the reward\n"
+    said = f"error: {ID}: ended reclaimed: nobody released the reward\n"
     assert result.stderr == said
 
 

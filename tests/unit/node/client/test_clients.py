@@ -246,7 +246,7 @@ def test_following_ends_with_a_task_that_is_never_paid(until: str) -> None:
     script = Script(task("completed", "verified"), task("completed", "reclaimed", error=RECLAIMED))
     with blocking(script) as client, pytest.raises(TaskFailed) as info:
         list(client.follow(ID, until=until))
-    assert str(info.value) == f"{ID}: ended reclaimed, reclaimed: nobody released the reward"
+    assert str(info.value) == f"{ID}: ended reclaimed: nobody released the reward"
 
 
 @pytest.mark.parametrize("until", ["completed", "verified"])

@@ -80,9 +80,9 @@ class ApprovalRole:
         """Who of an escrow's set has not signed how it ends, and why; the first few."""
         signed = {one.public_key for one in record.approvals}
         unsigned = [one.public_key for one in record.members if one.public_key not in signed]
-        names = [peer_id_of(bytes.fromhex(key)) for key in unsigned]
-        said = [f"{name}: {self._why(record, name)}" for name in names[:MAX_NAMED]]
-        more = len(names) - len(said)
+        names = [peer_id_of(bytes.fromhex(key)) for key in unsigned[:MAX_NAMED]]
+        said = [f"{name}: {self._why(record, name)}" for name in names]
+        more = len(unsigned) - len(said)
         return "; ".join([*said, f"{more} more"] if more else said)
 
     def _why(self, record: EscrowRecord, peer_id: str) -> str:

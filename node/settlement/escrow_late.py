@@ -56,7 +56,7 @@ class EscrowLate:
         for record in self._book.active():
             if record.stage == stage:
                 late = look(self, record, now_ms, trouble)
-                if late.until_ms < now_ms:
+                if late is not None and late.until_ms < now_ms:
                     yield late
 
     def _wanted(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
@@ -77,19 +77,22 @@ class EscrowLate:
             f"{FEES}; at block {record.deadline} it is given up, and the customer has the reward",
         )
 
-    def _unsigned(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late:
+    def _unsigned(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late | None:
         wanted = "claim" if record.ending == "settle" else "refund"
         height = record.back_height(self._parameters.escrow_grace_blocks)
         over_ms = self._block_ms(height, now_ms) + ms(deadlines.GRACE_S)
         if over_ms < now_ms:
             reason = trouble or "the market did not ask the chain for it"
             return Late("escrow refund", record.task_id, over_ms, reason, RESTART)
+        until_ms = record.since_ms + ms(deadlines.UNSIGNED_S)
+        if until_ms >= now_ms:  # whoever has not signed is not looked for
+            return None
         signed = f"{len(record.approvals)} of {record.needed} signatures"
         said = (signed, self._rewards.why_unsigned(record), trouble)
         return Late(
             f"unsigned {wanted}",
             record.task_id,
-            record.since_ms + ms(deadlines.UNSIGNED_S),
+            until_ms,
             "; ".join(one for one in said if one),
             f"bring its validators back; from block {height} on the customer has the reward back",
         )
@@ -142,7 +145,7 @@ class EscrowLate:
         return now_ms - round(blocks * self._parameters.escrow_block_s * 1000)
 
 
-_Look = Callable[[EscrowLate, EscrowRecord, int, str], Late]
+_Look = Callable[[EscrowLate, EscrowRecord, int, str], Late | None]
 _LOOKS: Mapping[Stage, _Look] = {
     "wanted": EscrowLate._wanted,
     "opening": EscrowLate._opening,

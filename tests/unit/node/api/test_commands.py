@@ -67,6 +67,16 @@ def test_the_statuses_are_the_tasks_statuses() -> None:
     assert set(STATUSES) == set(STATUS_OF.values())
 
 
+@pytest.mark.parametrize("answer", ["TaskAnswer", "TaskEvent"])
+def test_the_description_has_the_phases_and_says_which_are_ends(answer: str) -> None:
+    from node.market.phases import ENDS, STATUS_OF
+
+    phase = describe()["components"]["schemas"][answer]["properties"]["phase"]
+    assert phase["enum"] == list(STATUS_OF)
+    for end, meaning in ENDS.items():
+        assert f"`{end}`: {meaning}" in phase["description"]
+
+
 def all_errors(kind: type[NodeError] = NodeError) -> set[type[NodeError]]:
     for module in pkgutil.walk_packages(node.__path__, "node."):
         if module.name.endswith("errors"):

@@ -18,7 +18,10 @@ from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
 from node.settlement.parameters import SettlementParameters
 
-FEES = "see that the market's account has CPC for fees"
+AGAIN = (
+    "the same bytes are sent again; restore the L1 if it is away, and see that the market's account"
+    " has CPC for fees"
+)
 
 
 class EscrowLate:
@@ -74,7 +77,7 @@ class EscrowLate:
             record.task_id,
             record.since_ms + ms(deadlines.UNCONFIRMED_S),
             trouble or "no confirmed block holds its ESCROW_OPEN",
-            f"{FEES}; at block {record.deadline} it is given up, and the customer has the reward",
+            f"{AGAIN}; at block {record.deadline} it is given up, and the customer has the reward",
         )
 
     def _unsigned(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late | None:
@@ -115,7 +118,7 @@ class EscrowLate:
             record.task_id,
             record.since_ms + ms(deadlines.UNCONFIRMED_S),
             trouble or f"no confirmed block holds its {kind}",
-            f"nothing: the same bytes are sent again; {FEES}",
+            AGAIN,
         )
 
     def _untaken(self, now_ms: int) -> Iterator[Late]:

@@ -1,6 +1,7 @@
 """Write tables of the docs from the code: in docs/protocol.md every message and every wait, in
-docs/devchain.md the gas, parameters and limits of the development chain's own transactions, and in
-docs/economics.md every parameter of a network, from its sample.
+docs/api.md the ends of a task, in docs/operations.md every state, in docs/devchain.md the gas,
+parameters and limits of the development chain's own transactions, and in docs/economics.md every
+parameter of a network, from its sample.
 
 python docs/tables.py            rewrite the tables
 python docs/tables.py --check    exit 1 if they are not what the code says
@@ -16,7 +17,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from node.deadlines import STATES  # noqa: E402 - the page is written wherever it is called from
+from node.client.following import COMES_TO, GOALS  # noqa: E402 - after the path is known
+from node.deadlines import STATES  # noqa: E402
+from node.market.phases import ENDS, STATUS_OF  # noqa: E402
 
 SAMPLE = ROOT / "configs" / "devnet.toml"
 WAITS = ("node/roles", "node/market", "p2p")
@@ -138,6 +141,16 @@ def limits() -> Iterator[str]:
             yield f"| {thing} | `{state}` | {limit.after} | {limit.then} |"
 
 
+def ends() -> Iterator[str]:
+    """The phases in which a task stays, what they mean, and which goals it has reached."""
+    for phase, meaning in ENDS.items():
+        status = STATUS_OF[phase]
+        last = COMES_TO[phase] if status == "completed" else ""
+        reached = GOALS[: GOALS.index(last) + 1] if last else ()
+        goals = ", ".join(f"`{goal}`" for goal in reached) or "none"
+        yield f"| `{phase}` | `{status}` | {goals} | {meaning} |"
+
+
 def tables() -> dict[str, dict[str, str]]:
     """The text of each table by its page and its name in the page."""
     answered = answers()
@@ -154,7 +167,9 @@ def tables() -> dict[str, dict[str, str]]:
     keys = [f"| {key} | {value} | {unit} | {text} |" for key, value, unit, text in parameters()]
     key_head = "| key | devnet | unit | meaning |\n| --- | --- | --- | --- |"
     limit_head = "| thing | state | ends by itself after | in |\n| --- | --- | --- | --- |"
+    end_head = "| phase | `status` | reached for who waits | meaning |\n| --- | --- | --- | --- |"
     return {
+        "api": {"ends": _table(end_head, list(ends()))},
         "protocol": {"messages": _table(head, rows), "waits": _table(time_head, times)},
         "economics": {"parameters": _table(key_head, keys)},
         "operations": {"limits": _table(limit_head, list(limits()))},

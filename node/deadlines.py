@@ -18,6 +18,10 @@ UNCONFIRMED_S = 120.0
 """For a payment or a result to be in a confirmed block, after it was signed."""
 UNCREDITED_S = 120.0
 """For a deposit to be credited, after it was seen in a block."""
+UNSIGNED_S = 60.0
+"""For an escrow's set to sign how it ends, after the market wanted that and a block had it open."""
+UNCLOSED_S = 300.0
+"""For a block to close an escrow, after a validator signed how it ends."""
 
 
 class Limit(NamedTuple):
@@ -35,12 +39,13 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "queued": Limit("the task's deadline", "refunded"),
         "leased": Limit("the lease; 1.5 s without its orchestrator", "queued, refunded"),
         "verified": Limit("600 s without an anchor", "the market anchors it itself"),
-        "anchored": Limit("when its pay matures", "settled"),
+        "anchored": Limit("when its pay matures", "settled, reclaimed"),
         "disputed": Limit(
             "its jury's deadline, at most `appeal_s`", "verified, anchored, overturned"
         ),
         "settled": END,
         "overturned": END,
+        "reclaimed": END,
         "refunded": END,
     },
     "job": {
@@ -57,11 +62,37 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
     "withdrawal": {
         "pending": Limit("as its transaction", "confirmed, lost"),
         "confirmed": END,
-        "lost": Limit("at once", "unclaimed"),
+        "lost": Limit("at once", "unclaimed; the customer's again where the chain holds it"),
     },
     "deposit": {
         "seen": Limit("`l1_confirmations` blocks", "credited; or gone with its block"),
         "credited": END,
+    },
+    "escrow": {
+        "wanted": Limit("at once, when the L1 has answered", "opening"),
+        "opening": Limit(
+            "as its transaction; its own deadline; the end of the customer's notice",
+            "held, failed: the customer has the reward",
+        ),
+        "held": Limit("as its task", "unsigned"),
+        "unsigned": Limit(
+            "a quorum of signatures; without, deadline and `escrow_grace_blocks`, a claim twice"
+            " those",
+            "signed, closing by a refund",
+        ),
+        "signed": Limit("a claim when its pay matures, a refund at once", "closing"),
+        "closing": Limit("as its transaction, or anybody's that closes it", "settled, refunded"),
+        "settled": END,
+        "refunded": END,
+        "failed": END,
+    },
+    "notice": {
+        "running": Limit("the chain's `deposit_notice_blocks`, or the next DEPOSIT", "over"),
+        "over": OWN,
+    },
+    "signature": {
+        "given": Limit("when the chain has closed its escrow", "of no use"),
+        "of no use": Limit("60 days", "forgotten"),
     },
     "challenge": {
         "given": Limit("300 s", "expired: nothing is kept of it"),
@@ -71,7 +102,7 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "l1": END,
         "customer": OWN,
         "credit": Limit("–", "the operator's: stays until the limit is lowered or written off"),
-        "reserved": Limit("as its task", "maturing, customer"),
+        "reserved": Limit("as its task", "maturing, returning, customer"),
         "maturing": Limit(
             "`dispute_window_s`, without bonds `unbonded_wait_s` more, an appeal's `appeal_s` more",
             "worker, validator, treasury, burn, fees, customer",
@@ -82,7 +113,7 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "treasury": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
         "burn": Limit("`payout_interval_s`, at most `payout_max_age_s`", "outbox"),
         "fees": Limit("–", "stays until transactions need it"),
-        "outbox": Limit("as its transaction", "l1, unclaimed"),
+        "outbox": Limit("as its transaction", "l1, unclaimed, customer"),
         "bond": OWN,
         "unbonding": Limit("`unbonding_s`", "customer"),
         "appeal": Limit("as its task", "customer, validator, fees, burn"),

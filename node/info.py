@@ -8,7 +8,7 @@ from node import waiting
 from node.chainwatch import ChainWatch
 from node.directory import Directory
 from node.market.board import TaskBoard
-from node.market.tasks import STATUS_OF
+from node.market.phases import STATUS_OF
 from node.market.views import NodeStatus, Overdue, WorkerView
 from node.metrics import Family, Sample, by_label, counter, gauge
 from node.settlement.interface import Settlement
@@ -167,11 +167,12 @@ def validator_waits(jobs: int, results: int, barred: int) -> Sequence[str]:
 
 
 def money_waits(settlement: Settlement, now_ms: int) -> Sequence[str]:
-    """Payments on their way, what validators are to sign, payees who wait for a larger sum, and
-    payouts that cannot be made."""
+    """Payments and escrows on their way, what validators are to sign, payees who wait for a larger
+    sum, and payouts that cannot be made."""
     payments = [units for _, units in settlement.ledger.holdings("outbox:")]
     found = [waiting.payment_sentence(len(payments), sum(payments))] if payments else []
-    unsigned = settlement.rewards.unsigned
+    unconfirmed, unsigned = settlement.rewards.unconfirmed, settlement.rewards.unsigned
+    found += [waiting.escrow_sentence(unconfirmed)] if unconfirmed else []
     found += [waiting.unsigned_sentence(unsigned)] if unsigned else []
     patient = list(settlement.payouts.patient(now_ms))
     found += [waiting.patience_sentence(len(patient), sum(patient))] if patient else []

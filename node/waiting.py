@@ -73,6 +73,11 @@ def result_sentence(results: int) -> str:
     return f"{_counted(results, 'verified result')} {_verb(results, 'wait')} for a block of the L1"
 
 
+def escrow_sentence(escrows: int) -> str:
+    """Escrows that were asked to be opened or closed, and in no confirmed block."""
+    return f"{_counted(escrows, 'escrow')} {_verb(escrows, 'wait')} for a block of the L1"
+
+
 def unsigned_sentence(escrows: int) -> str:
     """Escrows that are to be closed and lack the signatures for it."""
     return f"{_counted(escrows, 'escrow')} {_verb(escrows, 'wait')} for validators' signatures"

@@ -4,11 +4,12 @@ A member is added to an answer or kept, never silently removed.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from node.amounts import Amount, format_cpc
+from node.market.phases import ENDS, STATUS_OF
 from node.market.views import (
     AccountView,
     AppealView,
@@ -118,13 +119,25 @@ class AppealAnswer(msgspec.Struct, frozen=True):
     """`upheld`, `overturned` or `inconclusive`."""
 
 
+_ENDS = "; ".join(f"`{phase}`: {meaning}" for phase, meaning in ENDS.items())
+TaskPhase = Annotated[
+    str,
+    msgspec.Meta(
+        description=f"Where the task is. It stays in an end: {_ENDS}.",
+        extra_json_schema={"enum": list(STATUS_OF)},
+    ),
+]
+"""A client takes any other word too: a later market may know more."""
+
+
 class TaskAnswer(msgspec.Struct, frozen=True):
-    """A task; `result` is null until it is completed, `error` is there once it failed."""
+    """A task; `result` is null until it is completed, `error` is there once it failed or was
+    reclaimed."""
 
     task_id: str
     challenge_type: str
     status: str
-    phase: str
+    phase: TaskPhase
     reward: str
     created_at: int
     deadline: int

@@ -14,10 +14,12 @@ from typing import Any
 import msgspec
 import trio
 
+from node.api.answers import TaskPhase
 from node.api.callers import Interruption, Waiting
 from node.api.service import Service
 from node.errors import Overloaded
-from node.market.changes import LAST_PHASES, Change
+from node.market.changes import Change
+from node.market.phases import ENDS
 from node.market.views import Market
 
 KEEP_ALIVE_S = 15.0
@@ -39,7 +41,7 @@ class TaskEvent(msgspec.Struct, frozen=True):
 
     task_id: str
     status: str
-    phase: str
+    phase: TaskPhase
     at: float
 
 
@@ -153,7 +155,7 @@ async def _cancel_after(interruption: Interruption, scope: trio.CancelScope) -> 
 
 
 def _is_last(phase: str) -> bool:
-    return phase in LAST_PHASES
+    return phase in ENDS
 
 
 def _change(change: Change) -> bytes:

@@ -1,20 +1,14 @@
 """Building what a market has with one of the back ends of its settlement only."""
 
-from collections.abc import Callable
-
 from node.assembly.parts import Assembly, Parts
-from node.chainwatch import ChainWatch
-from node.l1.follower import Follower
 from node.l1.sender import Sender
 from node.market.board import TaskBoard
-from node.market.desk import KnownAppeals
-from node.market.overdue import MarketOverdue
 from node.market.results import Results
 from node.roles.approvals import ApprovalRole
 from node.roles.wishes import Wishes
-from node.settlement.arriving import Arrivals
 from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
+from node.settlement.escrows import OPEN_STAGES
 from node.settlement.feedesk import FeeDesk
 from node.settlement.paydesk import PayDesk
 from node.settlement.staking import Staking
@@ -26,35 +20,11 @@ def add_transfer(
     parts: Parts,
     assembly: Assembly,
     settlement: TransferSettlement,
-    *,
     sender: Sender,
-    chain: ChainWatch,
-    deposits: Follower,
-    board: TaskBoard,
-    appeals: KnownAppeals,
-    why_queued: Callable[[str], str],
 ) -> None:
-    """Where the market holds the money: who asks for it, and what of it is late.
-
-    `why_queued` tells for a kind of work why its tasks are not leased.
-    """
-    unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
-    assembly.unclaimed = unclaimed
+    """Where the market holds the money: who asks for it."""
+    assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
     _add_desks(parts, assembly, settlement, sender)
-    arrivals = Arrivals(parts.l1, deposits, parts.keys.account.address)
-    overdue = MarketOverdue(
-        board=board,
-        settlement=settlement,
-        sender=sender,
-        l1=chain,
-        appeals=appeals,
-        arrivals=arrivals,
-        nobodys=unclaimed,
-        why_queued=why_queued,
-        now_ms=parts.now_ms,
-    )
-    assembly.info.watch(overdue.found)
-    assembly.runs.append(arrivals.run)
 
 
 def add_escrow(
@@ -78,7 +48,8 @@ def add_escrow(
         now_ms=parts.now_ms,
     )
     assembly.runs.append(approvals.run)
-    terms = settlement.terms
+    terms, book = settlement.terms, settlement.book
+    assembly.info.add(lambda: {f"escrows_{stage}": book.counts()[stage] for stage in OPEN_STAGES})
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
 
 

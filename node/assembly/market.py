@@ -16,6 +16,7 @@ from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.desk import Desk, NoAppeals
 from node.market.lifecycle import Lifecycle
+from node.market.overdue import MarketOverdue
 from node.market.progress import JobProgressBook
 from node.market.service import MarketService
 from node.market.snapshots import SnapshotLog
@@ -28,6 +29,7 @@ from node.roles.publishing import SnapshotRole
 from node.roles.rescue import Rescue
 from node.roles.standings import StandingBook
 from node.roles.submitter import Submitter
+from node.settlement.arriving import Arrivals
 from node.settlement.backend import check_backend
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.interface import Settlement
@@ -144,18 +146,21 @@ def add_market(
         now_ms=parts.now_ms,
     )
     assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
+    arrivals = Arrivals(parts.l1, deposits, address, settlement.deposit_by)
+    overdue = MarketOverdue(
+        board=board,
+        settlement=settlement,
+        sender=sender,
+        l1=chain,
+        appeals=desk.book,
+        arrivals=arrivals,
+        why_queued=lambda kind: queued()[kind],
+        now_ms=parts.now_ms,
+    )
+    assembly.info.watch(overdue.found)
+    assembly.runs.append(arrivals.run)
     if isinstance(settlement, TransferSettlement):
-        add_transfer(
-            parts,
-            assembly,
-            settlement,
-            sender=sender,
-            chain=chain,
-            deposits=deposits,
-            board=board,
-            appeals=desk.book,
-            why_queued=lambda kind: queued()[kind],
-        )
+        add_transfer(parts, assembly, settlement, sender)
     if isinstance(desk, AppealDesk):
         appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
         assembly.runs.append(appeals.run)

@@ -18,6 +18,7 @@ from node.roles.releaser import Releaser
 from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.submitter import Submitter
+from node.roles.unclosed import UnclosedEscrows
 from node.verification.author import Author
 
 
@@ -79,17 +80,7 @@ def add_validator(
         now_ms=parts.now_ms,
     )
     if parts.config.network.economics.settlement == "escrow":
-        Releaser(
-            network=parts.network,
-            db=parts.db,
-            identity=author.identity,
-            chain_id=author.chain_id,
-            protocol=protocol,
-            gate=gate,
-            chain=parts.l1,
-            address_of=assembly.directory.address_of,
-            now_ms=parts.now_ms,
-        )
+        _add_releaser(parts, assembly, author, gate)
     handover = Handover(
         network=parts.network,
         db=parts.db,
@@ -134,3 +125,27 @@ def add_validator(
     )
     assembly.info.watch(lambda: tuple(shortened(late_leases(orchestrator.draws(), parts.now_ms()))))
     assembly.runs += [feed.run, handover.run, orchestrator.run, juror.run, watch.run]
+
+
+def _add_releaser(parts: Parts, assembly: Assembly, author: Author, gate: SeatGate) -> None:
+    """Where the chain holds the money: who signs how it is released, and sees that it was."""
+    unclosed = UnclosedEscrows(
+        parts.db,
+        parts.l1,
+        window_s=parts.config.network.economics.dispute_window_s,
+        now_ms=parts.now_ms,
+    )
+    Releaser(
+        network=parts.network,
+        db=parts.db,
+        identity=author.identity,
+        chain_id=author.chain_id,
+        protocol=parts.config.network.protocol,
+        gate=gate,
+        chain=parts.l1,
+        unclosed=unclosed,
+        address_of=assembly.directory.address_of,
+        now_ms=parts.now_ms,
+    )
+    assembly.info.watch(lambda: tuple(shortened(unclosed.late())))
+    assembly.runs.append(unclosed.run)

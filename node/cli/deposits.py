@@ -66,8 +66,8 @@ def deposit(
     with Client(api) as client:
         account = client.account()
     pay_in = held if account.deposit_by == "DEPOSIT" else transfer
-    key = _key(data_dir, passphrase_file)
-    name = _send(l1, key, lambda: pay_in(account.deposit_address, units))
+    key = account_key(data_dir, passphrase_file)
+    name = send_signed(l1, key, lambda: pay_in(account.deposit_address, units))
     sent = Sent(
         transaction=name,
         kind=account.deposit_by,
@@ -76,7 +76,7 @@ def deposit(
         amount_cpc=format_cpc(units),
         note="credited once a block holds it",
     )
-    print_answer(sent, _text(sent), as_json=as_json)
+    print_answer(sent, sent_text(sent), as_json=as_json)
 
 
 @click.command()
@@ -98,16 +98,16 @@ def reclaim(
     from node.amounts import format_cpc
     from node.l1.escrow import withdraw_all
 
-    key = _key(data_dir, passphrase_file)
+    key = account_key(data_dir, passphrase_file)
 
     async def look(chain: "HttpL1Client") -> tuple[int, int | None, int]:
         view = await chain.deposit(market, key.address)
         return view.amount, view.free_height, (await chain.status()).height
 
-    units, free, height = trio.run(_with_chain, l1, look)
+    units, free, height = trio.run(with_chain, l1, look)
     if free is not None and height + 1 < free:
         raise Conflict(f"the notice runs until block {free}, now is {height}", field="market")
-    name = _send(l1, key, lambda: withdraw_all(market))
+    name = send_signed(l1, key, lambda: withdraw_all(market))
     note = "all that is left is paid" if free is not None else "notice given: run it again later"
     sent = Sent(
         transaction=name,
@@ -117,16 +117,17 @@ def reclaim(
         amount_cpc=format_cpc(units),
         note=note,
     )
-    print_answer(sent, _text(sent), as_json=as_json)
+    print_answer(sent, sent_text(sent), as_json=as_json)
 
 
-def _key(data_dir: Path, passphrase_file: Path | None) -> "AccountKey":
+def account_key(data_dir: Path, passphrase_file: Path | None) -> "AccountKey":
+    """The account whose key is in the data directory."""
     from node.keys import load_keys
 
     return load_keys(data_dir, passphrase_for(data_dir, passphrase_file)).account
 
 
-def _send(l1: str, key: "AccountKey", make: Callable[[], "Draft"]) -> str:
+def send_signed(l1: str, key: "AccountKey", make: Callable[[], "Draft"]) -> str:
     """Sign and hand in; returns the hash. Raises InvalidInput with the chain's own words."""
     import trio
 
@@ -140,10 +141,10 @@ def _send(l1: str, key: "AccountKey", make: Callable[[], "Draft"]) -> str:
             raise InvalidInput(f"the chain refuses: {outcome.reason}")
         return tx_hash(tx)
 
-    return trio.run(_with_chain, l1, send)
+    return trio.run(with_chain, l1, send)
 
 
-async def _with_chain(url: str, ask: "Callable[[HttpL1Client], Awaitable[T]]") -> T:
+async def with_chain(url: str, ask: "Callable[[HttpL1Client], Awaitable[T]]") -> T:
     """Ask a node of the chain."""
     from node.l1.client import open_l1_client
 
@@ -151,7 +152,8 @@ async def _with_chain(url: str, ask: "Callable[[HttpL1Client], Awaitable[T]]") -
         return await ask(chain)
 
 
-def _text(sent: Sent) -> str:
+def sent_text(sent: Sent) -> str:
+    """As people read it."""
     return pairs(
         {
             "transaction": sent.transaction,

@@ -36,6 +36,9 @@ class WalletGroup(LazyGroup):
         "reclaim": Entry(
             "node.cli.deposits:reclaim", "Take a deposit out by the chain, without the market."
         ),
+        "refund": Entry(
+            "node.cli.refund:refund", "Have a late task's reward given back by the chain."
+        ),
         "payout": Entry("node.cli.payout:payout", "Say when your work is paid, or have it paid."),
         "bond": Entry("node.cli.bonds:bond", "Stake money on your results."),
         "unbond": Entry("node.cli.bonds:unbond", "Take back what you stake."),

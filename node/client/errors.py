@@ -3,7 +3,7 @@
 NodeError
 ├── Unavailable
 │   └── AnswerLost      the request went out and no answer came back
-└── TaskFailed          the task that was waited for has failed
+└── TaskFailed          the task ended without what was waited for
 """
 
 from node.errors import NodeError, Unavailable
@@ -14,6 +14,6 @@ class AnswerLost(Unavailable):
 
 
 class TaskFailed(NodeError):
-    """The task has failed and its reward has gone back."""
+    """The task has ended without what was waited for, and its reward has gone back."""
 
     code = "task_failed"

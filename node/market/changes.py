@@ -17,8 +17,6 @@ KEPT = 8192
 """Changes that can still be asked for."""
 QUEUE = 256
 """Changes that a follower may be behind; with one more it is cut off, and may come back."""
-LAST_PHASES = ("settled", "overturned", "refunded")
-"""Phases in which a task stays."""
 
 
 class JobChange(msgspec.Struct, frozen=True):

@@ -15,8 +15,8 @@ from node.market.judging import MAX_EARLIER, JudgeRules, check_earlier, check_jo
 from node.market.leases import Leases
 from node.market.outcomes import JobOutcome, OutcomeRecord, placed
 from node.market.pay import checks_of, payees_of
+from node.market.phases import OPEN_PHASES
 from node.market.tasks import (
-    OPEN_PHASES,
     TaskRecord,
     anchored,
     paid,

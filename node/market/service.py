@@ -31,6 +31,7 @@ from node.errors import (
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.desk import Desk
+from node.market.phases import ENDS
 from node.market.quote import check_reward, price
 from node.market.showing import account_view, payout_view, task_view
 from node.market.snapshots import SnapshotLog
@@ -198,7 +199,7 @@ class MarketService:
     def receipt(self, task_id: str) -> bytes:
         """The canonical JSON of the receipt of an anchored task, with the ruling if it has one."""
         record, outcome = self._board.get(task_id), self._board.outcome(task_id)
-        is_there = record.phase in ("anchored", "settled", "overturned")
+        is_there = record.phase == "anchored" or record.phase in ENDS
         if outcome is None or not is_there or not outcome.is_anchored:
             raise Conflict(
                 f"the task is {record.phase}: its receipt is not complete yet",

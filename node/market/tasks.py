@@ -6,6 +6,7 @@
       └─────────┴─→ refunded (cancelled, deadline passed, every epoch failed)
 
     verified, anchored ⇄ disputed ─→ overturned
+    verified, anchored ─→ reclaimed (the chain gave the reward back)
 
 `status` is what the customer sees, `phase` where the task is. A task is settled once it is anchored
 and paid, in whatever order. A disputed one is anchored as any other, and where it was if its result
@@ -13,30 +14,12 @@ stands. Every function returns a new record or raises Conflict; money moves in t
 beside it.
 """
 
-from typing import Literal
-
 import msgspec
 
 from node.amounts import Amount
 from node.errors import Conflict
+from node.market.phases import OPEN_PHASES, STATUS_OF, Phase, Status
 from node.verification.draws import JOB_STRIDE, MAX_PASSED, Draw, Pass
-
-Phase = Literal[
-    "queued", "leased", "verified", "anchored", "disputed", "settled", "overturned", "refunded"
-]
-Status = Literal["pending", "in_progress", "completed", "failed"]
-
-STATUS_OF: dict[Phase, Status] = {
-    "queued": "pending",
-    "leased": "in_progress",
-    "verified": "completed",
-    "anchored": "completed",
-    "disputed": "completed",
-    "settled": "completed",
-    "overturned": "failed",
-    "refunded": "failed",
-}
-OPEN_PHASES: frozenset[Phase] = frozenset({"queued", "leased"})
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
@@ -177,7 +160,10 @@ def reclaimed(task: TaskRecord) -> TaskRecord:
     if task.phase not in ("verified", "anchored") or task.paid:
         raise Conflict(f"the task is {task.phase}, and its reward not to be had", field="task_id")
     return msgspec.structs.replace(
-        task, error_code="reclaimed", error_text="nobody released the reward before its time was up"
+        task,
+        phase="reclaimed",
+        error_code="reclaimed",
+        error_text="nobody released the reward before its time was up",
     )
 
 
@@ -211,8 +197,8 @@ def overturned(task: TaskRecord, reason: str) -> TaskRecord:
 
 
 def waits_for_anchor(task: TaskRecord) -> bool:
-    """Whether its result may still lack its place on the chain; what is overturned gets one too."""
-    return task.phase in ("verified", "disputed", "overturned")
+    """Whether its result may still lack its place on the chain; so may what is never paid."""
+    return task.phase in ("verified", "disputed", "overturned", "reclaimed")
 
 
 def refunded(task: TaskRecord, code: str, reason: str) -> TaskRecord:

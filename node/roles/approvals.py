@@ -10,6 +10,7 @@ from node.l1.errors import BadPayload
 from node.l1.escrow import Approval, claim_digest
 from node.market.board import TaskBoard
 from node.market.results import Results
+from node.printable import printable
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowRecord
 from node.verification.ends import sign_end
@@ -27,6 +28,10 @@ AT_ONCE = 8
 """Escrows for which signatures are collected at the same time."""
 ANSWER_TIMEOUT_S = 10.0
 """For a validator to check a claim and sign it."""
+MAX_NAMED = 3
+"""Members of a set who are named for not signing."""
+MAX_REASON = 160
+"""Characters of what a validator says for it."""
 PAUSE_S = 1.0
 """Between rounds: who was not there, or did not see the escrow yet, is asked again."""
 
@@ -57,6 +62,7 @@ class ApprovalRole:
         self._chain_id = chain_id
         self._now_ms = now_ms
         self._refusals: dict[tuple[str, str], str] = {}
+        rewards.why_unsigned = self.missing
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ask until cancelled."""
@@ -69,6 +75,20 @@ class ApprovalRole:
             self._forget_refusals()
             await self._db.flushed()
             await trio.sleep(PAUSE_S)
+
+    def missing(self, record: EscrowRecord) -> str:
+        """Who of an escrow's set has not signed how it ends, and why; the first few."""
+        signed = {one.public_key for one in record.approvals}
+        unsigned = [one.public_key for one in record.members if one.public_key not in signed]
+        names = [peer_id_of(bytes.fromhex(key)) for key in unsigned[:MAX_NAMED]]
+        said = [f"{name}: {self._why(record, name)}" for name in names]
+        more = len(unsigned) - len(said)
+        return "; ".join([*said, f"{more} more"] if more else said)
+
+    def _why(self, record: EscrowRecord, peer_id: str) -> str:
+        if not self._is_there(peer_id):
+            return "is not connected"
+        return self._refusals.get((record.escrow_id, peer_id), "has not answered")
 
     async def _collect(self, record: EscrowRecord, limit: trio.CapacityLimiter) -> None:
         """One round: everybody of the set that is there and has not signed, all at once."""
@@ -119,7 +139,7 @@ class ApprovalRole:
 
     def _note(self, peer_id: str, record: EscrowRecord, why: str) -> None:
         """Say each reason once."""
-        key = (record.escrow_id, peer_id)
+        key, why = (record.escrow_id, peer_id), printable(why, MAX_REASON)
         if self._refusals.get(key) != why:
             log.info("%s does not sign for task %s: %s", peer_id, record.task_id, why)
         self._refusals[key] = why

@@ -7,11 +7,12 @@ import trio
 from node import deadlines
 from node.chainwatch import ChainWatch
 from node.l1.sender import Sender
-from node.market.overdue import RESTART, l1_trouble
+from node.market.overdue import l1_trouble
 from node.market.views import Overdue
 from node.roles.jobstore import JobRecord
 from node.roles.submitter import SealedSince
 from node.roles.worker import KEEP_MS, SWEEP_PAUSE_S
+from node.settlement.late import RESTART
 from node.verification.draws import Draw
 from p2p.identity import peer_id_of
 

@@ -8,7 +8,6 @@ task. A validator signs one of the two for an escrow and never the other, over r
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Protocol
 
 import msgspec
 
@@ -18,7 +17,6 @@ from node.l1.errors import L1Error
 from node.l1.escrow import (
     Approval,
     Claim,
-    EscrowView,
     claim_digest,
     escrow_id_of,
     sign_claim,
@@ -33,6 +31,7 @@ from node.market.judging import (
 )
 from node.market.pay import checks_of, payees_of
 from node.roles.admission import SeatGate
+from node.roles.unclosed import KEEP_MS, EscrowSource, Signed, UnclosedEscrows
 from node.settlement.escrow_claims import claim_of
 from node.verification.batches import leaf_of
 from node.verification.claims import StatementInvalid
@@ -54,15 +53,8 @@ from storage.store import Batch
 from storage.tables import Table
 
 REFUND = "refund"
-KEEP_MS = 60 * 86_400_000
-"""How long a decision is remembered: until long after the chain has closed the escrow."""
-
-
-class EscrowSource(Protocol):
-    """A chain that holds escrows."""
-
-    async def escrow(self, escrow_id: str) -> EscrowView | None:
-        """An escrow, or None for an id that was never used; raises L1Error."""
+SWEEP_MS = 86_400_000
+"""Between looks for decisions to forget."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -86,6 +78,7 @@ class Releaser:
         protocol: ProtocolSection,
         gate: SeatGate,
         chain: EscrowSource,
+        unclosed: UnclosedEscrows,
         address_of: Callable[[str], str],
         now_ms: Callable[[], int],
     ) -> None:
@@ -96,6 +89,7 @@ class Releaser:
         self._protocol = protocol
         self._gate = gate
         self._chain = chain
+        self._unclosed = unclosed
         self._address_of = address_of
         self._now_ms = now_ms
         self._decisions = Table(db, "escrow-decisions", Decision)
@@ -115,6 +109,7 @@ class Releaser:
         if claim_digest(claim) != message.claim.hex():
             raise RequestRefused("claim", f"from what is shown follows another: {_told(claim)}")
         await self._decide(escrow_id, claim_digest(claim))
+        self._unclosed.note(escrow_id, Signed(message.task_id, sender, "claim", self._now_ms()))
         return _answer(sign_claim(self._identity, self._chain_id, escrow_id, claim))
 
     async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
@@ -128,6 +123,7 @@ class Releaser:
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
         await self._decide(escrow_id, REFUND)
+        self._unclosed.note(escrow_id, Signed(end.task_id, sender, REFUND, self._now_ms()))
         return _answer(sign_refund(self._identity, self._chain_id, escrow_id))
 
     async def _escrow_of(self, sender: str, task_id: str) -> str:
@@ -188,9 +184,12 @@ class Releaser:
             self._db.stage(batch)
         await self._db.flushed()
         self.signed += 1
+        if self._swept_ms + SWEEP_MS < self._now_ms():
+            self._forget_old()
 
     def _forget_old(self) -> None:
-        batch, limit = Batch(), self._now_ms() - KEEP_MS
+        self._swept_ms = self._now_ms()
+        batch, limit = Batch(), self._swept_ms - KEEP_MS
         for key, one in self._decisions.items():
             if one.at_ms < limit:
                 self._decisions.delete(batch, key)

@@ -14,6 +14,7 @@ from typing import IO, NoReturn, cast
 
 import trio
 
+from node.printable import printable
 from node.sandbox import frames
 from node.sandbox.errors import ComputeCrashed, SandboxNotStarted
 from node.sandbox.launch import Launch, command, environment
@@ -145,11 +146,6 @@ def spawn(launch: Launch) -> ChildProcess:
     finally:
         os.close(writer)
     return ChildProcess(popen, messages)
-
-
-def printable(text: str, limit: int) -> str:
-    """A stranger's text for a log or a message: one line, no control characters, cut."""
-    return "".join(c if c.isprintable() else " " for c in text[:limit])
 
 
 def _stream(pipe: IO[bytes] | None) -> trio.lowlevel.FdStream:

@@ -15,6 +15,7 @@ from pathlib import Path
 import trio
 
 from gpu.workloads.base import JobContext, Progress, RunReport
+from node.printable import printable
 from node.sandbox import confine, frames
 from node.sandbox.errors import (
     ComputeCrashed,
@@ -27,7 +28,7 @@ from node.sandbox.errors import (
 )
 from node.sandbox.launch import Launch, Program, ResourceLimits, plan_launch
 from node.sandbox.outputs import check_outputs
-from node.sandbox.parent import ChildProcess, printable, spawn
+from node.sandbox.parent import ChildProcess, spawn
 
 log = logging.getLogger(__name__)
 

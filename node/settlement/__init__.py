@@ -23,6 +23,7 @@ Read the modules in this order:
 `credit`       what customers may owe, with the operator's money behind it.
 `solvency`     whether the chain's balance covers what the books owe.
 `public_audit` another market's payouts, checked against the entries that it shows.
+`late`         what stayed too long where it is, by `transfer_late` and `escrow_late`.
 `interface`    what a market needs of its settlement, whether `transfer` or `escrow`.
 `escrow`       the back end for a chain that holds the money. The parts it is made of:
 `escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.

@@ -34,12 +34,18 @@ class Arriving(msgspec.Struct, frozen=True):
 
 
 class Arrivals:
-    """Watches for deposits to `address` that `follower` has not delivered yet."""
+    """Watches for deposits to `address` that `follower` has not delivered yet.
 
-    def __init__(self, client: L1Client, follower: Follower, address: str) -> None:
+    `by` is the type of transaction that pays in.
+    """
+
+    def __init__(
+        self, client: L1Client, follower: Follower, address: str, by: str = "TRANSFER"
+    ) -> None:
         self._client = client
         self._follower = follower
         self._address = address
+        self._by = by
         self._tip = (-1, "")
         self._blocks: dict[int, dict[str, Arriving]] = {}
 
@@ -79,7 +85,7 @@ class Arrivals:
         block, before = await self._client.block(height), self._blocks.get(height, {})
         found = {}
         for tx in block.txs if block is not None else ():
-            if tx.tx_type == "TRANSFER" and tx.to_address == self._address != tx.from_address:
+            if tx.tx_type == self._by and tx.to_address == self._address != tx.from_address:
                 key = f"{tx.from_address}:{tx.nonce}"
                 known = before.get(key)
                 seen_s = trio.current_time() if known is None else known.seen_s

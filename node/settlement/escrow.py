@@ -12,7 +12,7 @@ before it is sent:
 What it means for the books is booked when a confirmed block holds it, see `chainbook`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from math import ceil
 
@@ -35,8 +35,10 @@ from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.credit import Credits
 from node.settlement.entries import move, name_of
+from node.settlement.escrow_late import EscrowLate
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord
+from node.settlement.late import Late
 from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
 from node.settlement.outbox import Clock
@@ -80,7 +82,7 @@ class EscrowSettlement:
         self.parameters = parameters
         self.ledger = Ledger(db)
         self.credit = Credits(db, self.ledger)
-        self.book = EscrowBook(db)
+        self.book = EscrowBook(db, clock_ms)
         self._notices = NoticeBook(db)
         self.withdrawals = WithdrawalBook(db)
         escrow_id = partial(escrow_id_of, chain_id, address)
@@ -109,9 +111,22 @@ class EscrowSettlement:
         self.payouts = NoPayouts()
         self.bonds = NoBonds()
         self.terms = Terms(chain, parameters.escrow_grace_blocks)
+        self._late = EscrowLate(
+            self.ledger,
+            parameters,
+            book=self.book,
+            notices=self._notices,
+            rewards=self.rewards,
+            deposits=self.deposits,
+            terms=self.terms,
+        )
         self._db = db
         self._sender = sender
         self._clock_ms = clock_ms
+
+    def late(self, now_ms: int, trouble: str) -> Iterable[Iterator[Late]]:
+        """What stayed too long where it is, see `Settlement`."""
+        return self._late.found(now_ms, trouble)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open and refund escrows until cancelled, from when the sender is ready."""
@@ -231,14 +246,11 @@ class EscrowSettlement:
         self.book.put(batch, msgspec.structs.replace(record, closing=cause))
 
     def _is_refund_due(self, record: EscrowRecord, height: int) -> bool:
-        """Whether the market's refund would be taken, and is what has to happen.
-
-        A claim that nobody signed gets twice the time, so that no money stays where it is for ever.
-        """
-        if record.ending == "refund":
-            return record.is_approved or height >= record.late_height
-        patience = record.late_height + self.parameters.escrow_grace_blocks
-        return record.ending == "settle" and not record.is_approved and height >= patience
+        """Whether the market's refund would be taken, and is what has to happen."""
+        if record.is_approved:
+            return record.ending == "refund"
+        back = record.back_height(self.parameters.escrow_grace_blocks)
+        return record.ending != "" and height >= back
 
     def _is_notice_over(self, customer: str, height: int) -> bool:
         given = self._notices.height(customer)

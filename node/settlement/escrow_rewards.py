@@ -51,6 +51,8 @@ class EscrowRewards(Rewards):
         chain_id: str,
     ) -> None:
         super().__init__(db, ledger, OwedBook(db), parameters)
+        self.why_unsigned: Callable[[EscrowRecord], str] = lambda _record: ""
+        """Who has not signed an ending, and why, as told by whoever asks them."""
         self._book = book
         self._notices = notices
         self._sender = sender
@@ -61,6 +63,12 @@ class EscrowRewards(Rewards):
     def unsigned(self) -> int:
         """Escrows that are to be closed and lack signatures."""
         return sum(1 for _ in self.unapproved())
+
+    @property
+    def unconfirmed(self) -> int:
+        """Escrows that no block has opened, or closed, as the market asked for."""
+        counts = self._book.counts()
+        return counts["opening"] + counts["closing"]
 
     def returning(self, customer: str) -> int:
         """Units of a customer's in escrows that are to be refunded."""

@@ -7,8 +7,9 @@
 An escrow that is not closed is kept in memory as well, since they are looked at all the time.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, get_args
 
 import msgspec
 import trio
@@ -21,6 +22,19 @@ from storage.tables import Table
 
 State = Literal["wanted", "sent", "open", "settled", "refunded", "failed"]
 CLOSED: frozenset[State] = frozenset({"settled", "refunded", "failed"})
+Stage = Literal[
+    "wanted",
+    "opening",
+    "held",
+    "unsigned",
+    "signed",
+    "closing",
+    "settled",
+    "refunded",
+    "failed",
+]
+"""The state, and while it is open what the escrow waits for, see `EscrowRecord.stage`."""
+OPEN_STAGES = tuple(stage for stage in get_args(Stage) if stage not in CLOSED)
 
 
 class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +67,34 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Cause, at the sender, of the market's own transaction that is to close it."""
     tries: int = 0
     """Transactions of the market's about it that were lost."""
+    since_ms: int = 0
+    """When it came to its stage, Unix milliseconds."""
 
     @property
     def is_approved(self) -> bool:
         """Whether enough members have signed its ending."""
         return len(self.approvals) >= self.needed
+
+    @property
+    def stage(self) -> Stage:
+        """What it waits for: to be sent, for a block with its opening, for its task to end, for
+        signatures, for its time, for a block that closes it."""
+        if self.state == "sent":
+            return "opening"
+        if self.state != "open":
+            return self.state
+        if self.closing:
+            return "closing"
+        if not self.ending:
+            return "held"
+        return "signed" if self.is_approved else "unsigned"
+
+    def back_height(self, grace: int) -> int:
+        """From here on the market has it refunded although too few have signed.
+
+        A claim gets twice the time, so that no money stays where it is for ever.
+        """
+        return self.late_height + (grace if self.ending == "settle" else 0)
 
     @property
     def opening(self) -> str:
@@ -68,7 +105,9 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
 class EscrowBook:
     """One record for each task that was ever leased, by task id and by escrow id."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, clock_ms: Callable[[], int] = lambda: 0) -> None:
+        """The clock is for who writes."""
+        self._clock_ms = clock_ms
         self._table = Table(db, "settlement/escrows", EscrowRecord)
         self._closed = Table(db, "settlement/escrows-closed", EscrowRecord)
         self._active = {key.decode(): one for key, one in self._table.items()}
@@ -77,7 +116,9 @@ class EscrowBook:
 
     def put(self, batch: Batch, record: EscrowRecord) -> None:
         """Note a record, in a batch that the caller stages at once."""
-        key = record.escrow_id.encode()
+        key, before = record.escrow_id.encode(), self._active.get(record.escrow_id)
+        if before is None or before.stage != record.stage:
+            record = msgspec.structs.replace(record, since_ms=self._clock_ms())
         if record.state in CLOSED:
             self._table.delete(batch, key)
             self._closed.put(batch, key, record)
@@ -95,6 +136,10 @@ class EscrowBook:
     def active(self) -> Iterator[EscrowRecord]:
         """The escrows that are not closed, the oldest first."""
         return iter(list(self._active.values()))
+
+    def counts(self) -> Counter[Stage]:
+        """How many escrows that are not closed are in each stage."""
+        return Counter(one.stage for one in self._active.values())
 
 
 def members_of(members: Mapping[bytes, str]) -> tuple[Member, ...]:

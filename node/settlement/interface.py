@@ -5,7 +5,7 @@
 same calls, and one set of tests holds both to the same promises.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -14,6 +14,7 @@ import trio
 from node.l1.blocks import Block
 from node.l1.outbound import OutboundRecord
 from node.settlement.credit import Credits
+from node.settlement.late import Late
 from node.settlement.ledger import Ledger
 from node.settlement.parameters import SettlementParameters
 from node.settlement.public_audit import Shown
@@ -50,6 +51,10 @@ class RewardBook(Protocol):
     @property
     def unsigned(self) -> int:
         """Tasks whose money waits for validators' signatures."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """Tasks about whose money a transaction is in no block yet."""
 
     def returning(self, customer: str) -> int:
         """Units of a customer's that are on their way back from ended tasks."""
@@ -169,6 +174,12 @@ class Settlement(Protocol):
 
         Raises InvalidInput, InsufficientFunds, LedgerConflict (the key stands for another
         withdrawal) or Unavailable (the L1 has not answered yet).
+        """
+
+    def late(self, now_ms: int, trouble: str) -> Iterable[Iterator[Late]]:
+        """What of the money has stayed too long where it is, sort by sort.
+
+        `trouble` is what is wrong with the chain, if anything is: why the chain did not move it.
         """
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -106,6 +106,14 @@ class Ledger:
                 return
             yield entry
 
+    def last(self, account: str) -> Entry | None:
+        """The latest entry that moved an account, or None."""
+        for _, place in self.by_account.items(
+            index_key(account, 0), index_key(account, 2**64 - 1), reverse=True
+        ):
+            return self.by_sequence.get(u64(place.sequence))
+        return None
+
     def audit(self) -> AuditReport:
         """Recompute everything from the entries and compare; takes time, there are many."""
         return audit(self)

@@ -51,6 +51,11 @@ class Rewards:
         """None: nobody has to sign."""
         return 0
 
+    @property
+    def unconfirmed(self) -> int:
+        """None: what is paid is not about single tasks."""
+        return 0
+
     def returning(self, _customer: str) -> int:
         """None: what is refunded is there at once."""
         return 0

@@ -13,6 +13,8 @@ payout the market's own account has everybody's CPC, and the ledger says whose t
 the batch.
 """
 
+from collections.abc import Iterable, Iterator
+
 import trio
 
 from node.errors import InvalidInput
@@ -23,12 +25,14 @@ from node.settlement.bonds import Bonds
 from node.settlement.credit import Credits
 from node.settlement.deposits import Deposits
 from node.settlement.entries import move, name_of
+from node.settlement.late import Late
 from node.settlement.ledger import Ledger
 from node.settlement.outbox import Clock, Outbox
 from node.settlement.owed import OwedBook
 from node.settlement.parameters import SettlementParameters
 from node.settlement.payouts import Payouts
 from node.settlement.rewards import Rewards
+from node.settlement.transfer_late import TransferLate
 from storage.database import Database
 from storage.store import Batch
 
@@ -64,8 +68,19 @@ class TransferSettlement:
         self.bonds = Bonds(db, self.ledger, parameters)
         self.appeals = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
         self.payouts = Payouts(db, self.ledger, owed, self.outbox, parameters, chain_id)
+        self._late = TransferLate(
+            self.ledger,
+            parameters,
+            rewards=self.rewards,
+            bonds=self.bonds,
+            payouts=self.payouts,
+        )
         self._sender = sender
         self._clock_ms = clock_ms
+
+    def late(self, now_ms: int, trouble: str) -> Iterable[Iterator[Late]]:
+        """What stayed too long where it is, see `Settlement`."""
+        return self._late.found(now_ms, trouble)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Make payouts until cancelled, from when the sender is ready; raises StorageFailed."""

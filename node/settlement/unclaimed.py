@@ -19,6 +19,13 @@ from storage.database import Database
 from storage.store import Batch
 
 
+def unclaimed_entries(ledger: Ledger) -> Iterator[Entry]:
+    """What came in and was not given to anybody, oldest first."""
+    for entry in ledger.entries(UNCLAIMED):
+        if entry.amount(UNCLAIMED) > 0 and ledger.find(_cause(entry.sequence)) is None:
+            yield entry
+
+
 class UnclaimedDesk:
     """Where a market's operator gives it away, over the control socket and nowhere else."""
 
@@ -28,10 +35,8 @@ class UnclaimedDesk:
         self._now_ms = now_ms
 
     def entries(self) -> Iterator[Entry]:
-        """What came in and was not given to anybody, oldest first."""
-        for entry in self._ledger.entries(UNCLAIMED):
-            if entry.amount(UNCLAIMED) > 0 and self._ledger.find(_cause(entry.sequence)) is None:
-                yield entry
+        """What nobody was given yet, oldest first."""
+        return unclaimed_entries(self._ledger)
 
     async def give(self, number: int, address: str) -> Entry:
         """Give what the ledger's entry `number` left unclaimed to a customer; returns it once that

@@ -174,7 +174,10 @@ async def test_without_a_quorum_of_signatures_nobody_is_paid(held, autojump_cloc
     await held.until(task.task_id, "verified", "anchored")
     await held.holds(lambda: isinstance(escrow_of(held, task.task_id), Closed))
     assert escrow_of(held, task.task_id).claim is None
-    await held.holds(lambda: held.record(task.task_id).error_code == "reclaimed")
+    done = await held.until(task.task_id, "settled", "reclaimed")
+    assert (done.phase, done.status, done.error.code) == ("reclaimed", "completed", "reclaimed")
+    assert done.result is not None
+    assert held.market.receipt(task.task_id), "its results are on the chain all the same"
     assert len(record_of(held, task.task_id).approvals) == 1
     await check_held(held)
 
@@ -239,7 +242,7 @@ async def test_a_refund_that_the_chain_took_first(held, autojump_clock) -> None:
     await held.holds(lambda: held.chain.tip.height >= late)
     await send(held, refund_escrow(name_of(held, task.task_id)))
     await held.start(market)
-    await held.holds(lambda: held.record(task.task_id).error_code == "reclaimed")
+    await held.until(task.task_id, "reclaimed")
     await check_held(held)
     again = await held.buy()
     assert (await held.until(again.task_id, "settled")).phase == "settled"

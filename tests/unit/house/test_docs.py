@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from node.api.commands import COMMANDS
-from node.market.tasks import Phase
+from node.market.phases import Phase
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 

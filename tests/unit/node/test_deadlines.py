@@ -9,9 +9,10 @@ import pytest
 
 from node.deadlines import END, OWN, STATES
 from node.l1.outbound import OutboundRecord
-from node.market.tasks import STATUS_OF, Phase
+from node.market.phases import ENDS, STATUS_OF, Phase
 from node.roles.rescue import ANCHORED_WITHIN_S
 from node.settlement import accounts
+from node.settlement.escrows import Stage
 from node.settlement.withdrawals import State
 from node.wire.leases import JobPhase
 
@@ -30,6 +31,7 @@ FOUND = {
     "job": set(get_args(JobPhase)),
     "transaction": set(get_args(get_type_hints(OutboundRecord)["state"])),
     "withdrawal": set(get_args(State)),
+    "escrow": set(get_args(Stage)),
     "money": account_kinds(),
 }
 
@@ -40,11 +42,11 @@ def test_every_state_in_the_code_has_a_limit(thing: str) -> None:
 
 
 def test_there_is_nothing_else_with_states() -> None:
-    """A literal type that names states is in the table; deposits and challenges have none."""
-    assert set(STATES) == {*FOUND, "deposit", "challenge"}
-    words = re.compile(r"(State|Phase|Status)$")
+    """A literal type that names states is in the table; the states of the others have no type."""
+    assert set(STATES) == {*FOUND, "deposit", "challenge", "notice", "signature"}
+    words = re.compile(r"(State|Phase|Status|Stage)$")
     named = {
-        target.id
+        (path.relative_to(NODE).as_posix(), target.id)
         for path in NODE.rglob("*.py")
         for item in ast.parse(path.read_text()).body
         if isinstance(item, ast.Assign)
@@ -53,8 +55,20 @@ def test_there_is_nothing_else_with_states() -> None:
         for target in item.targets
         if isinstance(target, ast.Name) and words.search(target.id)
     }
-    assert named == {"Phase", "JobPhase", "State", "Status"}, "of tasks, jobs, withdrawals; a view"
+    assert named == {
+        ("market/phases.py", "Phase"),
+        ("market/phases.py", "Status"),  # what customers see of the phase
+        ("api/params.py", "Status"),
+        ("wire/leases.py", "JobPhase"),
+        ("settlement/withdrawals.py", "State"),
+        ("settlement/escrows.py", "State"),  # of which `Stage` is made
+        ("settlement/escrows.py", "Stage"),
+    }
     assert set(STATUS_OF) == FOUND["task"]
+
+
+def test_the_ends_of_a_task_are_those_in_which_it_stays() -> None:
+    assert {state for state, limit in STATES["task"].items() if limit == END} == set(ENDS)
 
 
 def test_only_an_end_or_somebody_s_own_money_stays() -> None:

@@ -47,6 +47,9 @@ def test_money_results_and_jobs() -> None:
     assert waiting.payment_sentence(12, 3 * 10**18) == (
         "12 payments (3.0 CPC) wait for a block of the L1"
     )
+    assert waiting.escrow_sentence(1) == "1 escrow waits for a block of the L1"
+    assert waiting.escrow_sentence(2) == "2 escrows wait for a block of the L1"
+    assert waiting.unsigned_sentence(2) == "2 escrows wait for validators' signatures"
     assert waiting.result_sentence(2) == "2 verified results wait for a block of the L1"
     assert waiting.job_sentence(1, 0) == "1 job waits for a worker"
     assert waiting.job_sentence(2, 3) == "2 jobs wait for a worker; 3 workers get none for now"

@@ -62,9 +62,19 @@ def test_the_kinds_are_the_workloads_kinds() -> None:
 
 
 def test_the_statuses_are_the_tasks_statuses() -> None:
-    from node.market.tasks import STATUS_OF
+    from node.market.phases import STATUS_OF
 
     assert set(STATUSES) == set(STATUS_OF.values())
+
+
+@pytest.mark.parametrize("answer", ["TaskAnswer", "TaskEvent"])
+def test_the_description_has_the_phases_and_says_which_are_ends(answer: str) -> None:
+    from node.market.phases import ENDS, STATUS_OF
+
+    phase = describe()["components"]["schemas"][answer]["properties"]["phase"]
+    assert phase["enum"] == list(STATUS_OF)
+    for end, meaning in ENDS.items():
+        assert f"`{end}`: {meaning}" in phase["description"]
 
 
 def all_errors(kind: type[NodeError] = NodeError) -> set[type[NodeError]]:

@@ -11,6 +11,7 @@ import trio
 from node.api.events import KEEP_ALIVE, KEEP_ALIVE_S, MAX_STREAM_S
 from node.api.rest import build_app
 from node.market.changes import KEPT, QUEUE
+from node.market.phases import ENDS
 
 FIRST = 1_700_000_000_000_000
 
@@ -108,6 +109,20 @@ async def test_a_stream_begins_with_the_state_and_ends_with_the_last_phase(
         for phase in ("verified", "anchored", "settled"):
             assert (await stream.event())["data"]["phase"] == phase
         assert await stream.rest() == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_every_end_of_a_task_ends_its_stream(follow, market, task_id, end) -> None:
+    async with follow(f"/tasks/{task_id}/events") as stream:
+        for _ in range(2):
+            await stream.event()
+        market.complete(task_id)
+        market.move(task_id, end)
+        for phase in ("verified", end):
+            assert (await stream.event())["data"]["phase"] == phase
+        assert await stream.rest() == []
+    async with follow(f"/tasks/{task_id}/events", after=FIRST + 3) as stream:
+        assert stream.status == 204
 
 
 async def test_a_stream_goes_on_after_the_last_event_seen(follow, market, task_id) -> None:

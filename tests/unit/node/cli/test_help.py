@@ -60,6 +60,7 @@ def test_the_commands_are_these() -> None:
         "wallet withdraw",
         "wallet deposit",
         "wallet reclaim",
+        "wallet refund",
         "wallet payout",
         "wallet bond",
         "wallet unbond",

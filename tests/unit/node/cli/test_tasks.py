@@ -254,6 +254,16 @@ def test_wait_fails_with_the_task(terminal, door) -> None:
     assert result.stderr == f"error: {ID}: failed, cancelled: by its owner\n"
 
 
+def test_wait_ends_with_a_task_that_is_never_paid(terminal, door) -> None:
+    error = {"code": "reclaimed", "message": "nobody released the reward"}
+    door.answer(f"GET /tasks/{ID}", task("completed", "reclaimed", error=error))
+    assert terminal.json("task", "wait", ID)["phase"] == "reclaimed"
+    result = terminal.run("task", "wait", ID, "--until", "settled")
+    assert result.exit_code == 1
+    said = f"error: {ID}: ended reclaimed: nobody released the reward\n"
+    assert result.stderr == said
+
+
 def test_wait_gives_up(terminal, door) -> None:
     door.answer(f"GET /tasks/{ID}", task("pending", "queued"))
     result = terminal.run("task", "wait", ID, "--timeout", "0s")

@@ -5,16 +5,20 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import trio
 
 import node.api.errors
 import node.errors
+from node.api.answers import TaskAnswer
 from node.api.errors import problem
 from node.api.key_request import key_request_digest
-from node.client import AnswerLost, AsyncClient, Client, TaskFailed
+from node.client import GOALS, AnswerLost, AsyncClient, Client, TaskFailed
+from node.client.following import Goal
 from node.errors import InvalidInput, NodeError, RewardBelowQuote, Unavailable
 from node.l1.keys import AccountKey, verify_digest
+from node.market.phases import ENDS, STATUS_OF, Phase
 
 ID = "4f1c9a52-7d0e-8b3a-9c61-2e5d7f80a1b4"
 ACCOUNT = {
@@ -231,6 +235,37 @@ def test_following_ends_with_the_task_s_failure() -> None:
     with blocking(script) as client, pytest.raises(TaskFailed) as info:
         list(client.follow(ID))
     assert str(info.value) == f"{ID}: failed, deadline_exceeded: nobody took it"
+
+
+RECLAIMED = {"code": "reclaimed", "message": "nobody released the reward"}
+
+
+@pytest.mark.parametrize("until", ["anchored", "settled"])
+def test_following_ends_with_a_task_that_is_never_paid(until: str) -> None:
+    """One request more would be one too many: the script has no answer to it."""
+    script = Script(task("completed", "verified"), task("completed", "reclaimed", error=RECLAIMED))
+    with blocking(script) as client, pytest.raises(TaskFailed) as info:
+        list(client.follow(ID, until=until))
+    assert str(info.value) == f"{ID}: ended reclaimed: nobody released the reward"
+
+
+@pytest.mark.parametrize("until", ["completed", "verified"])
+def test_whoever_wants_the_output_has_it_of_a_reclaimed_task(until: str) -> None:
+    script = Script(task("completed", "reclaimed", error=RECLAIMED))
+    with blocking(script) as client:
+        assert [one.phase for one in client.follow(ID, until=until)] == ["reclaimed"]
+
+
+@pytest.mark.parametrize("goal", GOALS)
+@pytest.mark.parametrize("phase", STATUS_OF)
+def test_every_end_ends_every_waiting(phase: Phase, goal: str) -> None:
+    answer = msgspec.convert(task(STATUS_OF[phase], phase), TaskAnswer)
+    try:
+        is_over = Goal(goal, 10.0).next_call(answer, 0.0) is None
+    except TaskFailed:
+        is_over = True
+        assert phase in ENDS
+    assert is_over or phase not in ENDS
 
 
 def test_following_ends_when_time_is_up() -> None:

@@ -62,7 +62,6 @@ class Looked:
             l1=self.chain,
             appeals=shop.desk.book,
             arrivals=Arrivals(NO_CHAIN, follower, shop.market.address),
-            nobodys=UnclaimedDesk(shop.db, shop.ledger, shop.clock),
             why_queued=self.why_queued,
             now_ms=shop.clock,
         )

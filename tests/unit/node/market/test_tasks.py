@@ -7,8 +7,8 @@ import pytest
 
 from node.amounts import Amount
 from node.errors import Conflict
+from node.market.phases import ENDS, STATUS_OF
 from node.market.tasks import (
-    STATUS_OF,
     TaskRecord,
     anchored,
     disputed,
@@ -17,6 +17,7 @@ from node.market.tasks import (
     logged,
     overturned,
     paid,
+    reclaimed,
     redrawn,
     refunded,
     require_lease,
@@ -72,6 +73,7 @@ STATES = {
     "disputed and upheld": undisputed(disputed(VERIFIED, 76), is_anchored=False),
     "settled": paid(anchored(VERIFIED)),
     "overturned": overturned(disputed(VERIFIED, 76), "false"),
+    "reclaimed": reclaimed(VERIFIED),
     "refunded": refunded(TASK, "cancelled", ""),
 }
 Step = Callable[[TaskRecord], TaskRecord]
@@ -89,6 +91,7 @@ STEPS: dict[str, Step] = {
     "uphold": lambda task: undisputed(task, is_anchored=False),
     "uphold anchored": lambda task: undisputed(task, is_anchored=True),
     "overturn": lambda task: overturned(task, "false"),
+    "reclaim": reclaimed,
     "refund": lambda task: refunded(task, "cancelled", ""),
 }
 WAYS = {
@@ -104,6 +107,9 @@ WAYS = {
     ("verified", "pay"): "verified",
     ("verified and paid", "anchor"): "settled",
     ("anchored", "pay"): "settled",
+    ("verified", "reclaim"): "reclaimed",
+    ("anchored", "reclaim"): "reclaimed",
+    ("disputed and upheld", "reclaim"): "reclaimed",
     ("verified", "dispute"): "disputed",
     ("anchored", "dispute"): "disputed",
     ("disputed", "uphold"): "verified",
@@ -131,7 +137,19 @@ def test_every_phase_is_in_the_table() -> None:
 
 def test_what_may_still_get_its_place_on_the_chain() -> None:
     waiting = {name for name, task in STATES.items() if waits_for_anchor(task)}
-    assert {STATES[name].phase for name in waiting} == {"verified", "disputed", "overturned"}
+    phases = {"verified", "disputed", "overturned", "reclaimed"}
+    assert {STATES[name].phase for name in waiting} == phases
+
+
+def test_no_step_leads_out_of_an_end() -> None:
+    stays = {task.phase for name, task in STATES.items() if not any(w[0] == name for w in WAYS)}
+    assert stays == set(ENDS)
+
+
+def test_what_is_reclaimed_is_completed_and_says_why() -> None:
+    task = STATES["reclaimed"]
+    assert (task.status, task.error_code, task.paid) == ("completed", "reclaimed", False)
+    assert task.completed_ms == 70
 
 
 def test_an_overturned_task_has_failed_and_says_why() -> None:

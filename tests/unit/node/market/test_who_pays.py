@@ -5,10 +5,8 @@ says who exactly got how much; then the whole ledger is held against the row. A 
 fails, and so does a test without a row.
 """
 
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,8 @@ from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds
 from node.settlement import accounts
 from storage.store import Batch
+from tests.unit.node.settlement.support import who_pays
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "economics.md"
 CPC = UNITS_PER_CPC
 FEE_RESERVE = 10**9
 WINDOW_MS, LEASE_MS, HOUR_MS = 5_000, 20_000, 3_600_000
@@ -49,28 +47,12 @@ def event(row: str, reward: int = CPC) -> Callable[[Event], Event]:
 
 def rows() -> dict[str, dict[str, str]]:
     """The table: the cells of each event by their columns."""
-    text = PAGE.read_text().partition("<!-- who-pays: begin -->\n")[2]
-    head, _, *lines = text.partition("<!-- who-pays: end -->")[0].splitlines()
-    names = [cell.strip() for cell in head.strip("|").split("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert names == ["event", *COLUMNS]
-    assert len({row[0] for row in cells}) == len(cells)
-    return {row[0]: dict(zip(COLUMNS, row[1:], strict=True)) for row in cells}
+    return who_pays.rows("who-pays", COLUMNS)
 
 
 def units(cell: str, reward: int) -> int:
     """What a cell means for a reward, rounded down."""
-    if cell == "–":
-        return 0
-    symbols = {"f": FEE_RESERVE, "a": APPEAL_FEE, "b": SLASHED}
-    total = 0
-    for term in re.sub(r" ([−+]) ", r" \1", cell).replace(" %", "%").split():
-        match = re.fullmatch(r"([−+]?)([0-9]*)(%|f|a|b)", term)
-        assert match, cell
-        times = int(match[2] or 1)
-        part = reward * times // 100 if match[3] == "%" else times * symbols[match[3]]
-        total += -part if match[1] == "−" else part
-    return total
+    return who_pays.units(cell, reward, {"f": FEE_RESERVE, "a": APPEAL_FEE, "b": SLASHED})
 
 
 def expected(row: dict[str, str], reward: int) -> dict[str, int]:

@@ -1,0 +1,159 @@
+"""What is late of the money that the chain holds: escrows by their stage, withdrawals, notices.
+
+The chain counts in blocks: when one came is told from the last one that was booked, by the
+network's `escrow_block_s`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from node import deadlines
+from node.amounts import format_cpc
+from node.settlement import accounts
+from node.settlement.chainbook import ChainBook
+from node.settlement.chainterms import Terms
+from node.settlement.escrow_rewards import EscrowRewards
+from node.settlement.escrows import EscrowBook, EscrowRecord, Stage
+from node.settlement.late import RESTART, Late, late_payments, ms
+from node.settlement.ledger import Ledger
+from node.settlement.notices import NoticeBook
+from node.settlement.parameters import SettlementParameters
+
+AGAIN = (
+    "the same bytes are sent again; restore the L1 if it is away, and see that the market's account"
+    " has CPC for fees"
+)
+
+
+class EscrowLate:
+    """Looks at the books of one market."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        parameters: SettlementParameters,
+        *,
+        book: EscrowBook,
+        notices: NoticeBook,
+        rewards: EscrowRewards,
+        deposits: ChainBook,
+        terms: Terms,
+    ) -> None:
+        self._ledger = ledger
+        self._parameters = parameters
+        self._book = book
+        self._notices = notices
+        self._rewards = rewards
+        self._deposits = deposits
+        self._terms = terms
+
+    def found(self, now_ms: int, trouble: str) -> tuple[Iterator[Late], ...]:
+        """As `Settlement.late`."""
+        return (
+            *(self._at(stage, now_ms, trouble) for stage in _LOOKS),
+            late_payments(self._ledger, now_ms, trouble),
+            self._untaken(now_ms),
+        )
+
+    def _at(self, stage: Stage, now_ms: int, trouble: str) -> Iterator[Late]:
+        look = _LOOKS[stage]
+        for record in self._book.active():
+            if record.stage == stage:
+                late = look(self, record, now_ms, trouble)
+                if late is not None and late.until_ms < now_ms:
+                    yield late
+
+    def _wanted(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
+        reason = trouble or self._terms.obstacle or "the market did not ask the chain for it"
+        until_ms = record.since_ms + ms(deadlines.GRACE_S)
+        return Late("escrow to open", record.task_id, until_ms, reason, RESTART)
+
+    def _opening(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late:
+        over_ms = self._block_ms(record.deadline, now_ms) + ms(deadlines.GRACE_S)
+        if over_ms < now_ms:
+            reason = f"block {record.deadline}, its last one, has come and it is not given up"
+            return Late("escrow opening", record.task_id, over_ms, reason, RESTART)
+        return Late(
+            "escrow opening",
+            record.task_id,
+            record.since_ms + ms(deadlines.UNCONFIRMED_S),
+            trouble or "no confirmed block holds its ESCROW_OPEN",
+            f"{AGAIN}; at block {record.deadline} it is given up, and the customer has the reward",
+        )
+
+    def _unsigned(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late | None:
+        wanted = "claim" if record.ending == "settle" else "refund"
+        height = record.back_height(self._parameters.escrow_grace_blocks)
+        over_ms = self._block_ms(height, now_ms) + ms(deadlines.GRACE_S)
+        if over_ms < now_ms:
+            reason = trouble or "the market did not ask the chain for it"
+            return Late("escrow refund", record.task_id, over_ms, reason, RESTART)
+        until_ms = record.since_ms + ms(deadlines.UNSIGNED_S)
+        if until_ms >= now_ms:  # whoever has not signed is not looked for
+            return None
+        signed = f"{len(record.approvals)} of {record.needed} signatures"
+        said = (signed, self._rewards.why_unsigned(record), trouble)
+        return Late(
+            f"unsigned {wanted}",
+            record.task_id,
+            until_ms,
+            "; ".join(one for one in said if one),
+            f"bring its validators back; from block {height} on the customer has the reward back",
+        )
+
+    def _signed(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
+        reason = trouble or "the market did not send it"
+        if record.ending == "refund":
+            until_ms = record.since_ms + ms(deadlines.GRACE_S)
+            return Late("escrow refund", record.task_id, until_ms, reason, RESTART)
+        until_ms = max(record.since_ms, self._rewards.due_ms(record.task_id)) + ms(
+            deadlines.GRACE_S
+        )
+        return Late("maturing pay", record.task_id, until_ms, reason, RESTART)
+
+    def _closing(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
+        is_claim = record.closing.startswith("escrow-settle:")
+        kind = "ESCROW_SETTLE" if is_claim else "ESCROW_REFUND"
+        return Late(
+            "sent claim" if is_claim else "sent refund",
+            record.task_id,
+            record.since_ms + ms(deadlines.UNCONFIRMED_S),
+            trouble or f"no confirmed block holds its {kind}",
+            AGAIN,
+        )
+
+    def _untaken(self, now_ms: int) -> Iterator[Late]:
+        """Deposits whose customers gave notice, which is over, and took nothing out since."""
+        terms = self._terms.known
+        for customer, height in self._notices.items() if terms is not None else ():
+            assert terms is not None
+            account, free = accounts.customer(customer), height + terms.deposit_notice_blocks
+            last = self._ledger.last(account)
+            if last is None or not (units := self._ledger.balance(account)):
+                continue
+            until_ms = max(self._block_ms(free, now_ms), last.at_ms) + ms(deadlines.UNCONFIRMED_S)
+            if until_ms < now_ms:
+                yield Late(
+                    "deposit notice",
+                    f"{format_cpc(units)} CPC of {customer}",
+                    until_ms,
+                    f"it ran out in block {free}, and the customer has not taken the deposit out",
+                    "nothing: that is the customer's (`tmnode wallet reclaim`), to whom nothing is"
+                    " sold until the next deposit",
+                )
+
+    def _block_ms(self, height: int, now_ms: int) -> int:
+        """About when the block of a height came, or will; now while none was booked yet."""
+        known = self._deposits.height
+        blocks = 0 if known is None else known - height
+        return now_ms - round(blocks * self._parameters.escrow_block_s * 1000)
+
+
+_Look = Callable[[EscrowLate, EscrowRecord, int, str], Late | None]
+_LOOKS: Mapping[Stage, _Look] = {
+    "wanted": EscrowLate._wanted,
+    "opening": EscrowLate._opening,
+    "unsigned": EscrowLate._unsigned,
+    "signed": EscrowLate._signed,
+    "closing": EscrowLate._closing,
+}
+"""What is held waits for its task, which the market looks after."""

@@ -102,6 +102,14 @@ class ResultAnswer(msgspec.Struct, frozen=True):
     """What disputing this result takes, until `pay_due_at`; null where it cannot be disputed."""
 
 
+class PassedAnswer(msgspec.Struct, frozen=True):
+    """A validator whose seat in a jury went to another."""
+
+    peer_id: str
+    reason: str
+    """`refused`, `unreachable`, or `no_ruling` in its time."""
+
+
 class AppealAnswer(msgspec.Struct, frozen=True):
     """A dispute about a result; `outcome` is null until it is decided."""
 
@@ -116,6 +124,8 @@ class AppealAnswer(msgspec.Struct, frozen=True):
     """How many of them have."""
     outcome: str | None
     """`upheld`, `overturned` or `inconclusive`."""
+    passed: tuple[PassedAnswer, ...] = ()
+    """Who is in the jury no more, in the order in which they gave their seats to others."""
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
@@ -361,6 +371,7 @@ def _appeal_answer(appeal: AppealView) -> AppealAnswer:
         jury=appeal.jury,
         rulings=appeal.rulings,
         outcome=appeal.outcome,
+        passed=tuple(PassedAnswer(one.peer_id, one.reason) for one in appeal.passed),
     )
 
 

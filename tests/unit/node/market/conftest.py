@@ -37,7 +37,7 @@ from node.verification.anchors import AnchorBook
 from node.verification.author import Author
 from node.verification.batches import leaf_of
 from node.verification.draws import Draw, Pass, PassReason, Refusal, nonce_of, sign_refusal
-from node.verification.juries import jury_digest
+from node.verification.juries import case_digest
 from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import Candidate
 from node.verification.statements import (
@@ -296,7 +296,7 @@ class Shop:
     def ruling(self, task_id: str, juror: Author, *hashes: bytes) -> Ruling:
         """What a juror says came out; by default the disputed hashes."""
         appeal = self.desk.book.find(task_id)
-        digest = jury_digest(appeal.jury, CHAIN)
+        digest = case_digest(appeal.jury, CHAIN)
         said = hashes or appeal.claimed
         ruling = Ruling(task_id, appeal.jury.epoch, digest, said, b"")
         return sign_ruling(ruling, CHAIN, juror.identity)

@@ -116,6 +116,7 @@ async def test_a_result_is_disputed(client, market, order, twin) -> None:
         "jury": ["cpc1juror"],
         "rulings": 0,
         "outcome": None,
+        "passed": [],
     }
     assert before - market.balances[twin.LOCAL] == twin.APPEAL_FEE
     assert (await client.get(f"/tasks/{task_id}")).json() == body

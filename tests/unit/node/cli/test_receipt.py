@@ -20,7 +20,7 @@ from node.verification.author import Author
 from node.verification.batches import leaf_of, seal_batch
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.evidence import ATTESTED
-from node.verification.juries import Jury, JuryJob, draw_jury, case_digest, sign_jury
+from node.verification.juries import Jury, JuryJob, case_digest, draw_jury, sign_jury
 from node.verification.receipt import (
     FORMAT,
     Anchor,

@@ -36,7 +36,7 @@ from node.settlement.transfer import TransferSettlement
 from node.verification.anchors import AnchorBook
 from node.verification.author import Author
 from node.verification.batches import leaf_of
-from node.verification.draws import Draw, Pass, PassReason, Refusal, nonce_of, sign_refusal
+from node.verification.draws import Draw, Pass, PassReason, Refusal, Seat, nonce_of, sign_refusal
 from node.verification.juries import case_digest
 from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import Candidate
@@ -292,6 +292,10 @@ class Shop:
     def jurors(self, task_id: str) -> list[Author]:
         """Who sits in a task's jury, in its order."""
         return [BY_KEY[seat.key] for seat in self.desk.book.find(task_id).jury.seats]
+
+    def member(self, seat: Seat) -> Author:
+        """Whose seat it is."""
+        return BY_KEY[seat.key]
 
     def ruling(self, task_id: str, juror: Author, *hashes: bytes) -> Ruling:
         """What a juror says came out; by default the disputed hashes."""

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from node.amounts import UNITS_PER_CPC
-from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound, Unavailable
+from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound
 from node.market.appeals import LEAST_GRACE_MS
+from node.market.juries import NoJury
 from node.market.views import MAX_REASON
 from node.settlement import accounts
 from node.verification.claims import StatementInvalid
@@ -18,7 +19,7 @@ from storage.store import Batch
 CPC = UNITS_PER_CPC
 FALSE = b"f" * 32
 FEE = 3 * (CPC // 1000 + 8_192 * 10_000)
-LEASE_MS, WINDOW_MS = 20_000, 5_000
+JURY_MS, WINDOW_MS = 40_000, 5_000
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ async def test_a_jury_has_nobody_who_had_to_do_with_it(court) -> None:
     jury = court.desk.book.find(task_id).jury
     assert state(court, task_id) == ("disputed", None)
     assert (len(jury.seats), jury.needed, jury.fee) == (3, 2, FEE)
-    assert jury.expires_ms == court.now_ms + LEASE_MS
+    assert jury.expires_ms == court.now_ms + JURY_MS
     judges = {one.identity.public_key for one in court.validators}
     assert set(jury.excluded) == judges
     assert not judges & {seat.key for seat in jury.seats}
@@ -85,8 +86,10 @@ async def test_who_may_not_appeal_and_when(court) -> None:
     with pytest.raises(Conflict):
         open_(task_id, court.customer, "why")
     court.complete(court.report(draw))
-    with pytest.raises(Unavailable):
+    with pytest.raises(NoJury, match=r"0 validators .* needs 2") as refused:
         open_(task_id, court.customer, "why")
+    assert "--validators 6" in refused.value.remedy
+    assert court.balances(court.customer) == (99 * CPC, 0)
     court.see(*court.everybody)
     with pytest.raises(NotAllowed):
         open_(task_id, court.other, "why")
@@ -167,7 +170,7 @@ async def test_the_deadline_ends_it(court, said: tuple[bytes | None, ...]) -> No
     task_id = await disputed(court)
     for juror, one in zip(court.jurors(task_id), said, strict=False):
         court.desk.take(task_id, court.ruling(task_id, juror, *([one] if one else [])))
-    await court.pass_time(LEASE_MS - 1)
+    await court.pass_time(JURY_MS - 1)
     assert state(court, task_id) == ("disputed", None)
     await court.pass_time(1)
     phase, outcome = state(court, task_id)
@@ -290,7 +293,7 @@ async def test_it_goes_on_after_a_restart(court, outcome: str) -> None:
     if outcome != "inconclusive":
         court.desk.take(task_id, court.ruling(task_id, jurors[1], *said))
         court.reload()
-    await court.pass_time(LEASE_MS)
+    await court.pass_time(JURY_MS)
     court.reload()
     assert court.desk.book.find(task_id).outcome == outcome
     assert not list(court.desk.book.open())
@@ -327,7 +330,7 @@ async def test_what_a_crash_loses_can_be_said_again(shop_of) -> None:
             assert (court.record(task_id).phase == "overturned") == (place == 4)
             for one in rulings:
                 court.desk.take(task_id, one)
-            await court.pass_time(LEASE_MS)
+            await court.pass_time(JURY_MS)
             assert court.record(task_id).phase == "overturned"
             assert court.ledger.balance(accounts.customer(court.customer)) == 10 * CPC
             assert court.ledger.audit().ok

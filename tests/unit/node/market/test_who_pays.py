@@ -21,7 +21,7 @@ from storage.store import Batch
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "economics.md"
 CPC = UNITS_PER_CPC
 FEE_RESERVE = 10**9
-WINDOW_MS, LEASE_MS, HOUR_MS = 5_000, 20_000, 3_600_000
+WINDOW_MS, JURY_MS, HOUR_MS = 5_000, 40_000, 3_600_000
 EPOCHS = 5
 APPEAL_FEE = 3 * (CPC // 1000 + 8_192 * 10_000)
 """A jury of three computes the shop's work."""
@@ -398,7 +398,7 @@ async def ruled(shop: Any, task_id: str, jurors: list[Any], *hashes: bytes) -> s
     """Let jurors say what came out, and the market wait for the others."""
     for juror in jurors:
         shop.desk.take(task_id, shop.ruling(task_id, juror, *hashes))
-    await shop.pass_time(LEASE_MS)
+    await shop.pass_time(JURY_MS)
     return str(shop.desk.book.find(task_id).outcome)
 
 
@@ -406,7 +406,7 @@ async def ruled(shop: Any, task_id: str, jurors: list[Any], *hashes: bytes) -> s
 async def _disputed(shop: Any) -> Counter[str]:
     draw, jurors = await disputed(shop)
     shop.desk.take(draw.task_id, shop.ruling(draw.task_id, jurors[0]))
-    await shop.pass_time(LEASE_MS - 1)
+    await shop.pass_time(JURY_MS - 1)
     assert shop.record(draw.task_id).phase == "disputed"
     return Counter()
 

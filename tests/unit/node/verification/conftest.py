@@ -18,7 +18,7 @@ from node.roles.results import evidence_in, manifest_of, signed_result
 from node.verification.author import Author
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.inline import proven_result
-from node.verification.juries import Jury, JuryJob, draw_jury, case_digest, sign_jury
+from node.verification.juries import Jury, JuryJob, case_digest, draw_jury, sign_jury
 from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import (
     Candidate,

@@ -13,6 +13,7 @@ from node.amounts import Amount
 from node.config import NetworkConfig
 from node.errors import InvalidInput, NotAllowed
 from node.market.appealbook import AppealBook, AppealRecord
+from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.juries import JuryDraw
 from node.market.outcomes import OutcomeRecord
@@ -23,6 +24,7 @@ from node.market.views import MAX_REASON
 from node.settlement.appeals import Appeals
 from node.verification.draws import Pass, PassReason, Refusal, Seat, check_pass
 from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
+from node.verification.statements import signers_of
 from p2p.identity import Identity, peer_id_of
 from storage.database import Database
 from storage.store import Batch
@@ -44,6 +46,7 @@ class AppealDesk:
         db: Database,
         board: TaskBoard,
         appeals: Appeals,
+        bars: BarBook,
         snapshots: SnapshotLog,
         network: NetworkConfig,
         identity: Identity,
@@ -64,7 +67,8 @@ class AppealDesk:
             now_ms=now_ms,
             beacon=beacon,
         )
-        self.book = AppealBook(db, now_ms)
+        self._bars = bars
+        self.book = AppealBook(db, board.disputed_tasks())
         self.on_overturned: Callable[[AppealRecord, Decision], None] = lambda *_: None
         """Told of a result that turned out false, once its money is staged."""
 
@@ -173,9 +177,9 @@ class AppealDesk:
         else:
             after = overturned(task, OVERTURNED)
             workers, liars = _culprits(outcome, decision)
-            self._appeals.overturn(batch, task_id, workers | liars, jurors, now_ms)
-            for address in liars:
-                self.book.bar(batch, address, now_ms + self._network.protocol.bar_s * 1000)
+            culprits = workers | {seat.address for seat in liars}
+            self._appeals.overturn(batch, task_id, culprits, jurors, now_ms)
+            self._bars.bar(batch, liars)
         done = msgspec.structs.replace(appeal, outcome=decision.outcome, decided_ms=now_ms)
         self.book.put(batch, done)
         self._store(batch, after)
@@ -200,18 +204,11 @@ def _decided(appeal: AppealRecord) -> Decision | None:
     return decide_appeal(appeal.rulings, appeal.claimed, seats=len(jury.seats), needed=jury.needed)
 
 
-def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[str]]:
-    """Addresses of the workers whose results are false, and of who signed that they are valid."""
+def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[Seat]]:
+    """Addresses of the workers whose results are false, and who signed that they are valid."""
     false = [outcome.jobs[index].judgement for index in decision.wrong]
     workers = {one.result.worker_address for one in false}
-    seats = {seat.key: seat.address for one in false for seat in one.draw.seats}
-    liars = {
-        seats[verdict.validator_key]
-        for one in false
-        for verdict in one.verdicts
-        if verdict.finding == "valid"
-    }
-    return workers, liars
+    return workers, {seat for one in false for seat in signers_of(one)}
 
 
 def _check_reason(reason: str) -> None:

@@ -114,14 +114,14 @@ class Results:
         self._board.announce(task.task_id)
         return done
 
-    def refute(self, judged: Judged, reason: str) -> None:
+    def refute(self, judged: Judged, reason: str, batch: Batch) -> None:
         """End the epoch of a result that its quorum took and its proof does not prove.
 
-        What was checked before it in the epoch is kept; raises Conflict if it is superseded by now.
+        What was checked before it in the epoch is kept. `batch` has what belongs to the same step;
+        raises Conflict, and leaves it alone, if the epoch is superseded by now.
         """
         task = self._board.get(judged.task_id)
         require_lease(task, judged.epoch, judged.orchestrator)
-        batch = Batch()
         self._earlier.add(batch, task.task_id, judged.earlier)
         self._leases.release(task.task_id, judged.epoch, reason, batch=batch)
 

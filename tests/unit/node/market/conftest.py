@@ -21,6 +21,7 @@ from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
 from node.market.appeals import AppealDesk
+from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
@@ -125,10 +126,12 @@ class Shop:
         """What a restart makes of the same database."""
         self.board = TaskBoard(self.db, ChangeLog(self.clock))
         self.snapshots = SnapshotLog(self.db, MARKET.identity, CHAIN, self.clock)
+        self.bars = BarBook(self.db, self.network.protocol.bar_s, self.clock)
         self.desk = AppealDesk(
             db=self.db,
             board=self.board,
             appeals=self.settlement.appeals,
+            bars=self.bars,
             snapshots=self.snapshots,
             network=self.network,
             identity=MARKET.identity,
@@ -296,6 +299,9 @@ class Shop:
     def member(self, seat: Seat) -> Author:
         """Whose seat it is."""
         return BY_KEY[seat.key]
+
+    def is_barred(self, one: Author) -> bool:
+        return self.bars.is_barred(one.identity.public_key, one.address)
 
     def ruling(self, task_id: str, juror: Author, *hashes: bytes) -> Ruling:
         """What a juror says came out; by default the disputed hashes."""

@@ -205,17 +205,14 @@ async def test_a_false_result_ends_the_task_and_its_liars_are_drawn_no_more(cour
     assert (appeal.task_id, decision.wrong) == (task_id, (0,))
     judgement = court.board.outcome(task_id).jobs[0].judgement
     signers = {one.validator_key for one in judgement.verdicts}
-    barred = {
-        one.identity.public_key for one in court.everybody if court.desk.book.is_barred(one.address)
-    }
+    barred = {one.identity.public_key for one in court.everybody if court.is_barred(one)}
     assert barred == signers
     court.reload()
     assert all(
-        court.desk.book.is_barred(one.address) == (one.identity.public_key in signers)
-        for one in court.everybody
+        court.is_barred(one) == (one.identity.public_key in signers) for one in court.everybody
     )
     court.now_ms += court.network.protocol.bar_s * 1000
-    assert not any(court.desk.book.is_barred(one.address) for one in court.everybody)
+    assert not any(court.is_barred(one) for one in court.everybody)
 
 
 async def test_who_found_it_invalid_is_neither_slashed_nor_barred(court) -> None:
@@ -232,7 +229,7 @@ async def test_who_found_it_invalid_is_neither_slashed_nor_barred(court) -> None
         court.desk.take(draw.task_id, court.ruling(draw.task_id, one, FALSE))
     bonds = [court.ledger.balance(accounts.bond(one.address)) for one in court.seated(draw)]
     assert bonds == [CPC // 2, CPC // 2, CPC]
-    barred = [court.desk.book.is_barred(one.address) for one in court.seated(draw)]
+    barred = [court.is_barred(one) for one in court.seated(draw)]
     assert barred == [True, True, False]
 
 

@@ -9,8 +9,10 @@ import trio
 from trio.testing import MockClock
 
 from node.amounts import UNITS_PER_CPC, Amount
-from node.errors import Conflict, InsufficientFunds, NotAllowed, Unavailable
+from node.errors import Conflict, InsufficientFunds, NotAllowed
 from node.l1.transactions import transfer
+from node.market.juries import NoJury
+from node.roles import rescue
 from node.verification.receipt_check import Standing, verify_receipt
 from node.verification.rulings import sign_ruling
 from node.wire.appeals import RequestRuling
@@ -285,8 +287,11 @@ async def test_without_enough_strangers_there_is_no_jury(world, autojump_clock) 
     """Three validators, all of whom judged: the appeal is refused, and costs nothing."""
     task = await world.buy()
     await world.until(task.task_id, "verified")
-    with pytest.raises(Unavailable, match="0 validators"):
+    before = money(world)
+    with pytest.raises(NoJury, match=r"0 validators are there .* no fee was taken") as refused:
         await appeal(world, task.task_id)
+    assert (refused.value.code, money(world)) == ("no_jury", before)
+    assert "tmnode devnet --validators 6" in refused.value.remedy
     await world.until(task.task_id, "settled")
     assert spent(world) == 10 * UNITS_PER_CPC
 
@@ -339,3 +344,48 @@ async def test_the_pay_of_a_worker_without_its_bond_waits_longer(
                 if len(waits) == 1:
                     await stake(world, world.members["worker-1"], 1)
             assert waits == [65_000, 5_000]
+
+
+@pytest.mark.parametrize("outcome", ["overturned", "inconclusive", "upheld"])
+async def test_a_disputed_result_that_its_validators_leave_is_anchored_by_the_market(
+    court, collude, silence, monkeypatch, autojump_clock, outcome: str
+) -> None:
+    """Who won needs the receipt most; nobody's money moves for it but the market's own fee."""
+    monkeypatch.setattr(rescue, "ANCHORED_WITHIN_S", 60.0)
+    if outcome == "overturned":
+        collude(court)
+    await silence_jury(court, silence, 3 if outcome == "inconclusive" else 0)
+    task_id = await completed(court)
+    for member in judges(court, task_id):
+        await court.crash(member)
+    began = trio.current_time()
+    await appeal(court, task_id)
+    await court.holds(lambda: court.market.task(task_id).appeal.outcome)
+    assert court.market.task(task_id).appeal.outcome == outcome
+    assert not court.market._board.outcome(task_id).is_anchored
+    books = money(court)
+    await court.holds(lambda: court.market._board.outcome(task_id).is_anchored)
+    assert 50 < trio.current_time() - began < 90
+    view = await court.until(task_id, "settled", "overturned")
+    assert view.phase == ("overturned" if outcome == "overturned" else "settled")
+    receipt, standing = verify_receipt(court.market.receipt(task_id), court.network)
+    is_false = outcome == "overturned"
+    assert standing is (Standing.OVERTURNED if is_false else Standing.ANCHORED)
+    assert (receipt.appeal is None) == (outcome == "inconclusive")
+    assert (
+        spent(court)
+        == {
+            "overturned": 0,
+            "inconclusive": 10 * UNITS_PER_CPC,
+            "upheld": 10 * UNITS_PER_CPC + FEE,
+        }[outcome]
+    )
+    held = ("customer:", "bond:", "appeal:", "maturing:", "reserved:")
+    if is_false:
+        after = money(court)
+        assert {k: v for k, v in after.items() if k.startswith(held)} == {
+            k: v for k, v in books.items() if k.startswith(held)
+        }
+    assert court.ledger.audit().ok
+    await trio.sleep(30)
+    assert not list(court.market._board.unanchored_tasks())

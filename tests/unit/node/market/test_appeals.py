@@ -7,6 +7,7 @@ import pytest
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound
+from node.market.appealbook import AppealBook
 from node.market.appeals import LEAST_GRACE_MS
 from node.market.juries import NoJury
 from node.market.views import MAX_REASON
@@ -324,6 +325,7 @@ async def test_what_a_crash_loses_can_be_said_again(shop_of) -> None:
             court = shop_of(db, now_ms=court.now_ms)
             known = len(court.desk.book.find(task_id).rulings)
             assert known == min(place, 3)
+            assert (court.bars.barred > 0) == (place == 4)
             assert (court.record(task_id).phase == "overturned") == (place == 4)
             for one in rulings:
                 court.desk.take(task_id, one)
@@ -356,3 +358,65 @@ async def test_bonds_come_back_by_themselves(court) -> None:
         ("customer", "release"),
         ("unbonding", "release"),
     ]
+
+
+async def test_only_open_appeals_are_read_at_the_start(court, monkeypatch) -> None:
+    """However many were decided: what a start takes, and keeps, goes by what is open."""
+    decided = [(await overturned(court))[0] for _ in range(3)]
+    court.see(*court.validators)
+    task_id = await disputed(court)
+    read: list[str] = []
+    find = AppealBook.find
+
+    def counted(book: AppealBook, name: str) -> Any:
+        read.append(name)
+        return find(book, name)
+
+    monkeypatch.setattr(AppealBook, "find", counted)
+    court.reload()
+    assert read == [task_id]
+    book = court.desk.book
+    assert [one.task_id for one in book.open()] == [task_id]
+    assert book.find_open(task_id) is not None
+    assert [book.find_open(one) for one in decided] == [None] * 3
+    assert {book.find(one).outcome for one in decided} == {"overturned"}
+
+
+@pytest.mark.parametrize("said", [(), (FALSE,)])
+async def test_what_waits_for_its_place_is_known_in_every_phase(court, said) -> None:
+    """Also over a restart, and until the last job has its place."""
+    task_id = await completed(court, chains=2)
+    for step in ("verified", "disputed", "decided", "first", "second"):
+        if step == "disputed":
+            court.desk.open(task_id, court.customer, "why")
+        elif step == "decided":
+            for one in court.jurors(task_id):
+                court.desk.take(task_id, court.ruling(task_id, one, *(said * 2)))
+        elif step == "first":
+            court.anchor(task_id, jobs=slice(0, 1), name="one")
+        elif step == "second":
+            court.anchor(task_id, jobs=slice(1, 2), name="two")
+        for _ in range(2):
+            found = [one.task_id for one in court.board.unanchored_tasks()]
+            assert found == ([] if step == "second" else [task_id]), step
+            phases = {one.phase for one in court.board.unanchored_tasks()}
+            assert phases <= {court.record(task_id).phase}
+            open_ = list(court.board.disputed_tasks())
+            assert open_ == ([task_id] if step == "disputed" else [])
+            court.reload()
+
+
+@pytest.mark.parametrize("is_anchored_before", [False, True])
+async def test_a_dispute_about_an_anchored_result_waits_for_no_place(
+    court, is_anchored_before: bool
+) -> None:
+    task_id = await completed(court)
+    if is_anchored_before:
+        court.anchor(task_id)
+    court.desk.open(task_id, court.customer, "why")
+    if not is_anchored_before:
+        court.anchor(task_id)
+    assert court.record(task_id).phase == "disputed"
+    for _ in range(2):
+        assert not list(court.board.unanchored_tasks())
+        court.reload()

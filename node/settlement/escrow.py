@@ -12,7 +12,7 @@ before it is sent:
 What it means for the books is booked when a confirmed block holds it, see `chainbook`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from math import ceil
 
@@ -286,6 +286,9 @@ class NoBonds:
     def release(self, _batch: Batch, _address: str, _at_ms: int) -> bool:
         """There is nothing to give."""
         return False
+
+    def hold(self, _batch: Batch, _addresses: Iterable[str], _since_ms: int, _at_ms: int) -> None:
+        """There is nothing to hold."""
 
 
 class NoPayouts:

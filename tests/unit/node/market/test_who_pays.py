@@ -421,6 +421,22 @@ async def _upheld(shop: Any) -> Counter[str]:
     return people
 
 
+@event("the same, after jurors lost their seats to others")
+async def _replaced(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    shop.desk.take(draw.task_id, shop.ruling(draw.task_id, jurors[0]))
+    for juror in jurors[1:]:
+        key = juror.identity.public_key
+        assert shop.desk.pass_over(draw.task_id, key, "unreachable") is not None
+    now = shop.jurors(draw.task_id)
+    assert [one.address for one in now if one in jurors] == [jurors[0].address]
+    assert await ruled(shop, draw.task_id, [*jurors[1:], now[1]]) == "upheld"
+    people = paid(shop, draw, CPC // 4, seats(draw, 0, 1))
+    for juror in now[:2]:
+        people[f"validator:{juror.address}"] += (APPEAL_FEE - FEE_RESERVE) // 2
+    return people
+
+
 @event("disputed and `inconclusive`")
 async def _inconclusive(shop: Any) -> Counter[str]:
     draw, jurors = await disputed(shop)

@@ -139,7 +139,7 @@ def test_json_rpc(net, api) -> None:
 
 
 def test_three_validators_have_no_jury(net, api) -> None:
-    """All of them judged: an appeal is refused at both doors, says what to do, and takes nothing."""
+    """All of them judged: both doors refuse an appeal, say what to do, and take nothing."""
     payload = {"seed": "appeal", "matrix_size": 16, "iterations": 1}
     order = {"challenge_type": "synthetic", "payload": payload, "reward": "1.0"}
     task_id = requests.post(f"{api}/tasks", json=order, timeout=10).json()["task_id"]

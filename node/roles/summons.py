@@ -22,7 +22,8 @@ ASK_PAUSES_S = (1.0, 15.0)
 """Before a juror is asked again that computes, or could not be reached: at first, and at most,
 doubled between while it answers."""
 SILENT_S = 10.0
-"""From the first question that a juror does not answer: then another has its seat."""
+"""From the first question that a juror does not answer: then another has its seat. Time in which
+the market itself reaches nobody does not count."""
 
 
 class Patience:
@@ -84,7 +85,9 @@ class Summons:
             except StatementInvalid as error:
                 log.warning("task %s: what a juror says does not count: %s", task_id, error)
                 answer = None
-            patience.note(asked_s, answered=answer is not None)
+            # a market that reaches nobody at all is itself the one that is not there
+            is_cut_off = not self._network.peers()
+            patience.note(asked_s, answered=answer is not None or is_cut_off)
             reason = patience.end()
             if successor is None and reason is not None:
                 successor = self._desk.pass_over(task_id, seat.key, reason)

@@ -290,3 +290,34 @@ async def test_no_juror_hears_what_another_computed(court, autojump_clock) -> No
     curious = court.members[lame[0]].network
     with pytest.raises(RequestRefused, match="only the jury's market"):
         await curious.request(court.members[judge].peer_id, RequestRuling(appeal.jury), timeout_s=5)
+
+
+@pytest.mark.parametrize("reaches_somebody", [False, True])
+async def test_a_market_that_is_cut_off_blames_no_juror(
+    court, autojump_clock, reaches_somebody: bool
+) -> None:
+    """It is the one that is not there; the control has one worker left to talk to."""
+    asked = trio.Event()
+
+    async def hold(_member, sender, message, handler):
+        asked.set()
+        await trio.sleep(5)
+        return RulingAnswer()
+
+    set_conduct(court, hold, 9)
+    task_id = await disputed(court)
+    await asked.wait()
+    market = court.members["market"]
+    others = [one for one in court.members.values() if one is not market]
+    for one in others[: len(others) - reaches_somebody]:
+        court.hub.partition(market.peer_id, one.peer_id)
+    await trio.sleep(SILENT_S + 3)
+    assert bool(record(court, task_id).jury.passed) == reaches_somebody
+    for member in court.team("validator"):
+        member.answers.clear()
+    for one in others:
+        court.hub.heal(market.peer_id, one.peer_id)
+    await court.holds(lambda: court.market.task(task_id).appeal.outcome)
+    view = court.market.task(task_id)
+    assert view.appeal.outcome == "upheld"
+    assert bool(view.appeal.passed) == reaches_somebody

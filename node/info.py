@@ -32,7 +32,7 @@ GAUGES = {
     "checks_in_hand": "Results that the validator is checking now.",
     "jobs_waiting": "Jobs of the validator that wait for a worker.",
     "workers_barred": "Workers to whom the validator gives no job for now.",
-    "validators_barred": "Validators that the market does not draw, having taken a false proof.",
+    "validators_barred": "Validators that the market does not draw: they signed what is false.",
 }
 _OTHER = "As in the counts of the status."
 _TASKS = "tasks_"

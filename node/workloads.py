@@ -84,3 +84,9 @@ def lease_s(protocol: ProtocolSection, size: TaskSize) -> float:
     work_s = size.work_units / 1e12 * LEASE_PER_TERA_S
     evidence_s = size.evidence_bytes / 2**20 * LEASE_PER_MIB_S
     return protocol.lease_s + size.jobs * (work_s + evidence_s)
+
+
+def jury_s(protocol: ProtocolSection, appeal_s: float, size: TaskSize) -> float:
+    """How long a jury has for a task, at most `appeal_s`: twice a lease, so that somebody else can
+    begin in the seat of a juror that does not come to an end."""
+    return min(appeal_s, 2 * lease_s(protocol, size))

@@ -103,6 +103,14 @@ class ResultAnswer(msgspec.Struct, frozen=True):
     """What disputing this result takes, until `pay_due_at`; null where it cannot be disputed."""
 
 
+class PassedAnswer(msgspec.Struct, frozen=True):
+    """A validator whose seat in a jury went to another."""
+
+    peer_id: str
+    reason: str
+    """`refused`, `unreachable`, or `no_ruling` in its time."""
+
+
 class AppealAnswer(msgspec.Struct, frozen=True):
     """A dispute about a result; `outcome` is null until it is decided."""
 
@@ -117,6 +125,8 @@ class AppealAnswer(msgspec.Struct, frozen=True):
     """How many of them have."""
     outcome: str | None
     """`upheld`, `overturned` or `inconclusive`."""
+    passed: tuple[PassedAnswer, ...] = ()
+    """Who is in the jury no more, in the order in which they gave their seats to others."""
 
 
 _ENDS = "; ".join(f"`{phase}`: {meaning}" for phase, meaning in ENDS.items())
@@ -374,6 +384,7 @@ def _appeal_answer(appeal: AppealView) -> AppealAnswer:
         jury=appeal.jury,
         rulings=appeal.rulings,
         outcome=appeal.outcome,
+        passed=tuple(PassedAnswer(one.peer_id, one.reason) for one in appeal.passed),
     )
 
 

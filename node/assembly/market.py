@@ -12,6 +12,7 @@ from node.info import money_waits, queue_waits
 from node.l1.follower import Follower
 from node.l1.sender import Sender
 from node.market.appeals import AppealDesk
+from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.desk import Desk, NoAppeals
@@ -27,7 +28,6 @@ from node.roles.market import MarketRole
 from node.roles.outputs import OutputShelf
 from node.roles.publishing import SnapshotRole
 from node.roles.rescue import Rescue
-from node.roles.standings import StandingBook
 from node.roles.submitter import Submitter
 from node.settlement.arriving import Arrivals
 from node.settlement.backend import check_backend
@@ -63,7 +63,8 @@ def add_market(
         confirmations=settlement.parameters.confirmations,
         proposer_keys=proposer_keys,
     )
-    desk = _appeal_desk(parts, settlement, board, snapshots, chain)
+    bars = BarBook(parts.db, config.network.protocol.bar_s, parts.now_ms)
+    desk = _appeal_desk(parts, settlement, board, snapshots, bars, chain)
     service = MarketService(
         db=parts.db,
         board=board,
@@ -90,7 +91,7 @@ def add_market(
         now_ms=parts.now_ms,
     )
     protocol = config.network.protocol
-    electorate = _electorate(parts, assembly.directory, snapshots, settlement, desk)
+    electorate = _electorate(parts, assembly.directory, snapshots, settlement, bars)
     role = MarketRole(
         network=parts.network,
         db=parts.db,
@@ -133,7 +134,7 @@ def add_market(
     assembly.info.add(
         lambda: (
             {f"tasks_{phase}": count for phase, count in board.counts().items()}
-            | {"validators_barred": electorate.barred + desk.book.barred}
+            | {"validators_barred": electorate.barred}
         ),
         lambda: (*queued().values(), *money_waits(settlement, parts.now_ms())),
     )
@@ -174,6 +175,7 @@ def _appeal_desk(
     settlement: Settlement,
     board: TaskBoard,
     snapshots: SnapshotLog,
+    bars: BarBook,
     chain: ChainWatch,
 ) -> Desk:
     """Where the market has the bonds and the pay that a dispute is about."""
@@ -183,6 +185,7 @@ def _appeal_desk(
         db=parts.db,
         board=board,
         appeals=settlement.appeals,
+        bars=bars,
         snapshots=snapshots,
         network=parts.config.network,
         identity=parts.keys.identity,
@@ -196,15 +199,14 @@ def _electorate(
     directory: Directory,
     snapshots: SnapshotLog,
     settlement: Settlement,
-    desk: Desk,
+    bars: BarBook,
 ) -> Electorate:
-    network = parts.config.network
-    least, bar_s = network.economics.validator_bond, network.protocol.bar_s
+    least = parts.config.network.economics.validator_bond
     return Electorate(
         directory,
         snapshots,
-        StandingBook(parts.db, bar_s, parts.now_ms, "standing/validators"),
-        lambda one: settlement.bonds.suffices(one, least) and not desk.book.is_barred(one),
+        bars,
+        lambda one: settlement.bonds.suffices(one, least),
     )
 
 

@@ -38,10 +38,12 @@ def task_text(task: answers.TaskAnswer) -> str:
 
 def _appeal(appeal: answers.AppealAnswer) -> dict[str, object]:
     heard = f"{appeal.rulings} of {len(appeal.jury)} jurors, until {moment(appeal.deadline)}"
+    passed = [f"{one.peer_id} ({one.reason})" for one in appeal.passed]
     return {
         "appeal": f"{appeal.reason} (fee {appeal.fee_cpc} CPC)",
         "ruling": heard if appeal.outcome is None else appeal.outcome,
         "jury": list(appeal.jury),
+        **({"passed over": passed} if passed else {}),
     }
 
 

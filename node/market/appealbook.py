@@ -1,6 +1,6 @@
-"""The stored appeals of a market, and the validators that it draws no more for a while."""
+"""The stored appeals of a market."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -29,22 +29,14 @@ class AppealRecord(msgspec.Struct, frozen=True):
     decided_ms: int = 0
 
 
-class _Bar(msgspec.Struct, frozen=True):
-    """Until when somebody is not drawn."""
-
-    until_ms: int
-
-
 class AppealBook:
     """One record for each task that was ever disputed; those that are open are in memory."""
 
-    def __init__(self, db: Database, now_ms: Callable[[], int]) -> None:
-        self._now_ms = now_ms
+    def __init__(self, db: Database, disputed: Iterable[str]) -> None:
+        """`disputed` are the tasks in that phase: whose appeal is open. No other is read."""
         self._table = Table(db, "appeals", AppealRecord)
-        self._bars = Table(db, "appeals/barred", _Bar)
-        self._barred = {key.decode(): bar.until_ms for key, bar in self._bars.items()}
-        stored = (one for _, one in self._table.items())
-        self._open = {one.task_id: one for one in stored if one.outcome is None}
+        found = {task_id: self.find(task_id) for task_id in disputed}
+        self._open = {task_id: one for task_id, one in found.items() if one is not None}
 
     def find(self, task_id: str) -> AppealRecord | None:
         """The appeal about a task, or None."""
@@ -64,22 +56,3 @@ class AppealBook:
         self._open.pop(appeal.task_id, None)
         if appeal.outcome is None:
             self._open[appeal.task_id] = appeal
-
-    def bar(self, batch: Batch, address: str, until_ms: int) -> None:
-        """Draw a validator no more until then; what is past is forgotten."""
-        now_ms = self._now_ms()
-        for known, past_ms in list(self._barred.items()):
-            if past_ms <= now_ms:
-                del self._barred[known]
-                self._bars.delete(batch, known.encode())
-        self._barred[address] = max(until_ms, self._barred.get(address, 0))
-        self._bars.put(batch, address.encode(), _Bar(self._barred[address]))
-
-    def is_barred(self, address: str) -> bool:
-        """Whether the validator is not drawn now."""
-        return self._now_ms() < self._barred.get(address, 0)
-
-    @property
-    def barred(self) -> int:
-        """How many are not drawn now."""
-        return sum(map(self.is_barred, self._barred))

@@ -4,30 +4,32 @@ Synchronous, as `leases` and `results` are; `node.roles.appeals` asks the jurors
 by itself at its jury's deadline.
 """
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Callable
 
 import msgspec
 
 from node.amounts import Amount
 from node.config import NetworkConfig
-from node.errors import InvalidInput, NotAllowed, Unavailable
+from node.errors import InvalidInput, NotAllowed
 from node.market.appealbook import AppealBook, AppealRecord
+from node.market.bars import BarBook
 from node.market.board import TaskBoard
-from node.market.earlier import EarlierBook
+from node.market.juries import JuryDraw
 from node.market.outcomes import OutcomeRecord
 from node.market.quote import price
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
 from node.market.views import MAX_REASON
 from node.settlement.appeals import Appeals
-from node.verification.draws import Seat
-from node.verification.juries import Jury, JuryJob, draw_jury, involved, sign_jury
+from node.verification.draws import Pass, PassReason, Refusal, Seat, check_pass
 from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
-from node.verification.snapshots import Snapshot
-from node.workloads import lease_s, size_of
-from p2p.identity import Identity
+from node.verification.statements import signers_of
+from p2p.identity import Identity, peer_id_of
 from storage.database import Database
 from storage.store import Batch
+
+log = logging.getLogger(__name__)
 
 LEAST_GRACE_MS = 500
 """Once a jury has agreed, how long at least its other members may still come in: they have as long
@@ -44,6 +46,7 @@ class AppealDesk:
         db: Database,
         board: TaskBoard,
         appeals: Appeals,
+        bars: BarBook,
         snapshots: SnapshotLog,
         network: NetworkConfig,
         identity: Identity,
@@ -55,11 +58,17 @@ class AppealDesk:
         self._appeals = appeals
         self._snapshots = snapshots
         self._network = network
-        self._identity = identity
         self._now_ms = now_ms
-        self._beacon = beacon
-        self._earlier = EarlierBook(db)
-        self.book = AppealBook(db, now_ms)
+        self._juries = JuryDraw(
+            db=db,
+            snapshots=snapshots,
+            network=network,
+            identity=identity,
+            now_ms=now_ms,
+            beacon=beacon,
+        )
+        self._bars = bars
+        self.book = AppealBook(db, board.disputed_tasks())
         self.on_overturned: Callable[[AppealRecord, Decision], None] = lambda *_: None
         """Told of a result that turned out false, once its money is staged."""
 
@@ -78,7 +87,7 @@ class AppealDesk:
             InvalidInput: there is no reason, or it is too long or not printable.
             Conflict: the task is not completed, its pay has matured, or it was disputed before.
             InsufficientFunds: the customer does not have the fee.
-            Unavailable: there are too few validators that have nothing to do with the result.
+            NoJury: there are too few validators that have nothing to do with the result.
         """
         task, now_ms = self._board.get(task_id), self._now_ms()
         if task.account != account:
@@ -86,7 +95,7 @@ class AppealDesk:
         _check_reason(reason)
         after, outcome = disputed(task, now_ms), self._board.outcome(task_id)
         assert outcome is not None, "a completed task has an outcome"
-        jury, snapshot = self._draw(task, outcome)
+        jury, snapshot = self._juries.first(task, outcome, self.fee(task.work_units))
         claimed = tuple(bytes.fromhex(one.result_hash) for one in outcome.results)
         batch = Batch()
         self._appeals.open(batch, task_id, account, jury.fee, now_ms)
@@ -98,7 +107,7 @@ class AppealDesk:
         """Count a juror's ruling; raises StatementInvalid if it is none. One that comes too late,
         or again, changes nothing."""
         appeal = self.book.find_open(task_id)
-        if appeal is None:
+        if appeal is None or ruling.validator_key in {one.key for one in appeal.jury.passed}:
             return
         check_ruling(ruling, appeal.jury, self._network.network.chain_id)
         if ruling.validator_key in {one.validator_key for one in appeal.rulings}:
@@ -112,65 +121,35 @@ class AppealDesk:
         self._db.stage(batch)
         self._close_if_due(more)
 
+    def pass_over(
+        self, task_id: str, juror: bytes, reason: PassReason, refusal: Refusal | None = None
+    ) -> Seat | None:
+        """Give a juror's seat (by key) to the next in rank; whose it is now.
+
+        None if it stays the juror's: it has ruled, enough others have computed the same, or nobody
+        is left. Raises StatementInvalid if the refusal is not its own word.
+        """
+        appeal = self.book.find_open(task_id)
+        if appeal is None or appeal.agreed_ms or juror not in waited_for(appeal):
+            return None
+        passed = Pass(appeal.jury.epoch, juror, "rule", reason, self._now_ms(), refusal)
+        check_pass(passed, task_id, self._network.network.chain_id)
+        later = self._juries.next(appeal.jury, passed)
+        if later is None:
+            return None
+        batch = Batch()
+        self.book.put(batch, msgspec.structs.replace(appeal, jury=later))
+        self._db.stage(batch)
+        self._board.announce(task_id)
+        successor = next(seat for seat in later.seats if seat not in appeal.jury.seats)
+        names = (peer_id_of(juror), reason, peer_id_of(successor.key))
+        log.warning("juror %s is passed over (%s) for %s", *names, extra={"task": task_id})
+        return successor
+
     def pass_time(self) -> None:
         """Decide what has waited long enough."""
         for appeal in self.book.open():
             self._close_if_due(appeal)
-
-    def _draw(self, task: TaskRecord, outcome: OutcomeRecord) -> tuple[Jury, Snapshot]:
-        snapshot, beacon = self._snapshots.newest, self._beacon()
-        keys, addresses = self._parties(task, outcome)
-        excluded = () if snapshot is None else involved(snapshot, keys, addresses)
-        jury = Jury(
-            task_id=task.task_id,
-            epoch=task.epoch,
-            kind=task.kind,
-            parameters=task.parameters,
-            jobs=tuple(JuryJob(one.nonce, one.worker_address) for one in outcome.results),
-            fee=self.fee(task.work_units),
-            beacon=beacon,
-            snapshot=b"" if snapshot is None else self._snapshots.digest_of(snapshot),
-            excluded=excluded,
-            seats=() if snapshot is None else self._seats(task, snapshot, beacon, excluded),
-            needed=self._network.protocol.quorum_needed,
-            expires_ms=self._now_ms() + self._time_ms(task),
-            market_key=self._identity.public_key,
-        )
-        if snapshot is None or len(jury.seats) < jury.needed:
-            raise Unavailable(
-                f"{len(jury.seats)} validators have nothing to do with this result,"
-                f" {jury.needed} are needed",
-                remedy="try again before the pay is due",
-            )
-        return sign_jury(jury, self._network.network.chain_id, self._identity), snapshot
-
-    def _seats(
-        self, task: TaskRecord, snapshot: Snapshot, beacon: bytes, excluded: Collection[bytes]
-    ) -> tuple[Seat, ...]:
-        drawn = draw_jury(
-            snapshot,
-            task_id=task.task_id,
-            epoch=task.epoch,
-            kind=task.kind,
-            size=self._network.protocol.quorum_size,
-            beacon=beacon,
-            excluded=excluded,
-        )
-        return tuple(Seat(one.key, one.address) for one in drawn)
-
-    def _parties(self, task: TaskRecord, outcome: OutcomeRecord) -> tuple[set[bytes], set[str]]:
-        """Keys and addresses of all who have to do with a task: nobody of them judges it."""
-        judged = [job.judgement for job in outcome.jobs] + self._earlier.of(task.task_id)
-        draws = [one.draw for one in judged] + ([task.draw] if task.draw else [])
-        keys = {seat.key for draw in draws for seat in draw.seats}
-        keys |= {one.key for draw in draws for one in draw.passed}
-        addresses = {seat.address for draw in draws for seat in draw.seats}
-        workers = {one.result.worker_address for one in judged}
-        return keys, addresses | workers | {task.account, outcome.orchestrator}
-
-    def _time_ms(self, task: TaskRecord) -> int:
-        work_s = lease_s(self._network.protocol, size_of(task.kind, task.parameters))
-        return int(min(self._network.economics.appeal_s, work_s) * 1000)
 
     def _close_if_due(self, appeal: AppealRecord) -> None:
         decision, now_ms = _decided(appeal), self._now_ms()
@@ -198,9 +177,9 @@ class AppealDesk:
         else:
             after = overturned(task, OVERTURNED)
             workers, liars = _culprits(outcome, decision)
-            self._appeals.overturn(batch, task_id, workers | liars, jurors, now_ms)
-            for address in liars:
-                self.book.bar(batch, address, now_ms + self._network.protocol.bar_s * 1000)
+            culprits = workers | {seat.address for seat in liars}
+            self._appeals.overturn(batch, task_id, culprits, jurors, now_ms)
+            self._bars.bar(batch, liars)
         done = msgspec.structs.replace(appeal, outcome=decision.outcome, decided_ms=now_ms)
         self.book.put(batch, done)
         self._store(batch, after)
@@ -214,23 +193,22 @@ class AppealDesk:
         return task
 
 
+def waited_for(appeal: AppealRecord) -> set[bytes]:
+    """Keys of the jurors that have not ruled."""
+    ruled = {one.validator_key for one in appeal.rulings}
+    return {seat.key for seat in appeal.jury.seats} - ruled
+
+
 def _decided(appeal: AppealRecord) -> Decision | None:
     jury = appeal.jury
     return decide_appeal(appeal.rulings, appeal.claimed, seats=len(jury.seats), needed=jury.needed)
 
 
-def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[str]]:
-    """Addresses of the workers whose results are false, and of who signed that they are valid."""
+def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[Seat]]:
+    """Addresses of the workers whose results are false, and who signed that they are valid."""
     false = [outcome.jobs[index].judgement for index in decision.wrong]
     workers = {one.result.worker_address for one in false}
-    seats = {seat.key: seat.address for one in false for seat in one.draw.seats}
-    liars = {
-        seats[verdict.validator_key]
-        for one in false
-        for verdict in one.verdicts
-        if verdict.finding == "valid"
-    }
-    return workers, liars
+    return workers, {seat for one in false for seat in signers_of(one)}
 
 
 def _check_reason(reason: str) -> None:

@@ -17,7 +17,7 @@ from node.errors import NotFound
 from node.market.changes import ChangeLog
 from node.market.listing import Line, TaskIndex
 from node.market.outcomes import OutcomeRecord
-from node.market.tasks import TaskRecord
+from node.market.tasks import TaskRecord, waits_for_anchor
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -45,12 +45,13 @@ class TaskBoard:
         self._unannounced: dict[str, TaskRecord] = {}
         self._queued: dict[str, TaskRecord] = {}
         self._leased: dict[str, TaskRecord] = {}
-        self._verified: dict[str, TaskRecord] = {}
+        self._unanchored: dict[str, TaskRecord] = {}
+        self._disputed: dict[str, None] = {}
         self.changed = trio.Event()
         """Set, and replaced, at every change of any task."""
         stored = [task for _, task in self._tasks.items()]
         for task in sorted(stored, key=lambda task: task.sequence):
-            self._keep(task)
+            self._keep(task, None)
 
     @property
     def next_sequence(self) -> int:
@@ -82,7 +83,7 @@ class TaskBoard:
         known = self._index.get(task.sequence)
         if known is None or known.phase != task.phase:
             self._unannounced[task.task_id] = task
-        self._keep(task)
+        self._keep(task, outcome)
 
     def announce(self, task_id: str) -> None:
         """Wake those who wait for a change of this task, or of any, and log its new phase."""
@@ -113,9 +114,13 @@ class TaskBoard:
         """Tasks that an orchestrator holds."""
         return iter(list(self._leased.values()))
 
-    def verified_tasks(self) -> Iterator[TaskRecord]:
-        """Tasks that are completed and not anchored yet, in the order of their completion."""
-        return iter(list(self._verified.values()))
+    def unanchored_tasks(self) -> Iterator[TaskRecord]:
+        """Tasks that were completed and are not anchored yet, also disputed and overturned ones."""
+        return iter(list(self._unanchored.values()))
+
+    def disputed_tasks(self) -> Iterator[str]:
+        """Ids of the tasks whose dispute is not decided."""
+        return iter(list(self._disputed))
 
     def open_tasks(self) -> Iterator[TaskRecord]:
         """Tasks that are not ended yet."""
@@ -152,14 +157,23 @@ class TaskBoard:
         """How many tasks are in each phase."""
         return self._index.counts()
 
-    def _keep(self, task: TaskRecord) -> None:
+    def _keep(self, task: TaskRecord, outcome: OutcomeRecord | None) -> None:
+        """`outcome` is the one of the same batch, if that has one."""
         self._index.put(task.sequence, Line(task.task_id, task.kind, task.status, task.phase))
         self._queued.pop(task.task_id, None)
         self._leased.pop(task.task_id, None)
-        self._verified.pop(task.task_id, None)
+        self._unanchored.pop(task.task_id, None)
+        self._disputed.pop(task.task_id, None)
         if task.phase == "queued":
             self._queued[task.task_id] = task
         elif task.phase == "leased":
             self._leased[task.task_id] = task
-        elif task.phase == "verified":
-            self._verified[task.task_id] = task
+        elif task.phase == "disputed":
+            self._disputed[task.task_id] = None
+        if waits_for_anchor(task) and not self._is_anchored(task, outcome):
+            self._unanchored[task.task_id] = task
+
+    def _is_anchored(self, task: TaskRecord, outcome: OutcomeRecord | None) -> bool:
+        """Of a task whose phase does not say it."""
+        known = outcome or (None if task.phase == "verified" else self.outcome(task.task_id))
+        return known is not None and known.is_anchored

@@ -22,13 +22,6 @@ class KnownAppeals(Protocol):
     def open(self) -> Iterator[AppealRecord]:
         """Those that are not decided."""
 
-    def is_barred(self, address: str) -> bool:
-        """Whether the validator is not drawn now, for what a jury overturned."""
-
-    @property
-    def barred(self) -> int:
-        """How many are not drawn now."""
-
 
 class Desk(Protocol):
     """Where customers dispute results."""
@@ -50,8 +43,6 @@ class Desk(Protocol):
 class NoBook:
     """Nothing was ever disputed."""
 
-    barred = 0
-
     def find(self, _task_id: str) -> AppealRecord | None:
         """There is none."""
         return None
@@ -59,10 +50,6 @@ class NoBook:
     def open(self) -> Iterator[AppealRecord]:
         """There are none."""
         return iter(())
-
-    def is_barred(self, _address: str) -> bool:
-        """Nobody is."""
-        return False
 
 
 class NoAppeals:

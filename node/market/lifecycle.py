@@ -52,6 +52,7 @@ class Lifecycle:
             board=board,
             leases=self.leases,
             rewards=settlement.rewards,
+            bonds=settlement.bonds,
             network=network,
             market=identity.peer_id,
             now_ms=now_ms,

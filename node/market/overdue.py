@@ -84,12 +84,12 @@ class MarketOverdue:
             yield Overdue("queued task", task.task_id, late_s, why_queued(task.kind), remedy)
 
     def _unanchored(self) -> Iterator[Overdue]:
-        for task in self._board.verified_tasks():
+        for task in self._board.unanchored_tasks():
             late_s = self._late_s(task.completed_ms, deadlines.UNANCHORED_S)
             if late_s > 0:
                 reason = self._l1_trouble() or f"validator {task.orchestrator} has not anchored it"
                 remedy = "the market anchors it itself after 600 s; look at that validator's status"
-                yield Overdue("verified task", task.task_id, late_s, reason, remedy)
+                yield Overdue(f"{task.phase} task", task.task_id, late_s, reason, remedy)
 
     def _disputed(self) -> Iterator[Overdue]:
         for appeal in self._appeals.open():

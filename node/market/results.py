@@ -26,13 +26,13 @@ from node.market.tasks import (
     verified,
     waits_for_anchor,
 )
-from node.settlement.interface import RewardBook
+from node.settlement.interface import BondBook, RewardBook
 from node.split import Payees
 from node.verification.batches import leaf_of
 from node.verification.draws import seat_of
-from node.verification.statements import Judgement
+from node.verification.statements import Judgement, signers_of
 from node.wire.leases import ReportFailure, ReportResult
-from node.workloads import size_of
+from node.workloads import lease_s, size_of
 from p2p.identity import public_key_of
 from storage.database import Database
 from storage.store import Batch
@@ -64,6 +64,7 @@ class Results:
         board: TaskBoard,
         leases: Leases,
         rewards: RewardBook,
+        bonds: BondBook,
         network: NetworkConfig,
         market: str,
         now_ms: Callable[[], int],
@@ -72,6 +73,8 @@ class Results:
         self._board = board
         self._leases = leases
         self._rewards = rewards
+        self._bonds = bonds
+        self._protocol = network.protocol
         self._chain_id = network.network.chain_id
         self._rules = JudgeRules(self._chain_id, market, network.protocol.max_attempts)
         self._earlier = EarlierBook(db)
@@ -108,20 +111,21 @@ class Results:
             completed_ms=now_ms,
             pay_due_ms=pay_due_ms,
         )
+        self._bonds.hold(batch, *self._answerable(task, judged), now_ms)
         self._earlier.add(batch, task.task_id, judged.earlier)
         self._board.put(batch, done, outcome)
         self._db.stage(batch)
         self._board.announce(task.task_id)
         return done
 
-    def refute(self, judged: Judged, reason: str) -> None:
+    def refute(self, judged: Judged, reason: str, batch: Batch) -> None:
         """End the epoch of a result that its quorum took and its proof does not prove.
 
-        What was checked before it in the epoch is kept; raises Conflict if it is superseded by now.
+        What was checked before it in the epoch is kept. `batch` has what belongs to the same step;
+        raises Conflict, and leaves it alone, if the epoch is superseded by now.
         """
         task = self._board.get(judged.task_id)
         require_lease(task, judged.epoch, judged.orchestrator)
-        batch = Batch()
         self._earlier.add(batch, task.task_id, judged.earlier)
         self._leases.release(task.task_id, judged.epoch, reason, batch=batch)
 
@@ -227,6 +231,13 @@ class Results:
             orchestrator=seat_of(task.draw, public_key_of(judged.orchestrator)).address,
             checks=checks_of((*judged.jobs, *self._kept(task), *judged.earlier)),
         )
+
+    def _answerable(self, task: TaskRecord, judged: Judged) -> tuple[set[str], int]:
+        """Addresses of who answers with a bond for what is completed, and when they were drawn, at
+        the earliest."""
+        signers = {seat.address for job in judged.jobs for seat in signers_of(job)}
+        longest_s = lease_s(self._protocol, size_of(task.kind, task.parameters))
+        return signers, task.lease_until_ms - round(longest_s * 1000)
 
     def _payees(self, task: TaskRecord, judged: Judged, outcome: OutcomeRecord) -> Payees:
         size = size_of(task.kind, task.parameters)

@@ -14,6 +14,7 @@ from node.market.views import (
     CheckShare,
     EntryView,
     OutputView,
+    PassedJuror,
     PayoutView,
     PostingView,
     Problem,
@@ -29,6 +30,7 @@ from node.verification.evidence import work_of
 from node.verification.proofs import artifact_of
 from node.verification.receipt import result_hash_of
 from node.verification.statements import addresses_of
+from p2p.identity import peer_id_of
 
 
 def task_view(
@@ -65,6 +67,7 @@ def _appeal_view(appeal: AppealRecord) -> AppealView:
         jury=tuple(seat.address for seat in appeal.jury.seats),
         rulings=len(appeal.rulings),
         outcome=appeal.outcome,
+        passed=tuple(PassedJuror(peer_id_of(o.key), o.reason) for o in appeal.jury.passed),
     )
 
 

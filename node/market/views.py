@@ -109,6 +109,14 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
 
 
+class PassedJuror(msgspec.Struct, frozen=True):
+    """A validator whose seat in a jury went to another."""
+
+    peer_id: str
+    reason: str
+    """`refused`, `unreachable`, or `no_ruling` in its time."""
+
+
 class AppealView(msgspec.Struct, frozen=True):
     """A customer's dispute about a result."""
 
@@ -122,6 +130,8 @@ class AppealView(msgspec.Struct, frozen=True):
     """How many of them have."""
     outcome: str | None
     """`upheld`, `overturned` or `inconclusive`; None while it is not decided."""
+    passed: tuple[PassedJuror, ...] = ()
+    """Who is in the jury no more, in the order in which they gave their seats to others."""
 
 
 class TaskView(msgspec.Struct, frozen=True):

@@ -17,17 +17,18 @@ from gpu.workloads.base import Finding
 from node.config import ProtocolSection
 from node.directory import Directory
 from node.errors import NodeError, TaskTooLarge
+from node.market.bars import BarBook
 from node.market.snapshots import SnapshotLog
 from node.offload import Offload
 from node.roles.outputs import OutputMissing
-from node.roles.standings import StandingBook
+from node.verification.draws import Seat
 from node.verification.evidence import work_of
 from node.verification.proofs import artifact_of, statement_of, verify_proof
 from node.verification.snapshots import Candidate
-from node.verification.statements import Judgement
+from node.verification.statements import Judgement, signers_of
 from node.workloads import bounds_of
-from p2p.identity import peer_id_of
 from storage.artifacts import ArtifactStore
+from storage.store import Batch
 
 
 class ProofFalse(NodeError):
@@ -43,9 +44,9 @@ class Refuted(NamedTuple):
     reason: str
 
     @property
-    def signers(self) -> tuple[bytes, ...]:
-        """The keys of those who found it valid."""
-        return tuple(one.validator_key for one in self.judgement.verdicts if one.finding == "valid")
+    def signers(self) -> tuple[Seat, ...]:
+        """Those who found it valid."""
+        return signers_of(self.judgement)
 
 
 class Acceptance:
@@ -120,30 +121,37 @@ class Electorate:
         self,
         directory: Directory,
         snapshots: SnapshotLog,
-        standings: StandingBook,
+        bars: BarBook,
         admits: Callable[[str], bool],
     ) -> None:
         """`admits` says whether a validator with this address may be drawn."""
         self._admits = admits
         self._directory = directory
         self._snapshots = snapshots
-        self._standings = standings
+        self._bars = bars
 
     @property
     def barred(self) -> int:
         """How many are not drawn now for what they signed."""
-        return self._standings.barred()
+        return self._bars.barred
 
     def candidates(self) -> list[Candidate]:
         """Who can be drawn now."""
         return [
             one
             for one in self._directory.candidates()
-            if self._admits(one.address) and not self._standings.is_barred(peer_id_of(one.key))
+            if self._admits(one.address) and not self._bars.is_barred(one.key, one.address)
         ]
 
-    def bar(self, keys: Iterable[bytes]) -> None:
-        """Stage that these are not drawn for a while, and a snapshot without them."""
-        for key in keys:
-            self._standings.note(peer_id_of(key), "invalid")
+    def bar(self, batch: Batch, seats: Iterable[Seat]) -> None:
+        """Draw these no more for a while, as of this batch; a snapshot without them is staged.
+
+        Before the batch, that is: nothing that the batch brings about is drawn from an older one.
+        """
+        self._bars.bar(batch, seats)
         self._snapshots.take(self.candidates())
+
+    @property
+    def changed(self) -> trio.Event:
+        """Set when somebody is barred."""
+        return self._bars.changed

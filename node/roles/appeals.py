@@ -8,22 +8,14 @@ from node.events import first_of
 from node.market.appealbook import AppealRecord
 from node.market.appeals import AppealDesk
 from node.market.board import TaskBoard
-from node.verification.claims import StatementInvalid
-from node.verification.draws import Seat
+from node.roles.summons import Summons
 from node.verification.rulings import Decision
-from node.wire.appeals import OVERTURNED_TOPIC, RequestRuling, ResultOverturned, RulingAnswer
-from p2p.errors import MessageTooLarge, P2PError
-from p2p.identity import peer_id_of
+from node.wire.appeals import OVERTURNED_TOPIC, ResultOverturned
+from p2p.errors import MessageTooLarge
 from p2p.network import Network
 from storage.database import Database
 
 log = logging.getLogger(__name__)
-
-ASK_TIMEOUT_S = 10.0
-"""For a juror to say that it computes, or what came out."""
-ASK_PAUSES_S = (1.0, 15.0)
-"""Before a juror is asked again that computes, or could not be reached: at first, and at most,
-doubled between."""
 
 
 class AppealRole:
@@ -33,6 +25,7 @@ class AppealRole:
         self, *, network: Network, db: Database, board: TaskBoard, desk: AppealDesk
     ) -> None:
         self._network = network
+        self._summons = Summons(network=network, db=db, desk=desk)
         self._db = db
         self._board = board
         self._desk = desk
@@ -54,34 +47,11 @@ class AppealRole:
                 await first_of(changed)
 
     async def _ask_all(self, appeal: AppealRecord) -> None:
-        """Until every juror has ruled or refused, or the appeal is decided."""
-        await self._db.flushed()
+        """Until every seat's juror has ruled, or the appeal is decided."""
         async with trio.open_nursery() as nursery:
             for seat in appeal.jury.seats:
-                nursery.start_soon(self._ask, appeal, seat)
+                nursery.start_soon(self._summons.fill, appeal.task_id, seat)
         self._asked.discard(appeal.task_id)
-
-    async def _ask(self, appeal: AppealRecord, seat: Seat) -> None:
-        message, task_id = RequestRuling(appeal.jury), appeal.task_id
-        pause_s, longest_s = ASK_PAUSES_S
-        while self._is_wanted(task_id, seat.key):
-            try:
-                answer = await self._network.request(
-                    peer_id_of(seat.key), message, timeout_s=ASK_TIMEOUT_S
-                )
-                if isinstance(answer, RulingAnswer) and answer.ruling is not None:
-                    self._desk.take(task_id, answer.ruling)
-                    return
-            except P2PError as error:
-                log.info("task %s: a juror does not rule yet: %s", task_id, error)
-            except StatementInvalid as error:
-                log.warning("task %s: a juror's ruling does not count: %s", task_id, error)
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, longest_s)
-
-    def _is_wanted(self, task_id: str, key: bytes) -> bool:
-        appeal = self._desk.book.find_open(task_id)
-        return appeal is not None and key not in {one.validator_key for one in appeal.rulings}
 
     def _on_overturned(self, appeal: AppealRecord, decision: Decision) -> None:
         if self._nursery is not None:

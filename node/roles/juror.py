@@ -11,10 +11,11 @@ from node.roles.admission import SKEW_MS, check_work
 from node.roles.reexecution import Reexecution
 from node.roles.snapshotfeed import SnapshotFeed
 from node.verification.claims import StatementInvalid
-from node.verification.juries import Jury, check_jurors, check_jury, jury_digest
+from node.verification.draws import Refusal, sign_refusal
+from node.verification.juries import Jury, case_digest, check_jurors, check_jury
 from node.verification.rulings import Ruling, sign_ruling
 from node.wire.appeals import RequestRuling, RulingAnswer
-from node.workloads import lease_s, size_of
+from node.workloads import jury_s, size_of
 from p2p.errors import RequestRefused
 from p2p.identity import Identity, public_key_of
 from p2p.network import Network
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 ANSWER_WITHIN_S = 2.0
 """How long a market's question waits for a ruling that is nearly there."""
 MAX_CASES = 16
-"""Juries in hand; with so many a validator takes no other."""
+"""Juries in hand; with so many a validator refuses others."""
 
 
 class JuryGate:
@@ -40,7 +41,7 @@ class JuryGate:
         now_ms: Callable[[], int],
         feed: SnapshotFeed,
     ) -> None:
-        self._longest_ms = appeal_s * 1000 + SKEW_MS
+        self._appeal_s = appeal_s
         self._chain_id = chain_id
         self._markets = markets
         self._protocol = protocol
@@ -56,17 +57,17 @@ class JuryGate:
         check_jury(jury, self._chain_id, self._markets)
         if jury.needed < self._protocol.quorum_needed:
             raise StatementInvalid("fewer must agree than in this network", field="jury.needed")
-        if jury.expires_ms - self._now_ms() > self._longest_ms:
-            raise StatementInvalid("the jury ends too late", field="jury.expires_ms")
         check_work(jury, self._protocol)
         size = size_of(jury.kind, jury.parameters)
+        drawn_ms = jury.expires_ms - jury_s(self._protocol, self._appeal_s, size) * 1000
+        if drawn_ms > self._now_ms() + SKEW_MS:
+            raise StatementInvalid("the jury ends too late", field="jury.expires_ms")
         if len(jury.jobs) != size.jobs:
             raise StatementInvalid(f"are not the {size.jobs} of the plan", field="jury.jobs")
         snapshot = await self._feed.find(jury)
         check_jurors(jury, snapshot, self._protocol.quorum_size, self._chain_id)
         replaced_ms = self._feed.book.replaced_ms(snapshot)
-        longest_ms = lease_s(self._protocol, size) * 1000
-        if replaced_ms is not None and jury.expires_ms - longest_ms > replaced_ms + SKEW_MS:
+        if replaced_ms is not None and drawn_ms > replaced_ms + SKEW_MS:
             raise StatementInvalid("the snapshot was replaced before", field="jury.snapshot")
 
 
@@ -113,36 +114,43 @@ class Juror:
             await trio.sleep_forever()
 
     async def _on_request(self, sender: str, message: RequestRuling) -> RulingAnswer:
+        """Nobody but its market hears what came out: other jurors are to compute it themselves."""
         jury = message.jury
-        case = self._cases.get(jury_digest(jury, self._chain_id))
+        if jury.market_key != public_key_of(sender):
+            raise RequestRefused("sender", "only the jury's market asks for this")
+        case = self._cases.get(case_digest(jury, self._chain_id)) or await self._begin(jury)
         if case is None:
-            case = await self._begin(sender, jury)
+            return self._refuse(jury, "busy")
         with trio.move_on_after(ANSWER_WITHIN_S):
             await case.ended.wait()
         if case.ended.is_set() and case.ruling is None:
-            raise RequestRefused("cannot", "this validator cannot compute that")
+            return self._refuse(jury, "cannot")
         return RulingAnswer(case.ruling)
 
-    async def _begin(self, sender: str, jury: Jury) -> _Case:
+    async def _begin(self, jury: Jury) -> _Case | None:
+        """None if this node has too much in hand."""
         self._forget_past()
         try:
             await self._gate.admit(jury)
         except StatementInvalid as error:
             raise RequestRefused(error.code, str(error)) from error
-        if jury.market_key != public_key_of(sender):
-            raise RequestRefused("sender", "only the jury's market asks for this")
         if self._identity.public_key not in {seat.key for seat in jury.seats}:
             raise RequestRefused("seat", "this validator is not in the jury")
         if jury.expires_ms <= self._now_ms():
             raise RequestRefused("over", "the time of this jury is over")
-        digest = jury_digest(jury, self._chain_id)
+        digest = case_digest(jury, self._chain_id)
         if digest in self._cases:  # begun while the snapshot was on its way
             return self._cases[digest]
         if len(self._cases) >= MAX_CASES or self._nursery is None:
-            raise RequestRefused("busy", "this validator takes no more juries now")
+            return None
         case = self._cases[digest] = _Case(jury)
         self._nursery.start_soon(self._work, case)
         return case
+
+    def _refuse(self, jury: Jury, reason: str) -> RulingAnswer:
+        """Somebody else may have the seat."""
+        refusal = Refusal(jury.task_id, jury.epoch, "rule", reason, self._now_ms(), b"")
+        return RulingAnswer(refusal=sign_refusal(refusal, self._chain_id, self._identity))
 
     async def _work(self, case: _Case) -> None:
         jury = case.jury
@@ -152,7 +160,7 @@ class Juror:
             except (OSError, MemoryError, GpuError) as error:
                 log.warning("task %s cannot be computed again here: %r", jury.task_id, error)
             else:
-                digest = jury_digest(jury, self._chain_id)
+                digest = case_digest(jury, self._chain_id)
                 ruling = Ruling(jury.task_id, jury.epoch, digest, hashes, b"")
                 case.ruling = sign_ruling(ruling, self._chain_id, self._identity)
                 self.rulings += 1

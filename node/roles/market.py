@@ -117,11 +117,15 @@ class MarketRole:
 
     async def _refute(self, judged: Judged, refuted: Refuted) -> None:
         """Another epoch, without those who signed; raises ProofFalse, or Conflict if it is over."""
-        self._electorate.bar(refuted.signers)
+        batch = Batch()
+        self._electorate.bar(batch, refuted.signers)
         reason = f"a quorum took a false proof: {refuted.reason}"
         log.warning("task %s: %s", judged.task_id, reason)
         try:
-            self._results.refute(judged, reason)
+            self._results.refute(judged, reason, batch)
+        except Conflict:  # superseded: what they signed is false all the same
+            self._db.stage(batch)
+            raise
         finally:
             for one in judged.jobs:
                 await self._shelf.drop(one)

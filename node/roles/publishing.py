@@ -5,6 +5,7 @@ import logging
 import trio
 
 from node.directory import Directory
+from node.events import first_of
 from node.market.snapshots import SnapshotLog
 from node.roles.acceptance import Electorate
 from node.wire.snapshots import SNAPSHOT_TOPIC, PublishedSnapshot, RequestSnapshot
@@ -43,14 +44,14 @@ class SnapshotRole:
         """Take and publish until cancelled."""
         task_status.started()
         while True:
-            changed = self._directory.changed
+            changes = (self._directory.changed, self._electorate.changed)
             taken = self._snapshots.take(self._electorate.candidates())
             if taken is not None:
                 await self._db.flushed()
                 await self._publish(PublishedSnapshot(taken))
             await trio.sleep(LEAST_PAUSE_S)
             with trio.move_on_after(LOOK_EVERY_S):
-                await changed.wait()
+                await first_of(*changes)
 
     async def _publish(self, message: PublishedSnapshot) -> None:
         try:

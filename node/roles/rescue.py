@@ -1,7 +1,7 @@
 """A market puts results on the chain itself if the validator whose duty it is does not.
 
 Otherwise a completed task would wait for its anchor, and its customer for the receipt, as long as
-that validator stays away.
+that validator stays away: also the customer whose result a jury overturned, who needs it most.
 """
 
 import logging
@@ -66,13 +66,15 @@ class Rescue:
         if self._fair_since_ms > before_ms:
             return 0
         due = [
-            task.task_id for task in self._board.verified_tasks() if task.completed_ms <= before_ms
+            task.task_id
+            for task in self._board.unanchored_tasks()
+            if task.completed_ms <= before_ms
         ]
         mine = [task_id for task_id in due if not self._submitter.has(task_id)]
         for task_id in mine:
             log.warning("nobody anchored the result: the market does", extra={"task": task_id})
             outcome = self._board.outcome(task_id)
-            assert outcome is not None, "a verified task has an outcome"
+            assert outcome is not None, "what was completed has an outcome"
             batch = Batch()
             results = [job.result for job in outcome.jobs if not job.batch]
             self._submitter.add_results(batch, results, self._market)

@@ -1,6 +1,4 @@
-"""A book of others' standing, over restarts: an orchestrator's of its workers, a market's of those
-who check for it.
-"""
+"""An orchestrator's book of its workers' standing, over restarts."""
 
 from collections.abc import Callable
 
@@ -26,13 +24,11 @@ MAX_STANDINGS = 4096
 class StandingBook:
     """Standings by peer id; whoever is not in it has done nothing wrong lately."""
 
-    def __init__(
-        self, db: Database, bar_s: float, now_ms: Callable[[], int], table: str = "standing"
-    ) -> None:
+    def __init__(self, db: Database, bar_s: float, now_ms: Callable[[], int]) -> None:
         self._db = db
         self._bar_ms = int(bar_s * 1000)
         self._now_ms = now_ms
-        self._table = Table(db, table, Standing)
+        self._table = Table(db, "standing", Standing)
         self._standings = {key.decode(): one for key, one in self._table.items()}
 
     def is_barred(self, peer_id: str) -> bool:

@@ -7,7 +7,8 @@
 
 A bond is put down from the address's own money at the market. What is taken back stays within a
 slash's reach until no result that it stood for can be disputed any more; taking back more before
-that starts the time anew for all of it. Each stages into the caller's batch and is idempotent by
+that starts the time anew for all of it, and so does a result of a task that its owner was drawn for
+with the bond. Each stages into the caller's batch and is idempotent by
 the caller's key, and whatever raises has not touched the batch.
 """
 
@@ -34,6 +35,8 @@ class Unbonding(msgspec.Struct, frozen=True):
     due_ms: int
     name: str
     """Of the last taking back, which names the release too."""
+    since_ms: int
+    """When that was."""
 
 
 class _Due(msgspec.Struct, frozen=True):
@@ -111,11 +114,21 @@ class Bonds:
             )
         if not self._post(batch, "unbond", name, _positive(amount, postings), at_ms):
             return False
-        self._forget(batch, address)
-        due_ms = at_ms + round(self._parameters.unbonding_s * 1000)
-        self._unbonding.put(batch, address.encode(), Unbonding(due_ms, name))
-        self._order.put(batch, _order_key(address, due_ms), _Due(address))
+        self._keep(batch, address, Unbonding(self._due_ms(at_ms), name, at_ms))
         return True
+
+    def hold(self, batch: Batch, addresses: Iterable[str], since_ms: int, at_ms: int) -> None:
+        """Have what these addresses took back at `since_ms` or later wait from `at_ms` on.
+
+        For those who answer for a result of `at_ms` that they were drawn for at `since_ms`: its
+        window begins only now. What was taken back before that did not count when they were drawn.
+        """
+        for address in addresses:
+            record = self._unbonding.get(address.encode(), batch)
+            if record is not None and record.since_ms >= since_ms:
+                due_ms = max(record.due_ms, self._due_ms(at_ms))
+                later = msgspec.structs.replace(record, due_ms=due_ms)
+                self._keep(batch, address, later)
 
     def due(self, now_ms: int) -> Iterator[str]:
         """Addresses that get back by now what they have taken back, the longest due first."""
@@ -150,6 +163,14 @@ class Bonds:
                 taken += [posting(name, -part)] if part else []
                 left -= part
         return tuple(taken)
+
+    def _due_ms(self, at_ms: int) -> int:
+        return at_ms + round(self._parameters.unbonding_s * 1000)
+
+    def _keep(self, batch: Batch, address: str, record: Unbonding) -> None:
+        self._forget(batch, address)
+        self._unbonding.put(batch, address.encode(), record)
+        self._order.put(batch, _order_key(address, record.due_ms), _Due(address))
 
     def _forget(self, batch: Batch, address: str) -> None:
         record = self._unbonding.get(address.encode(), batch)

@@ -323,6 +323,9 @@ class NoBonds:
         """There is nothing to give."""
         return False
 
+    def hold(self, _batch: Batch, _addresses: Iterable[str], _since_ms: int, _at_ms: int) -> None:
+        """There is nothing to hold."""
+
 
 class NoPayouts:
     """The chain pays everybody when it settles an escrow."""

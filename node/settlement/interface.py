@@ -95,6 +95,9 @@ class BondBook(Protocol):
     def release(self, batch: Batch, address: str, at_ms: int) -> bool:
         """Give an address what it has taken back; False if nothing is unbonding."""
 
+    def hold(self, batch: Batch, addresses: Iterable[str], since_ms: int, at_ms: int) -> None:
+        """What these have begun to take back since then can be lost for `unbonding_s` from now."""
+
 
 class BlockBook(Protocol):
     """What confirmed blocks mean for the books."""

@@ -34,8 +34,8 @@ _SAME_IN_REDRAWS = (
     "market_key",
 )
 
-Duty = Literal["orchestrate", "check"]
-PassReason = Literal["refused", "unreachable", "no_commitment", "no_reveal"]
+Duty = Literal["orchestrate", "check", "rule"]
+PassReason = Literal["refused", "unreachable", "no_commitment", "no_reveal", "no_ruling"]
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ def check_pass(passed: Pass, task_id: str, chain_id: str) -> None:
 def draw_bytes(draw: Draw, chain_id: str) -> bytes:
     """What the market signs."""
     seats = [part for seat in draw.seats for part in (seat.key, text(seat.address))]
-    passed = [part for one in draw.passed for part in _pass_parts(one, chain_id)]
+    passed = [part for one in draw.passed for part in pass_parts(one, chain_id)]
     return tagged(
         "tmnode/draw",
         2,
@@ -148,7 +148,8 @@ def draw_bytes(draw: Draw, chain_id: str) -> bytes:
     )
 
 
-def _pass_parts(one: Pass, chain_id: str) -> tuple[bytes, ...]:
+def pass_parts(one: Pass, chain_id: str) -> tuple[bytes, ...]:
+    """What the market signs of a pass."""
     refusal = one.refusal
     signed = refusal_bytes(refusal, chain_id) + refusal.signature if refusal else b""
     return (u64(one.epoch), one.key, text(one.duty), text(one.reason), u64(one.at_ms), signed)

@@ -5,22 +5,29 @@ the result: whoever sat in a draw under which an attempt at the task was judged,
 customer's, the workers' and those validators' addresses. They are named, so that anybody computes
 the same seats. Ranks go by the hash of a block that did not exist when the result was made, so that
 nobody knew then who might judge it. A jury is told what to compute, and not what came out.
+
+A juror that refuses, is silent or does not come to an end gives its seat to the next in rank of the
+same snapshot, and why stands in the jury, as it does in a draw. All but seats and passes is the
+*case*: it stays the same, and rulings are about it, so that what the others computed still counts.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import sha256
 
 import msgspec
 
 from node.amounts import Amount
 from node.verification.claims import DIGEST_BYTES, Count, StatementInvalid
-from node.verification.draws import Seat
+from node.verification.draws import Pass, Seat, check_pass, pass_parts
 from node.verification.snapshots import Candidate, Snapshot, draw_from, snapshot_digest
 from p2p.encoding import tagged, text, u64
 from p2p.identity import PUBLIC_KEY_BYTES, Identity, peer_id_of, verify
 
 MAX_EXCLUDED = 512
 """Of a snapshot's candidates: as many as it can have."""
+MAX_REPLACED = 8
+"""Jurors that are passed over in one appeal: as many checkers of a quorum of three can be in an
+epoch. Whoever is in a seat after them keeps it."""
 
 
 class JuryJob(msgspec.Struct, frozen=True):
@@ -52,15 +59,16 @@ class Jury(msgspec.Struct, frozen=True):
     needed: Count
     expires_ms: Count
     market_key: bytes
+    passed: tuple[Pass, ...] = ()
+    """Jurors that gave their seats to the next in rank, in this order."""
     signature: bytes = b""
 
 
-def jury_bytes(jury: Jury, chain_id: str) -> bytes:
-    """What the market signs."""
+def case_digest(jury: Jury, chain_id: str) -> bytes:
+    """What a ruling is about, 32 bytes: all of a jury but who sits in it and who did before."""
     jobs = [part for one in jury.jobs for part in (u64(one.nonce), text(one.worker_address))]
-    seats = [part for seat in jury.seats for part in (seat.key, text(seat.address))]
-    return tagged(
-        "tmnode/jury",
+    case = tagged(
+        "tmnode/case",
         1,
         chain_id,
         text(jury.task_id),
@@ -77,14 +85,16 @@ def jury_bytes(jury: Jury, chain_id: str) -> bytes:
         *jobs,
         u64(len(jury.excluded)),
         *jury.excluded,
-        u64(len(jury.seats)),
-        *seats,
     )
+    return sha256(case).digest()
 
 
-def jury_digest(jury: Jury, chain_id: str) -> bytes:
-    """What a ruling names it by, 32 bytes."""
-    return sha256(jury_bytes(jury, chain_id)).digest()
+def jury_bytes(jury: Jury, chain_id: str) -> bytes:
+    """What the market signs."""
+    seats = [part for seat in jury.seats for part in (seat.key, text(seat.address))]
+    passed = [part for one in jury.passed for part in pass_parts(one, chain_id)]
+    counts = (u64(len(jury.seats)), *seats, u64(len(jury.passed)), *passed)
+    return tagged("tmnode/jury", 2, chain_id, case_digest(jury, chain_id), *counts)
 
 
 def sign_jury(jury: Jury, chain_id: str, market: Identity) -> Jury:
@@ -119,6 +129,26 @@ def draw_jury(
     )
 
 
+def seats_of(jury: Jury, snapshot: Snapshot, size: int) -> tuple[Seat, ...]:
+    """The seats of the case, once these were passed over; what the jury says of them is not read.
+
+    Raises StatementInvalid if one of those passed over had no seat.
+    """
+    ranked = draw_jury(
+        snapshot,
+        task_id=jury.task_id,
+        epoch=jury.epoch,
+        kind=jury.kind,
+        size=size + len(jury.passed),
+        beacon=jury.beacon,
+        excluded=jury.excluded,
+    )
+    passed = [one.key for one in jury.passed]
+    _check_had_seats(passed, [one.key for one in ranked], size)
+    left = [one for one in ranked if one.key not in passed]
+    return tuple(Seat(one.key, one.address) for one in left)
+
+
 def check_jury(jury: Jury, chain_id: str, markets: Collection[str] = ()) -> None:
     """Raise StatementInvalid unless a market signed a sound jury.
 
@@ -135,29 +165,41 @@ def check_jury(jury: Jury, chain_id: str, markets: Collection[str] = ()) -> None
         raise StatementInvalid("a digest has 32 bytes", field="jury")
     if not _are_keys(jury.excluded) or len(jury.excluded) > MAX_EXCLUDED:
         raise StatementInvalid("are no keys, or not by rising keys", field="jury.excluded")
+    _check_passed(jury, chain_id)
 
 
 def check_jurors(jury: Jury, snapshot: Snapshot, size: int, chain_id: str) -> None:
-    """Raise StatementInvalid unless the seats follow from the snapshot and who is excluded.
+    """Raise StatementInvalid unless the seats follow from the snapshot, who is excluded, and who
+    was passed over.
 
-    `size` is the network's quorum size; fewer seats only if there are no more candidates. The
-    snapshot's own signature is not looked at.
+    `size` is the network's quorum size; fewer seats only if there are no more candidates, and
+    nobody passed over. The snapshot's own signature is not looked at.
     """
     if jury.snapshot != snapshot_digest(snapshot, chain_id):
         raise StatementInvalid("the jury is from another snapshot", field="jury.snapshot")
     if jury.market_key != snapshot.market_key:
         raise StatementInvalid("the snapshot is another market's", field="jury.snapshot")
-    drawn = draw_jury(
-        snapshot,
-        task_id=jury.task_id,
-        epoch=jury.epoch,
-        kind=jury.kind,
-        size=size,
-        beacon=jury.beacon,
-        excluded=jury.excluded,
-    )
-    if [(seat.key, seat.address) for seat in jury.seats] != [(o.key, o.address) for o in drawn]:
+    if jury.seats != seats_of(jury, snapshot, size):
         raise StatementInvalid("the seats do not follow from the snapshot", field="jury.seats")
+    if jury.passed and len(jury.seats) < size:
+        raise StatementInvalid("nobody was there to take that seat", field="jury.passed")
+
+
+def _check_passed(jury: Jury, chain_id: str) -> None:
+    keys = {one.key for one in jury.passed}
+    if len(keys) != len(jury.passed) or len(keys) > MAX_REPLACED:
+        raise StatementInvalid("one is passed over twice, or too many are", field="jury.passed")
+    for one in jury.passed:
+        if (one.duty, one.epoch) != ("rule", jury.epoch):
+            raise StatementInvalid("is about another duty or epoch", field="jury.passed")
+        check_pass(one, jury.task_id, chain_id)
+
+
+def _check_had_seats(passed: Sequence[bytes], ranked: Sequence[bytes], size: int) -> None:
+    """Each that was passed over let the next of the ranked in."""
+    for count, key in enumerate(passed):
+        if key not in ranked[: size + count]:
+            raise StatementInvalid("whoever was passed over had no seat", field="jury.passed")
 
 
 def _are_keys(keys: Iterable[bytes]) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from node.verification.claims import DIGEST_BYTES, Count, StatementInvalid
-from node.verification.juries import Jury, jury_digest
+from node.verification.juries import Jury, case_digest
 from p2p.encoding import tagged, text, u64
 from p2p.identity import Identity, verify
 
@@ -24,8 +24,8 @@ class Ruling(msgspec.Struct, frozen=True):
 
     task_id: str
     epoch: Count
-    jury: bytes
-    """Digest of the jury that it was asked in."""
+    case: bytes
+    """Digest of the case that it was asked about."""
     hashes: tuple[bytes, ...]
     """The result hash of each job, 32 bytes each."""
     validator_key: bytes
@@ -44,8 +44,8 @@ class Decision(msgspec.Struct, frozen=True):
 
 def ruling_bytes(ruling: Ruling, chain_id: str) -> bytes:
     """What a juror signs."""
-    about = (text(ruling.task_id), u64(ruling.epoch), ruling.jury, ruling.validator_key)
-    return tagged("tmnode/ruling", 1, chain_id, *about, u64(len(ruling.hashes)), *ruling.hashes)
+    about = (text(ruling.task_id), u64(ruling.epoch), ruling.case, ruling.validator_key)
+    return tagged("tmnode/ruling", 2, chain_id, *about, u64(len(ruling.hashes)), *ruling.hashes)
 
 
 def sign_ruling(ruling: Ruling, chain_id: str, juror: Identity) -> Ruling:
@@ -59,9 +59,9 @@ def check_ruling(ruling: Ruling, jury: Jury, chain_id: str) -> None:
     """Raise StatementInvalid unless a juror of this jury signed a whole ruling in it."""
     if ruling.validator_key not in {seat.key for seat in jury.seats}:
         raise StatementInvalid("the validator is not in this jury", field="validator_key")
-    about = (ruling.task_id, ruling.epoch, ruling.jury)
-    if about != (jury.task_id, jury.epoch, jury_digest(jury, chain_id)):
-        raise StatementInvalid("the ruling is about another jury", field="ruling")
+    about = (ruling.task_id, ruling.epoch, ruling.case)
+    if about != (jury.task_id, jury.epoch, case_digest(jury, chain_id)):
+        raise StatementInvalid("the ruling is about another case", field="ruling")
     lengths = {len(one) for one in ruling.hashes}
     if len(ruling.hashes) != len(jury.jobs) or lengths != {DIGEST_BYTES}:
         raise StatementInvalid("a ruling has one hash for each job", field="ruling.hashes")

@@ -2,8 +2,7 @@
 
 Strikes only make a worker's turn come later. Whoever was found `invalid` by a quorum gets no job
 for a while; `withheld` is a strike, and the third within an hour counts as invalid. Nothing here
-says what a network should do about it: each orchestrator keeps its own book, and each market one of
-validators that took a false proof.
+says what a network should do about it: each orchestrator keeps its own book.
 """
 
 import msgspec

@@ -16,7 +16,7 @@ from gpu.proofs.envelope import EnvelopeInvalid, ProofEnvelope, decode, encode
 from node.keys import BindingInvalid, KeyBinding, verify_binding
 from node.verification.author import Author
 from node.verification.claims import DIGEST_BYTES, Count, StatementInvalid, strict_hex
-from node.verification.draws import Draw, seat_of
+from node.verification.draws import Draw, Seat, seat_of
 from node.verification.evidence import Evidence, check_envelope, work_of
 from node.workloads import TaskSize
 from p2p.encoding import tagged, text, u64
@@ -262,6 +262,12 @@ def check_verdict(verdict: Verdict, draw: Draw, result: ComputeResult, chain_id:
 def addresses_of(draw: Draw, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     """Addresses of the validators behind the verdicts, in their order."""
     return tuple(seat_of(draw, verdict.validator_key).address for verdict in verdicts)
+
+
+def signers_of(judgement: Judgement) -> tuple[Seat, ...]:
+    """Whoever found the result valid."""
+    signed = [one.validator_key for one in judgement.verdicts if one.finding == "valid"]
+    return tuple(seat_of(judgement.draw, key) for key in signed)
 
 
 def _binding_of(envelope: ProofEnvelope) -> KeyBinding:

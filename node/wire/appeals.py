@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from node.verification.draws import Draw
+from node.verification.draws import Draw, Refusal
 from node.verification.juries import Jury
 from node.verification.rulings import Ruling
 from node.verification.statements import ComputeResult, Manifest
@@ -19,7 +19,7 @@ class RequestRuling(Message, frozen=True):
     """
 
     TYPE_ID: ClassVar[int] = 40
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     MAX_BYTES: ClassVar[int] = 1 << 17
 
     jury: Jury
@@ -27,13 +27,14 @@ class RequestRuling(Message, frozen=True):
 
 @register
 class RulingAnswer(Message, frozen=True):
-    """The juror's signed ruling; nothing while it computes."""
+    """The juror's signed ruling, or its signed refusal; nothing while it computes."""
 
     TYPE_ID: ClassVar[int] = 41
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     MAX_BYTES: ClassVar[int] = 1 << 14
 
     ruling: Ruling | None = None
+    refusal: Refusal | None = None
 
 
 @register
@@ -41,7 +42,7 @@ class ResultOverturned(Message, frozen=True):
     """A market's evidence that a worker's result was false, for every orchestrator to check."""
 
     TYPE_ID: ClassVar[int] = 42
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     MAX_BYTES: ClassVar[int] = 1 << 18
 
     draw: Draw

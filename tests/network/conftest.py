@@ -51,7 +51,8 @@ from node.settlement.network import settlement_parameters
 from node.split import Payees, split
 from node.verification.draws import seat_of
 from node.verification.onchain import MarketProfile
-from node.verification.statements import Judgement, addresses_of
+from node.verification.statements import Judgement, addresses_of, sign_verdict
+from node.wire.checks import RequestVerdict, VerdictAnswer
 from p2p.errors import RequestTimeout
 from p2p.identity import Identity, public_key_of
 from p2p.memory import MemoryHub, virtual_clock_ms
@@ -541,6 +542,30 @@ def _open_world() -> Callable[..., AbstractAsyncContextManager[World]]:
 @pytest.fixture(scope="session", name="silence")
 def _silence() -> Answer:
     return silence
+
+
+@pytest.fixture(scope="session")
+def collude() -> Callable[[World], None]:
+    return _collude
+
+
+def _signs_valid(member: Member) -> Answer:
+    """Whatever is true, for whoever is in on it."""
+
+    async def answer(sender: str, message: Message, handler: Any) -> Message:
+        verdict = (await handler(sender, message)).verdict
+        lie = msgspec.structs.replace(verdict, finding="valid")
+        return VerdictAnswer(sign_verdict(lie, CHAIN, member.keys.identity))
+
+    return answer
+
+
+def _collude(world: World) -> None:
+    """Every worker computes something else, and every validator attests it."""
+    for worker in world.team("worker"):
+        worker.compute.spoil = lambda run: msgspec.structs.replace(run.report, digest=bytes(32))
+    for member in world.team("validator"):
+        member.answers[RequestVerdict] = _signs_valid(member)
 
 
 @pytest.fixture(scope="session")

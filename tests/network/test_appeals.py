@@ -9,13 +9,13 @@ import trio
 from trio.testing import MockClock
 
 from node.amounts import UNITS_PER_CPC, Amount
-from node.errors import Conflict, InsufficientFunds, NotAllowed, Unavailable
+from node.errors import Conflict, InsufficientFunds, NotAllowed
 from node.l1.transactions import transfer
+from node.market.juries import NoJury
+from node.roles import rescue
 from node.verification.receipt_check import Standing, verify_receipt
 from node.verification.rulings import sign_ruling
-from node.verification.statements import sign_verdict
 from node.wire.appeals import RequestRuling
-from node.wire.checks import RequestVerdict, VerdictAnswer
 
 CHAIN = "cpc-devnet-1"
 LONGEST_S = 3600
@@ -54,25 +54,6 @@ async def completed(world) -> str:
     task = await world.buy()
     await world.until(task.task_id, "verified", "refunded")
     return task.task_id
-
-
-def signs_valid(member):
-    """Whatever is true, for whoever is in on it."""
-
-    async def answer(sender, message, handler):
-        verdict = (await handler(sender, message)).verdict
-        lie = msgspec.structs.replace(verdict, finding="valid")
-        return VerdictAnswer(sign_verdict(lie, CHAIN, member.keys.identity))
-
-    return answer
-
-
-def collude(world) -> None:
-    """Every worker computes something else, and every validator attests it."""
-    for worker in world.team("worker"):
-        worker.compute.spoil = lambda run: msgspec.structs.replace(run.report, digest=bytes(32))
-    for member in world.team("validator"):
-        member.answers[RequestVerdict] = signs_valid(member)
 
 
 def money(world) -> dict[str, int]:
@@ -132,7 +113,9 @@ async def test_an_honest_result_is_upheld(court, autojump_clock) -> None:
     assert court.ledger.audit().ok
 
 
-async def test_a_false_result_that_slipped_through_is_overturned(court, autojump_clock) -> None:
+async def test_a_false_result_that_slipped_through_is_overturned(
+    court, collude, autojump_clock
+) -> None:
     """Reward and fee come back, bonds of all who answer for it are slashed and pay the jury, and
     nobody of them gets work for a while."""
     collude(court)
@@ -182,7 +165,7 @@ def newest(market):
     return desk._snapshots.newest
 
 
-async def test_the_receipt_of_an_overturned_result_says_so(court, autojump_clock) -> None:
+async def test_the_receipt_of_an_overturned_result_says_so(court, collude, autojump_clock) -> None:
     collude(court)
     task_id = await completed(court)
     await appeal(court, task_id)
@@ -195,7 +178,7 @@ async def test_the_receipt_of_an_overturned_result_says_so(court, autojump_clock
     assert {one.hashes[0].hex() for one in receipt.appeal.rulings} != {claimed}
 
 
-async def test_without_an_appeal_the_lie_is_paid(court, autojump_clock) -> None:
+async def test_without_an_appeal_the_lie_is_paid(court, collude, autojump_clock) -> None:
     """What the appeal is for."""
     collude(court)
     task_id = await completed(court)
@@ -227,7 +210,7 @@ async def test_jurors_that_say_nothing(court, silence, autojump_clock, silent, o
     began = trio.current_time()
     view = await court.until(task_id, "verified", "anchored", "settled")
     assert view.appeal.outcome == outcome
-    took_s, most_s = trio.current_time() - began, court.network.protocol.lease_s
+    took_s, most_s = trio.current_time() - began, 2 * court.network.protocol.lease_s
     assert (took_s < 3) if outcome == "upheld" else (most_s - 1 < took_s < most_s + 2)
     await court.until(task_id, "settled")
     assert spent(court) == 10 * UNITS_PER_CPC + (FEE if outcome == "upheld" else 0)
@@ -261,7 +244,9 @@ async def test_a_juror_that_lies_is_outvoted_and_unpaid(court, autojump_clock) -
 
 
 @pytest.mark.parametrize("who", ["market", "jury", "both"])
-async def test_a_restart_in_the_middle_loses_nothing(court, autojump_clock, who: str) -> None:
+async def test_a_restart_in_the_middle_loses_nothing(
+    court, collude, autojump_clock, who: str
+) -> None:
     """Before any juror has answered; the market asks again, and they compute again."""
     asked = trio.Event()
 
@@ -302,8 +287,11 @@ async def test_without_enough_strangers_there_is_no_jury(world, autojump_clock) 
     """Three validators, all of whom judged: the appeal is refused, and costs nothing."""
     task = await world.buy()
     await world.until(task.task_id, "verified")
-    with pytest.raises(Unavailable, match="0 validators"):
+    before = money(world)
+    with pytest.raises(NoJury, match=r"0 validators are there .* no fee was taken") as refused:
         await appeal(world, task.task_id)
+    assert (refused.value.code, money(world)) == ("no_jury", before)
+    assert "tmnode devnet --validators 6" in refused.value.remedy
     await world.until(task.task_id, "settled")
     assert spent(world) == 10 * UNITS_PER_CPC
 
@@ -356,3 +344,48 @@ async def test_the_pay_of_a_worker_without_its_bond_waits_longer(
                 if len(waits) == 1:
                     await stake(world, world.members["worker-1"], 1)
             assert waits == [65_000, 5_000]
+
+
+@pytest.mark.parametrize("outcome", ["overturned", "inconclusive", "upheld"])
+async def test_a_disputed_result_that_its_validators_leave_is_anchored_by_the_market(
+    court, collude, silence, monkeypatch, autojump_clock, outcome: str
+) -> None:
+    """Who won needs the receipt most; nobody's money moves for it but the market's own fee."""
+    monkeypatch.setattr(rescue, "ANCHORED_WITHIN_S", 60.0)
+    if outcome == "overturned":
+        collude(court)
+    await silence_jury(court, silence, 3 if outcome == "inconclusive" else 0)
+    task_id = await completed(court)
+    for member in judges(court, task_id):
+        await court.crash(member)
+    began = trio.current_time()
+    await appeal(court, task_id)
+    await court.holds(lambda: court.market.task(task_id).appeal.outcome)
+    assert court.market.task(task_id).appeal.outcome == outcome
+    assert not court.market._board.outcome(task_id).is_anchored
+    books = money(court)
+    await court.holds(lambda: court.market._board.outcome(task_id).is_anchored)
+    assert 50 < trio.current_time() - began < 90
+    view = await court.until(task_id, "settled", "overturned")
+    assert view.phase == ("overturned" if outcome == "overturned" else "settled")
+    receipt, standing = verify_receipt(court.market.receipt(task_id), court.network)
+    is_false = outcome == "overturned"
+    assert standing is (Standing.OVERTURNED if is_false else Standing.ANCHORED)
+    assert (receipt.appeal is None) == (outcome == "inconclusive")
+    assert (
+        spent(court)
+        == {
+            "overturned": 0,
+            "inconclusive": 10 * UNITS_PER_CPC,
+            "upheld": 10 * UNITS_PER_CPC + FEE,
+        }[outcome]
+    )
+    held = ("customer:", "bond:", "appeal:", "maturing:", "reserved:")
+    if is_false:
+        after = money(court)
+        assert {k: v for k, v in after.items() if k.startswith(held)} == {
+            k: v for k, v in books.items() if k.startswith(held)
+        }
+    assert court.ledger.audit().ok
+    await trio.sleep(30)
+    assert not list(court.market._board.unanchored_tasks())

@@ -5,15 +5,16 @@ import pytest
 import trio
 
 from gpu.proofs.statement import Bounds
+from node.market.bars import Bar
 from node.market.earlier import EarlierBook
 from node.roles import acceptance
 from node.roles.acceptance import Acceptance
-from node.verification.standing import Standing
 from node.verification.statements import sign_verdict
 from node.wire.checks import RequestVerdict, VerdictAnswer
 from node.wire.jobs import LeaseJob
 from node.wire.leases import ReportResult
 from p2p.errors import RequestRefused
+from p2p.identity import PUBLIC_KEY_BYTES, peer_id_of
 from storage.tables import Table
 from tests.network.test_proofs import changed_byte, wrong_output
 
@@ -68,8 +69,8 @@ async def sold_to_the_liar(world, lie, steps: int):
 def barred(world) -> set[str]:
     """Peer ids that the market does not draw."""
     market = world.members["market"]
-    items = Table(market.db, "standing/validators", Standing).items()
-    return {key.decode() for key, one in items if one.barred_until_ms}
+    items = Table(market.db, "barred-validators", Bar).items()
+    return {peer_id_of(key[:PUBLIC_KEY_BYTES]) for key, _ in items}
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,24 @@ def test_json_rpc(net, api) -> None:
     assert failed["error"]["data"]["field"] == "task_id"
 
 
+def test_three_validators_have_no_jury(net, api) -> None:
+    """All of them judged: both doors refuse an appeal, say what to do, and take nothing."""
+    payload = {"seed": "appeal", "matrix_size": 16, "iterations": 1}
+    order = {"challenge_type": "synthetic", "payload": payload, "reward": "1.0"}
+    task_id = requests.post(f"{api}/tasks", json=order, timeout=10).json()["task_id"]
+    net.completed(task_id)
+    path, reason = f"{api}/tasks/{task_id}/appeal", {"reason": "it looks wrong"}
+    refused = requests.post(path, json=reason, timeout=10)
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tm_appealTask", "params": [task_id, "wrong"]}
+    error = requests.post(f"{api}/rpc", json=call, timeout=10).json()["error"]
+    problem = refused.json()
+    assert (refused.status_code, problem["code"]) == (503, "no_jury"), problem
+    assert "no fee was taken" in problem["detail"]
+    assert "tmnode devnet --validators 6" in problem["remedy"]
+    assert (error["data"]["code"], error["data"]["remedy"]) == ("no_jury", problem["remedy"])
+    assert "appeal" not in requests.get(f"{api}/tasks/{task_id}", timeout=10).json()
+
+
 def tmnode(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "node.cli", *map(str, arguments)]
     return subprocess.run(

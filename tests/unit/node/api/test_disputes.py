@@ -7,6 +7,7 @@ import pytest
 from node.api.accounts import Accounts
 from node.client.signing import key_request
 from node.l1.keys import AccountKey
+from node.market.juries import NoJury
 from storage.database import open_database
 from storage.memory import MemoryStore
 
@@ -116,6 +117,7 @@ async def test_a_result_is_disputed(client, market, order, twin) -> None:
         "jury": ["cpc1juror"],
         "rulings": 0,
         "outcome": None,
+        "passed": [],
     }
     assert before - market.balances[twin.LOCAL] == twin.APPEAL_FEE
     assert (await client.get(f"/tasks/{task_id}")).json() == body
@@ -127,6 +129,31 @@ async def test_a_result_is_disputed_by_json_rpc(client, market, order) -> None:
     task_id = await completed(client, market, order)
     found = await call(client, "tm_appealTask", task_id, "it differs")
     assert found["phase"] == "disputed"
+
+
+async def test_where_nobody_can_judge_both_doors_say_what_to_do(
+    client, market, order, twin, monkeypatch
+) -> None:
+    """As on a devnet of three validators, all of whom judged: the fee is not taken."""
+    said = NoJury("0 validators, no fee was taken", remedy="`tmnode devnet --validators 6`")
+
+    async def refuse(*_: object) -> None:
+        raise said
+
+    task_id = await completed(client, market, order)
+    before = market.balances[twin.LOCAL]
+    monkeypatch.setattr(market, "appeal", refuse)
+    answer = await client.post(f"/tasks/{task_id}/appeal", json={"reason": "it differs"})
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (503, "no_jury")
+    assert (body["detail"], body["remedy"]) == (said.message, said.remedy)
+    assert "retry-after" not in answer.headers, "it is for somebody to do something"
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tm_appealTask", "params": [task_id, "no"]}
+    error = (await client.post("/rpc", json=request)).json()["error"]
+    assert (error["code"], error["data"]["code"]) == (-32017, "no_jury")
+    assert error["data"]["remedy"] == said.remedy
+    assert market.balances[twin.LOCAL] == before
+    assert market.task(task_id).phase == "verified"
 
 
 async def test_only_the_customer_disputes(client, service, connect, market, order) -> None:

@@ -20,7 +20,7 @@ from node.verification.author import Author
 from node.verification.batches import leaf_of, seal_batch
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.evidence import ATTESTED
-from node.verification.juries import Jury, JuryJob, draw_jury, jury_digest, sign_jury
+from node.verification.juries import Jury, JuryJob, case_digest, draw_jury, sign_jury
 from node.verification.receipt import (
     FORMAT,
     Anchor,
@@ -191,7 +191,7 @@ def disputed(said: bytes | None = None) -> bytes:
         market_key=MARKET.public_key,
     )
     jury = sign_jury(jury, CHAIN, MARKET)
-    unsigned = Ruling(like.task_id, 1, jury_digest(jury, CHAIN), (said or claimed,), b"")
+    unsigned = Ruling(like.task_id, 1, case_digest(jury, CHAIN), (said or claimed,), b"")
     rulings = tuple(sign_ruling(unsigned, CHAIN, one.identity) for one in jurors)
     appeal = ReceiptAppeal("overturned" if said else "upheld", snapshot, jury, rulings)
     return encode_receipt(msgspec.structs.replace(receipt, appeal=appeal))

@@ -164,6 +164,27 @@ def test_appeal(terminal, door) -> None:
     assert "1 of 2 jurors, until 2023-11-14 22:13:46 UTC" in text
 
 
+def test_an_appeal_that_nobody_can_judge(terminal, door) -> None:
+    problem = {
+        "code": "no_jury",
+        "detail": "0 validators are there, no fee was taken",
+        "field": None,
+        "remedy": "`tmnode devnet --validators 6`",
+    }
+    door.answer(f"POST /tasks/{ID}/appeal", problem, 503)
+    ended = terminal.run("task", "appeal", ID)
+    assert ended.exit_code == 1
+    assert "no fee was taken" in ended.stderr
+    assert "tmnode devnet --validators 6" in ended.stderr
+
+
+def test_who_was_passed_over_in_a_jury(terminal, door) -> None:
+    passed = [{"peer_id": "12D3one", "reason": "unreachable"}]
+    answer = {**DONE, "phase": "disputed", "appeal": {**DISPUTED, "passed": passed}}
+    door.answer(f"GET /tasks/{ID}", answer)
+    assert "12D3one (unreachable)" in terminal.run("task", "show", ID).stdout
+
+
 def test_an_appeal_that_is_decided(terminal, door) -> None:
     decided = {**DISPUTED, "outcome": "overturned"}
     error = {"code": "overturned", "message": "something else came out"}

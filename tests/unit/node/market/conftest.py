@@ -21,6 +21,7 @@ from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
 from node.market.appeals import AppealDesk
+from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
 from node.market.lifecycle import Lifecycle
@@ -36,8 +37,8 @@ from node.settlement.transfer import TransferSettlement
 from node.verification.anchors import AnchorBook
 from node.verification.author import Author
 from node.verification.batches import leaf_of
-from node.verification.draws import Draw, Pass, PassReason, Refusal, nonce_of, sign_refusal
-from node.verification.juries import jury_digest
+from node.verification.draws import Draw, Pass, PassReason, Refusal, Seat, nonce_of, sign_refusal
+from node.verification.juries import case_digest
 from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import Candidate
 from node.verification.statements import (
@@ -125,10 +126,12 @@ class Shop:
         """What a restart makes of the same database."""
         self.board = TaskBoard(self.db, ChangeLog(self.clock))
         self.snapshots = SnapshotLog(self.db, MARKET.identity, CHAIN, self.clock)
+        self.bars = BarBook(self.db, self.network.protocol.bar_s, self.clock)
         self.desk = AppealDesk(
             db=self.db,
             board=self.board,
             appeals=self.settlement.appeals,
+            bars=self.bars,
             snapshots=self.snapshots,
             network=self.network,
             identity=MARKET.identity,
@@ -293,10 +296,17 @@ class Shop:
         """Who sits in a task's jury, in its order."""
         return [BY_KEY[seat.key] for seat in self.desk.book.find(task_id).jury.seats]
 
+    def member(self, seat: Seat) -> Author:
+        """Whose seat it is."""
+        return BY_KEY[seat.key]
+
+    def is_barred(self, one: Author) -> bool:
+        return self.bars.is_barred(one.identity.public_key, one.address)
+
     def ruling(self, task_id: str, juror: Author, *hashes: bytes) -> Ruling:
         """What a juror says came out; by default the disputed hashes."""
         appeal = self.desk.book.find(task_id)
-        digest = jury_digest(appeal.jury, CHAIN)
+        digest = case_digest(appeal.jury, CHAIN)
         said = hashes or appeal.claimed
         ruling = Ruling(task_id, appeal.jury.epoch, digest, said, b"")
         return sign_ruling(ruling, CHAIN, juror.identity)

@@ -11,7 +11,7 @@ from typing import Any
 from p2p.encoding import tagged, text, u64
 
 SIZE, NEEDED, EPOCHS, REDRAWS = 3, 2, 5, 4
-LEASE_MS, WINDOW_MS = 20_000, 5_000
+LEASE_MS, JURY_MS, WINDOW_MS = 20_000, 40_000, 5_000
 GRACE_MS = 500
 RESERVE = 10**9
 WAITING = ("verified", "anchored")
@@ -49,6 +49,8 @@ class Task:
     judged: list[Any] = field(default_factory=list)
     """The draws of all reported attempts."""
     jury: list[bytes] = field(default_factory=list)
+    bench: frozenset[bytes] = frozenset()
+    """Who could take a seat in the jury that becomes empty."""
     said: dict[bytes, str] = field(default_factory=dict)
 
 
@@ -133,6 +135,7 @@ class Model:
     def appeal(self, task_id: str, fee: int, jury: list[bytes]) -> None:
         task = self.tasks[task_id]
         task.phase, task.fee, task.appealed_ms, task.jury = "disputed", fee, self.now_ms, jury
+        task.bench = self.strangers(task_id) - set(jury)
         self.move("customer", f"appeal:{task_id}", fee)
 
     def rule(self, task_id: str, juror: bytes, said: str, address_of: dict[bytes, str]) -> None:
@@ -144,12 +147,23 @@ class Model:
                 task.agreed_ms = task.agreed_ms or self.now_ms
             self.close(task_id, address_of)
 
+    def replace(self, task_id: str, place: int, successor: bytes | None) -> None:
+        """Who is silent loses the seat, as long as somebody is there and no two have agreed."""
+        task = self.tasks[task_id]
+        is_needed = task.phase == "disputed" and not task.agreed_ms
+        if is_needed and task.jury[place] not in task.said and task.bench:
+            assert successor in task.bench
+            task.bench -= {successor}
+            task.jury[place:] = [*task.jury[place + 1 :], successor]
+        else:
+            assert successor is None
+
     def close(self, task_id: str, address_of: dict[bytes, str]) -> None:
         task = self.tasks[task_id]
         votes = Counter(task.said.values()).most_common(1)
         said, count = votes[0] if votes else ("", 0)
         silent = len(task.jury) - len(task.said)
-        is_over = self.now_ms >= task.appealed_ms + LEASE_MS
+        is_over = self.now_ms >= task.appealed_ms + JURY_MS
         if count >= NEEDED:
             wait_ms = max(GRACE_MS, task.agreed_ms - task.appealed_ms)
             if silent and not is_over and self.now_ms < task.agreed_ms + wait_ms:

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from node.amounts import UNITS_PER_CPC
-from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound, Unavailable
+from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound
+from node.market.appealbook import AppealBook
 from node.market.appeals import LEAST_GRACE_MS
+from node.market.juries import NoJury
 from node.market.views import MAX_REASON
 from node.settlement import accounts
 from node.verification.claims import StatementInvalid
@@ -18,7 +20,7 @@ from storage.store import Batch
 CPC = UNITS_PER_CPC
 FALSE = b"f" * 32
 FEE = 3 * (CPC // 1000 + 8_192 * 10_000)
-LEASE_MS, WINDOW_MS = 20_000, 5_000
+JURY_MS, WINDOW_MS = 40_000, 5_000
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ async def test_a_jury_has_nobody_who_had_to_do_with_it(court) -> None:
     jury = court.desk.book.find(task_id).jury
     assert state(court, task_id) == ("disputed", None)
     assert (len(jury.seats), jury.needed, jury.fee) == (3, 2, FEE)
-    assert jury.expires_ms == court.now_ms + LEASE_MS
+    assert jury.expires_ms == court.now_ms + JURY_MS
     judges = {one.identity.public_key for one in court.validators}
     assert set(jury.excluded) == judges
     assert not judges & {seat.key for seat in jury.seats}
@@ -85,8 +87,10 @@ async def test_who_may_not_appeal_and_when(court) -> None:
     with pytest.raises(Conflict):
         open_(task_id, court.customer, "why")
     court.complete(court.report(draw))
-    with pytest.raises(Unavailable):
+    with pytest.raises(NoJury, match=r"0 validators .* needs 2") as refused:
         open_(task_id, court.customer, "why")
+    assert "--validators 6" in refused.value.remedy
+    assert court.balances(court.customer) == (99 * CPC, 0)
     court.see(*court.everybody)
     with pytest.raises(NotAllowed):
         open_(task_id, court.other, "why")
@@ -167,7 +171,7 @@ async def test_the_deadline_ends_it(court, said: tuple[bytes | None, ...]) -> No
     task_id = await disputed(court)
     for juror, one in zip(court.jurors(task_id), said, strict=False):
         court.desk.take(task_id, court.ruling(task_id, juror, *([one] if one else [])))
-    await court.pass_time(LEASE_MS - 1)
+    await court.pass_time(JURY_MS - 1)
     assert state(court, task_id) == ("disputed", None)
     await court.pass_time(1)
     phase, outcome = state(court, task_id)
@@ -202,17 +206,14 @@ async def test_a_false_result_ends_the_task_and_its_liars_are_drawn_no_more(cour
     assert (appeal.task_id, decision.wrong) == (task_id, (0,))
     judgement = court.board.outcome(task_id).jobs[0].judgement
     signers = {one.validator_key for one in judgement.verdicts}
-    barred = {
-        one.identity.public_key for one in court.everybody if court.desk.book.is_barred(one.address)
-    }
+    barred = {one.identity.public_key for one in court.everybody if court.is_barred(one)}
     assert barred == signers
     court.reload()
     assert all(
-        court.desk.book.is_barred(one.address) == (one.identity.public_key in signers)
-        for one in court.everybody
+        court.is_barred(one) == (one.identity.public_key in signers) for one in court.everybody
     )
     court.now_ms += court.network.protocol.bar_s * 1000
-    assert not any(court.desk.book.is_barred(one.address) for one in court.everybody)
+    assert not any(court.is_barred(one) for one in court.everybody)
 
 
 async def test_who_found_it_invalid_is_neither_slashed_nor_barred(court) -> None:
@@ -229,7 +230,7 @@ async def test_who_found_it_invalid_is_neither_slashed_nor_barred(court) -> None
         court.desk.take(draw.task_id, court.ruling(draw.task_id, one, FALSE))
     bonds = [court.ledger.balance(accounts.bond(one.address)) for one in court.seated(draw)]
     assert bonds == [CPC // 2, CPC // 2, CPC]
-    barred = [court.desk.book.is_barred(one.address) for one in court.seated(draw)]
+    barred = [court.is_barred(one) for one in court.seated(draw)]
     assert barred == [True, True, False]
 
 
@@ -290,7 +291,7 @@ async def test_it_goes_on_after_a_restart(court, outcome: str) -> None:
     if outcome != "inconclusive":
         court.desk.take(task_id, court.ruling(task_id, jurors[1], *said))
         court.reload()
-    await court.pass_time(LEASE_MS)
+    await court.pass_time(JURY_MS)
     court.reload()
     assert court.desk.book.find(task_id).outcome == outcome
     assert not list(court.desk.book.open())
@@ -324,10 +325,11 @@ async def test_what_a_crash_loses_can_be_said_again(shop_of) -> None:
             court = shop_of(db, now_ms=court.now_ms)
             known = len(court.desk.book.find(task_id).rulings)
             assert known == min(place, 3)
+            assert (court.bars.barred > 0) == (place == 4)
             assert (court.record(task_id).phase == "overturned") == (place == 4)
             for one in rulings:
                 court.desk.take(task_id, one)
-            await court.pass_time(LEASE_MS)
+            await court.pass_time(JURY_MS)
             assert court.record(task_id).phase == "overturned"
             assert court.ledger.balance(accounts.customer(court.customer)) == 10 * CPC
             assert court.ledger.audit().ok
@@ -356,3 +358,65 @@ async def test_bonds_come_back_by_themselves(court) -> None:
         ("customer", "release"),
         ("unbonding", "release"),
     ]
+
+
+async def test_only_open_appeals_are_read_at_the_start(court, monkeypatch) -> None:
+    """However many were decided: what a start takes, and keeps, goes by what is open."""
+    decided = [(await overturned(court))[0] for _ in range(3)]
+    court.see(*court.validators)
+    task_id = await disputed(court)
+    read: list[str] = []
+    find = AppealBook.find
+
+    def counted(book: AppealBook, name: str) -> Any:
+        read.append(name)
+        return find(book, name)
+
+    monkeypatch.setattr(AppealBook, "find", counted)
+    court.reload()
+    assert read == [task_id]
+    book = court.desk.book
+    assert [one.task_id for one in book.open()] == [task_id]
+    assert book.find_open(task_id) is not None
+    assert [book.find_open(one) for one in decided] == [None] * 3
+    assert {book.find(one).outcome for one in decided} == {"overturned"}
+
+
+@pytest.mark.parametrize("said", [(), (FALSE,)])
+async def test_what_waits_for_its_place_is_known_in_every_phase(court, said) -> None:
+    """Also over a restart, and until the last job has its place."""
+    task_id = await completed(court, chains=2)
+    for step in ("verified", "disputed", "decided", "first", "second"):
+        if step == "disputed":
+            court.desk.open(task_id, court.customer, "why")
+        elif step == "decided":
+            for one in court.jurors(task_id):
+                court.desk.take(task_id, court.ruling(task_id, one, *(said * 2)))
+        elif step == "first":
+            court.anchor(task_id, jobs=slice(0, 1), name="one")
+        elif step == "second":
+            court.anchor(task_id, jobs=slice(1, 2), name="two")
+        for _ in range(2):
+            found = [one.task_id for one in court.board.unanchored_tasks()]
+            assert found == ([] if step == "second" else [task_id]), step
+            phases = {one.phase for one in court.board.unanchored_tasks()}
+            assert phases <= {court.record(task_id).phase}
+            open_ = list(court.board.disputed_tasks())
+            assert open_ == ([task_id] if step == "disputed" else [])
+            court.reload()
+
+
+@pytest.mark.parametrize("is_anchored_before", [False, True])
+async def test_a_dispute_about_an_anchored_result_waits_for_no_place(
+    court, is_anchored_before: bool
+) -> None:
+    task_id = await completed(court)
+    if is_anchored_before:
+        court.anchor(task_id)
+    court.desk.open(task_id, court.customer, "why")
+    if not is_anchored_before:
+        court.anchor(task_id)
+    assert court.record(task_id).phase == "disputed"
+    for _ in range(2):
+        assert not list(court.board.unanchored_tasks())
+        court.reload()

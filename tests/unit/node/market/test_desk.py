@@ -12,11 +12,9 @@ def test_an_appeal_is_refused_with_the_reason() -> None:
     assert "`transfer`" in (refused.value.remedy or "")
 
 
-def test_nothing_was_disputed_and_nobody_is_barred() -> None:
+def test_nothing_was_disputed() -> None:
     desk = NoAppeals()
     desk.pass_time()
     assert desk.fee(10**12) is None
     assert desk.book.find("task") is None
     assert list(desk.book.open()) == []
-    assert not desk.book.is_barred("cpc1validator")
-    assert desk.book.barred == 0

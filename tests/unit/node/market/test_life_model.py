@@ -104,7 +104,7 @@ class Life(RuleBasedStateMachine):
 
     async def _begin(self) -> None:
         await self._open(MemoryStore())
-        self.people = {one.identity.public_key: one for one in self.shop.everybody[:6]}
+        self.people = {one.identity.public_key: one for one in self.shop.everybody[:8]}
         self.address_of = {key: one.address for key, one in self.people.items()}
         self.model = self.models.Model(self.shop.now_ms)
         self.shop.deposit(self.shop.customer, DEPOSIT)
@@ -521,9 +521,28 @@ class Life(RuleBasedStateMachine):
             self.model.rule(task_id, key, said, self.address_of)
 
     @has_tasks
-    @rule(place=PLACE, said=st.lists(st.sampled_from(["true", "false", "other"]), max_size=SIZE))
+    @rule(place=PLACE, juror=st.integers(0, SIZE - 1))
     @in_trio
-    async def buy_and_dispute(self, place: int, said: list[str]) -> None:
+    async def silent_juror(self, place: int, juror: int) -> None:
+        self._replace(self._pick(place, "disputed")[0], juror)
+
+    def _replace(self, task_id: str, juror: int) -> None:
+        task = self.model.tasks[task_id]
+        if juror < len(task.jury):
+            successor = self.shop.desk.pass_over(task_id, task.jury[juror], "unreachable")
+            self.model.replace(task_id, juror, None if successor is None else successor.key)
+            jury = self.shop.desk.book.find(task_id).jury
+            assert [seat.key for seat in jury.seats] == task.jury
+            self.seen["juror replaced"] += successor is not None
+
+    @has_tasks
+    @rule(
+        place=PLACE,
+        said=st.lists(st.sampled_from(["true", "false", "other"]), max_size=SIZE),
+        silent=st.lists(st.integers(0, SIZE - 1), max_size=3),
+    )
+    @in_trio
+    async def buy_and_dispute(self, place: int, said: list[str], silent: list[int]) -> None:
         """The whole way, which chance alone would hardly find."""
         task_id, _ = self._pick(place, "queued", "leased", "verified")
         self._see(set(list(self.people)[:SIZE]))
@@ -531,6 +550,8 @@ class Life(RuleBasedStateMachine):
         await self._report(task_id)
         self._see(set(self.people))
         await self._appeal(task_id)
+        for juror in silent:
+            self._replace(task_id, juror)
         for juror, one in enumerate(said):
             self._ruling(task_id, juror, one)
 
@@ -692,5 +713,5 @@ async def test_a_market_lives_as_the_protocol_says(shop_of, life_model, examples
         run = partial(run_state_machine_as_test, machine, settings=rules)
         await trio.to_thread.run_sync(run)
         nursery.cancel_scope.cancel()
-    wanted = ("settled", "refunded", "redraw", "earlier", "appeal", "overturned")
+    wanted = ("settled", "refunded", "redraw", "earlier", "appeal", "overturned", "juror replaced")
     assert all(seen[one] for one in wanted), seen

@@ -27,7 +27,7 @@ CPC = UNITS_PER_CPC
 FEE = 21_000_000
 NO_CHAIN = cast("L1Client", object())
 WINDOW_MS, LEASE_MS, HOUR_MS, WEEK_MS = 5_000, 20_000, 3_600_000, 604_800_000
-JURY_MS = LEASE_MS
+JURY_MS = 2 * LEASE_MS
 """A jury has as long as a lease of the work."""
 
 
@@ -180,7 +180,7 @@ async def test_pay_that_is_disputed_is_late_when_the_jury_is(shop: Any, looked: 
     (one,) = looked.after(1_000)
     assert (one.what, one.about, one.overdue_s) == ("disputed task", draw.task_id, 1.0)
     shop.desk.pass_time()
-    assert [(one.what, one.overdue_s) for one in looked.found()] == [("maturing pay", 16.0)]
+    assert [(one.what, one.overdue_s) for one in looked.found()] == [("maturing pay", 36.0)]
     await shop.pass_time(0)
     assert looked.found() == ()
 

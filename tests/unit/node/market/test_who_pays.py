@@ -19,7 +19,7 @@ from tests.unit.node.settlement.support import who_pays
 
 CPC = UNITS_PER_CPC
 FEE_RESERVE = 10**9
-WINDOW_MS, LEASE_MS, HOUR_MS = 5_000, 20_000, 3_600_000
+WINDOW_MS, JURY_MS, HOUR_MS = 5_000, 40_000, 3_600_000
 EPOCHS = 5
 APPEAL_FEE = 3 * (CPC // 1000 + 8_192 * 10_000)
 """A jury of three computes the shop's work."""
@@ -380,7 +380,7 @@ async def ruled(shop: Any, task_id: str, jurors: list[Any], *hashes: bytes) -> s
     """Let jurors say what came out, and the market wait for the others."""
     for juror in jurors:
         shop.desk.take(task_id, shop.ruling(task_id, juror, *hashes))
-    await shop.pass_time(LEASE_MS)
+    await shop.pass_time(JURY_MS)
     return str(shop.desk.book.find(task_id).outcome)
 
 
@@ -388,7 +388,7 @@ async def ruled(shop: Any, task_id: str, jurors: list[Any], *hashes: bytes) -> s
 async def _disputed(shop: Any) -> Counter[str]:
     draw, jurors = await disputed(shop)
     shop.desk.take(draw.task_id, shop.ruling(draw.task_id, jurors[0]))
-    await shop.pass_time(LEASE_MS - 1)
+    await shop.pass_time(JURY_MS - 1)
     assert shop.record(draw.task_id).phase == "disputed"
     return Counter()
 
@@ -399,6 +399,22 @@ async def _upheld(shop: Any) -> Counter[str]:
     assert await ruled(shop, draw.task_id, jurors[:2]) == "upheld"
     people = paid(shop, draw, CPC // 4, seats(draw, 0, 1))
     for juror in jurors[:2]:
+        people[f"validator:{juror.address}"] += (APPEAL_FEE - FEE_RESERVE) // 2
+    return people
+
+
+@event("the same, after jurors lost their seats to others")
+async def _replaced(shop: Any) -> Counter[str]:
+    draw, jurors = await disputed(shop)
+    shop.desk.take(draw.task_id, shop.ruling(draw.task_id, jurors[0]))
+    for juror in jurors[1:]:
+        key = juror.identity.public_key
+        assert shop.desk.pass_over(draw.task_id, key, "unreachable") is not None
+    now = shop.jurors(draw.task_id)
+    assert [one.address for one in now if one in jurors] == [jurors[0].address]
+    assert await ruled(shop, draw.task_id, [*jurors[1:], now[1]]) == "upheld"
+    people = paid(shop, draw, CPC // 4, seats(draw, 0, 1))
+    for juror in now[:2]:
         people[f"validator:{juror.address}"] += (APPEAL_FEE - FEE_RESERVE) // 2
     return people
 

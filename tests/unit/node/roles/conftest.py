@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -32,8 +33,8 @@ from node.roles.snapshotfeed import SnapshotFeed
 from node.roles.snapshots import SnapshotBook
 from node.roles.worker import Worker
 from node.verification.author import Author
-from node.verification.draws import Draw, Seat, sign_draw
-from node.verification.juries import Jury, JuryJob, draw_jury, sign_jury
+from node.verification.draws import Draw, Pass, Seat, sign_draw
+from node.verification.juries import Jury, JuryJob, draw_jury, seats_of, sign_jury
 from node.verification.snapshots import Candidate, Snapshot, sign_snapshot, snapshot_digest
 from node.verification.statements import ComputeResult, Manifest
 from node.wire.presence import Presence
@@ -214,6 +215,13 @@ class Stage:
         )
         fields.setdefault("seats", tuple(Seat(one.key, one.address) for one in drawn))
         return sign_jury(Jury(**fields), CHAIN, signer.identity)
+
+    def passing(self, jury: Jury, *keys: bytes) -> Jury:
+        """The jury once these were passed over."""
+        passed = tuple(Pass(jury.epoch, key, "rule", "unreachable", 1_000) for key in keys)
+        later = msgspec.structs.replace(jury, passed=passed)
+        seats = seats_of(later, self.registry.find(jury.snapshot), 3)
+        return sign_jury(msgspec.structs.replace(later, seats=seats), CHAIN, self.market.identity)
 
     def jury_gate(self, **changes: object) -> JuryGate:
         book = SnapshotBook(self.db, CHAIN, (), virtual_clock_ms)

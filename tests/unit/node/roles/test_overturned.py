@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from node.roles.overturned import OverturnedWatch
-from node.verification.juries import JuryJob, jury_digest
+from node.verification.juries import JuryJob, case_digest
 from node.verification.rulings import Ruling, sign_ruling
 from node.wire.appeals import OVERTURNED_TOPIC, ResultOverturned
 
@@ -30,7 +30,7 @@ class Bench:
         )
 
     def ruling(self, jury: Any, juror: Any, *hashes: bytes) -> Ruling:
-        digest = jury_digest(jury, CHAIN)
+        digest = case_digest(jury, CHAIN)
         ruling = Ruling(jury.task_id, jury.epoch, digest, hashes or (FALSE,), b"")
         return sign_ruling(ruling, CHAIN, juror.identity)
 

@@ -93,6 +93,26 @@ async def test_taking_back_more_starts_the_time_anew(
     assert list(bonds.due(10 * LATER)) == []
 
 
+@pytest.mark.parametrize(("drawn_ms", "is_held"), [(9, True), (10, True), (11, False)])
+async def test_a_result_holds_what_was_taken_back_after_its_draw(
+    ledger: Ledger, bonds: Bonds, batch: Batch, db: Any, drawn_ms: int, is_held: bool
+) -> None:
+    """What was taken back before did not count when its owner was drawn."""
+    bonds.bond(batch, ALICE, 8 * CPC, key="a", at_ms=1)
+    bonds.unbond(batch, ALICE, 5 * CPC, key="a", at_ms=10)
+    bonds.hold(batch, [ALICE, BOB], drawn_ms, 50)
+    db.stage(batch)
+    due_ms = LATER + (50 if is_held else 10)
+    assert bonds.find(ALICE).release_ms == due_ms
+    assert list(bonds.due(due_ms - 1)) == []
+    assert list(bonds.due(due_ms)) == [ALICE]
+    assert bonds.find(BOB).release_ms is None
+    later = Batch()
+    bonds.hold(later, [ALICE], drawn_ms, 20)  # a clock that was set back
+    db.stage(later)
+    assert bonds.find(ALICE).release_ms == due_ms
+
+
 async def test_a_slash_reaches_what_is_unbonding(
     ledger: Ledger, bonds: Bonds, batch: Batch
 ) -> None:

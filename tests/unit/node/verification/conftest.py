@@ -18,7 +18,7 @@ from node.roles.results import evidence_in, manifest_of, signed_result
 from node.verification.author import Author
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.inline import proven_result
-from node.verification.juries import Jury, JuryJob, draw_jury, jury_digest, sign_jury
+from node.verification.juries import Jury, JuryJob, case_digest, draw_jury, sign_jury
 from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import (
     Candidate,
@@ -138,7 +138,7 @@ class Cast:
         return sign_jury(Jury(**{**fields, **changes}), CHAIN, self.market.identity)
 
     def ruling(self, jury: Jury, juror: Author, *hashes: bytes, **changes: object) -> Ruling:
-        ruling = Ruling(jury.task_id, jury.epoch, jury_digest(jury, CHAIN), hashes, b"")
+        ruling = Ruling(jury.task_id, jury.epoch, case_digest(jury, CHAIN), hashes, b"")
         return sign_ruling(msgspec.structs.replace(ruling, **changes), CHAIN, juror.identity)
 
     def verdict(

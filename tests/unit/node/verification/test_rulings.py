@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from node.verification.claims import StatementInvalid
+from node.verification.draws import Pass
 from node.verification.rulings import (
     Decision,
     Ruling,
@@ -96,14 +97,21 @@ def test_its_bytes_are_these(cast, make_author) -> None:
     jury = cast.jury(*map(make_author, (11, 12, 13)))
     ruling = cast.ruling(jury, make_author(11), A)
     fields = ruling_bytes(ruling, CHAIN)
-    assert fields.startswith(b"\x00\x00\x00\x0dtmnode/ruling\x00\x01\x00\x00\x00\x0ccpc-devnet-1")
+    assert fields.startswith(b"\x00\x00\x00\x0dtmnode/ruling\x00\x02\x00\x00\x00\x0ccpc-devnet-1")
     assert fields.endswith((1).to_bytes(8, "big") + b"\x00\x00\x00\x20" + A)
 
 
 def test_whose_ruling_counts(cast, make_author) -> None:
+    """A juror's who is seated, about the case: whoever else lost a seat meanwhile."""
     jurors = [make_author(number) for number in (11, 12, 13)]
     jury, juror = cast.jury(*jurors), jurors[0]
     check_ruling(cast.ruling(jury, juror, A), jury, CHAIN)
+    [silent] = [seat for seat in jury.seats if seat.key == jurors[1].identity.public_key]
+    passed = (Pass(1, silent.key, "rule", "unreachable", 1_000),)
+    later = cast.jury(*jurors, passed=passed, seats=tuple(s for s in jury.seats if s != silent))
+    check_ruling(cast.ruling(jury, juror, A), later, CHAIN)
+    with pytest.raises(StatementInvalid, match="not in this jury"):
+        check_ruling(cast.ruling(jury, jurors[1], A), later, CHAIN)
     other = cast.jury(*jurors, expires_ms=5)
     wrong = [
         cast.ruling(jury, make_author(20), A),

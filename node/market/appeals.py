@@ -15,7 +15,7 @@ from node.market.appealbook import AppealBook, AppealRecord
 from node.market.board import TaskBoard
 from node.market.earlier import EarlierBook
 from node.market.outcomes import OutcomeRecord
-from node.market.quote import price
+from node.market.quote import appeal_price
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
 from node.market.views import MAX_REASON
@@ -24,6 +24,7 @@ from node.verification.draws import Seat
 from node.verification.juries import Jury, JuryJob, draw_jury, involved, sign_jury
 from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
 from node.verification.snapshots import Snapshot
+from node.verification.stakes import Stake, Stakes, culprits, sign_stakes
 from node.workloads import lease_s, size_of
 from p2p.identity import Identity
 from storage.database import Database
@@ -65,9 +66,7 @@ class AppealDesk:
 
     def fee(self, work_units: int) -> Amount:
         """What an appeal costs whose task takes so many units: a whole jury computes it again."""
-        economics = self._network.economics
-        once = price(work_units, base=economics.base_price, per_tera=economics.price_per_tera_unit)
-        return Amount(max(1, self._network.protocol.quorum_size * once))
+        return appeal_price(self._network, work_units)
 
     def open(self, task_id: str, account: str, reason: str) -> TaskRecord:
         """Hold a completed task's pay, and draw a jury for the fee of the customer's.
@@ -190,7 +189,7 @@ class AppealDesk:
         task, outcome = self._board.get(task_id), self._board.outcome(task_id)
         assert outcome is not None, "a disputed task has an outcome"
         jurors = [one.address for one in appeal.jury.seats if one.key in decision.agreeing]
-        after = undisputed(task, is_anchored=outcome.is_anchored)
+        after, stakes = undisputed(task, is_anchored=outcome.is_anchored), None
         if decision.outcome == "upheld":
             self._appeals.uphold(batch, task_id, jurors, now_ms)
         elif decision.outcome == "inconclusive":
@@ -198,14 +197,23 @@ class AppealDesk:
         else:
             after = overturned(task, OVERTURNED)
             workers, liars = _culprits(outcome, decision)
+            stakes = self._stakes(appeal, workers | liars)
             self._appeals.overturn(batch, task_id, workers | liars, jurors, now_ms)
             for address in liars:
                 self.book.bar(batch, address, now_ms + self._network.protocol.bar_s * 1000)
-        done = msgspec.structs.replace(appeal, outcome=decision.outcome, decided_ms=now_ms)
+        done = msgspec.structs.replace(
+            appeal, outcome=decision.outcome, decided_ms=now_ms, stakes=stakes
+        )
         self.book.put(batch, done)
         self._store(batch, after)
         if decision.outcome == "overturned":
             self.on_overturned(done, decision)
+
+    def _stakes(self, appeal: AppealRecord, addresses: Collection[str]) -> Stakes:
+        """What they have at stake now, in the market's signed words."""
+        bonds = map(self._appeals.at_stake, addresses)
+        stakes = [Stake(one.address, one.bonded, one.unbonding) for one in bonds]
+        return sign_stakes(appeal.jury, stakes, self._network.network.chain_id, self._identity)
 
     def _store(self, batch: Batch, task: TaskRecord) -> TaskRecord:
         self._board.put(batch, task)
@@ -221,16 +229,8 @@ def _decided(appeal: AppealRecord) -> Decision | None:
 
 def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[str]]:
     """Addresses of the workers whose results are false, and of who signed that they are valid."""
-    false = [outcome.jobs[index].judgement for index in decision.wrong]
-    workers = {one.result.worker_address for one in false}
-    seats = {seat.key: seat.address for one in false for seat in one.draw.seats}
-    liars = {
-        seats[verdict.validator_key]
-        for one in false
-        for verdict in one.verdicts
-        if verdict.finding == "valid"
-    }
-    return workers, liars
+    false = (outcome.jobs[index].judgement for index in decision.wrong)
+    return culprits((one.draw, one.result, one.verdicts) for one in false)
 
 
 def _check_reason(reason: str) -> None:

@@ -304,8 +304,8 @@ class Driver:
         """Refund what is open, then wait until nothing is on its way."""
         with trio.fail_after(3600):
             await trio.sleep(30)  # the last deposits
-            for account, _ in list(market.ledger.holdings("reserved:")):
-                await self.refund(market, account.removeprefix("reserved:"))
+            for task in sorted(self.model.open_tasks):  # by the model: a refund that was stored
+                await self.refund(market, task)  # when the market died is to be said again
             await trio.sleep(30)
             await until_paid(market)
             await trio.sleep(market.settlement.parameters.unbonding_s)

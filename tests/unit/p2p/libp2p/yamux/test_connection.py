@@ -203,8 +203,10 @@ async def test_a_reset_ends_both_ends():
 
 async def test_a_write_cut_off_half_way_resets_the_stream():
     async with streams() as (one, other):
-        with trio.move_on_after(0.05):
-            await one.write(bytes(3 * WINDOW_BYTES))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.write, bytes(3 * WINDOW_BYTES))
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
         with pytest.raises(MuxedStreamReset):
             await one.write(b"x")
         with pytest.raises(MuxedStreamReset):

@@ -107,13 +107,14 @@ async def test_a_validator_that_comes_back_late_asks_first(world: Any, autojump_
 
 @pytest.mark.parametrize("is_away", [False, True])
 async def test_a_validator_that_comes_back_late_and_before_the_market_acts(
-    world: Any, autojump_clock: Any, is_away: bool
+    world: Any, monkeypatch: pytest.MonkeyPatch, autojump_clock: Any, is_away: bool
 ) -> None:
     """The result is still wanted, or the market cannot be asked: it is put on the chain."""
+    monkeypatch.setattr(rescue, "ANCHORED_WITHIN_S", 2 * LONG_S)
     market = world.members["market"]
     task_id = await left_behind(world)
     validator = world.named(world.record(task_id).orchestrator)
-    await trio.sleep(0.7 * WITHIN_S)
+    await trio.sleep(LONG_S)
     if is_away:
         await world.crash(market)
     await world.start(validator)

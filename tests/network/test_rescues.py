@@ -119,6 +119,7 @@ async def test_a_validator_that_comes_back_late_and_before_the_market_acts(
         await world.crash(market)
     await world.start(validator)
     await trio.sleep(submitter.LATE_ASK_S + 10)
+    assert await results_sent(world) == [validator.address]
     if is_away:
         await world.start(market)
     await world.until(task_id, "settled")

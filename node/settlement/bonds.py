@@ -150,8 +150,8 @@ class Bonds:
         taken: list[Posting] = []
         for address in sorted(set(addresses)):
             names = accounts.bond(address), accounts.unbonding(address)
-            held = [self._ledger.balance(name, batch) for name in names]
-            parts = slashed(*held, self._parameters.slash_bp)
+            bonded, unbonding = (self._ledger.balance(name, batch) for name in names)
+            parts = slashed(bonded, unbonding, self._parameters.slash_bp)
             taken += [posting(name, -part) for name, part in zip(names, parts, strict=True) if part]
         return tuple(taken)
 

@@ -8,7 +8,7 @@ import trio
 
 from node.roles import rescue, submitter
 from node.verification.receipt_check import Standing, verify_receipt
-from node.wire.leases import BatchAnchored
+from node.wire.leases import BatchAnchored, ReportResult
 
 WITHIN_S = 20.0
 LONG_S = 3 * WITHIN_S
@@ -24,13 +24,30 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submitter, "LATE_S", WITHIN_S / 2)
 
 
-async def left_behind(world: Any) -> str:
-    """A completed task whose validators are all gone before they have anchored it."""
+async def left_behind(world: Any, *, answered: bool = True) -> str:
+    """A completed task whose validators are all gone before they have anchored it, and perhaps
+    before they have heard that the market has it."""
+    market, team = world.members["market"], world.team("validator")
+
+    async def take_and_fall_silent(sender: str, message: Any, handler: Any) -> None:
+        await handler(sender, message)
+        await trio.sleep_forever()
+
+    if not answered:
+        market.answers[ReportResult] = take_and_fall_silent
     task = await world.buy()
     await world.until(task.task_id, "verified")
-    for member in world.team("validator"):
+    if answered:
+        await world.holds(lambda: any(map(results_pending, team)))
+    await trio.sleep(0.1)  # what is shown at once is durable a moment later
+    for member in team:
         await world.crash(member)
+    market.answers.clear()
     return task.task_id
+
+
+def results_pending(member: Any) -> int:
+    return member.assembly.info.status().counts["results_pending"]
 
 
 async def results_sent(world: Any) -> list[str]:
@@ -91,9 +108,12 @@ async def test_what_it_has_taken_over_it_does_not_take_over_again(
             assert standing is Standing.ANCHORED
 
 
-async def test_a_validator_that_comes_back_late_asks_first(world: Any, autojump_clock: Any) -> None:
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_validator_that_comes_back_late_asks_first(
+    world: Any, autojump_clock: Any, answered: bool
+) -> None:
     """The market has put its result on the chain meanwhile: once is enough."""
-    task_id = await left_behind(world)
+    task_id = await left_behind(world, answered=answered)
     market = world.members["market"]
     await world.until(task_id, "settled")
     await trio.sleep(LONG_S)

@@ -11,13 +11,15 @@ from node.cli.failures import FAILED
 from node.cli.options import PATH, api_option, json_option
 from node.cli.output import found_text, print_answer
 from node.client import Client
-from node.config import load_network
+from node.config import NetworkConfig, load_network
 from node.errors import NotFound
 
 if TYPE_CHECKING:
     from node.api.answers import PayoutAnswer
     from node.l1.transactions import Transaction
     from node.settlement.public_audit import PublicReport, Shown
+    from node.settlement.public_rulings import Ruled
+    from node.verification.receipt import Receipt, ReceiptAppeal
 
 
 class MarketAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,10 @@ class MarketAudit(msgspec.Struct, frozen=True, kw_only=True):
     burned_cpc: str
     to_burn_cpc: str
     """The burn's part of the rewards; what was not burned yet waits for its payout."""
+    rulings: int
+    """Receipts whose results a jury decided about."""
+    slashed_cpc: str
+    """What bonds lost by overturned results."""
     findings: tuple[str, ...]
 
 
@@ -55,18 +61,22 @@ def audit_market(
 
     Every TRANSFER of the market's must pay exactly the ledger entries under its root, none twice,
     and every reward among them must be divided, and burned, by the network's shares. With RECEIPTS
-    each of their tasks has to be among them. Exit code 1 if anything does not hold.
+    each of their tasks has to be among them, and of those that were disputed jurors must be paid
+    and bonds slashed as the ruling says. Exit code 1 if anything does not hold.
     """
     from node.settlement.network import settlement_parameters
     from node.settlement.public_audit import PublicAudit
 
     config = load_network(network)
+    verified = _verified(receipts, config)
+    rulings = _rulings_of(verified, config)
     checking = PublicAudit(settlement_parameters(config), config.network.chain_id)
     with Client(api) as client:
         market = client.status().address
         for tx in _payouts(l1, market, from_height):
             checking.add(tx, _shown(client, tx))
-    found = _found(market, checking.report(_tasks_of(receipts)))
+    report = checking.report([one.task_id for one in verified], rulings)
+    found = _found(market, report, len(rulings))
     print_answer(found, _text(found), as_json=as_json)
     ctx.exit(FAILED if found.findings else 0)
 
@@ -110,13 +120,39 @@ def _read(answer: "PayoutAnswer") -> "Shown":
     return Shown(answer.account, tuple(entries))
 
 
-def _tasks_of(receipts: Sequence[Path]) -> list[str]:
-    from node.verification.receipt import decode_receipt
+def _verified(paths: Sequence[Path], network: NetworkConfig) -> "list[Receipt]":
+    """What the receipts say; raises ReceiptInvalid for one that does not hold."""
+    from node.verification.receipt_check import verify_receipt
 
-    return [decode_receipt(path.read_bytes()).draws[0].task_id for path in receipts]
+    return [verify_receipt(path.read_bytes(), network)[0] for path in paths]
 
 
-def _found(market: str, report: "PublicReport") -> MarketAudit:
+def _rulings_of(receipts: "Sequence[Receipt]", network: NetworkConfig) -> "list[Ruled]":
+    return [_ruled(one, one.appeal, network) for one in receipts if one.appeal is not None]
+
+
+def _ruled(receipt: "Receipt", appeal: "ReceiptAppeal", network: NetworkConfig) -> "Ruled":
+    from node.market.quote import appeal_price
+    from node.settlement.public_rulings import AtStake, Ruled
+    from node.verification.receipt_appeal import agreeing
+    from node.workloads import size_of
+
+    jury, stakes = appeal.jury, None
+    if appeal.stakes is not None:
+        each = appeal.stakes.stakes
+        stakes = tuple(AtStake(one.address, one.bonded, one.unbonding) for one in each)
+    size = size_of(jury.kind, jury.parameters)
+    return Ruled(
+        task_id=jury.task_id,
+        outcome=appeal.outcome,
+        fee=jury.fee,
+        price=appeal_price(network, size.jobs * size.work_units),
+        jurors=agreeing(receipt, appeal),
+        stakes=stakes,
+    )
+
+
+def _found(market: str, report: "PublicReport", rulings: int) -> MarketAudit:
     from node.amounts import format_cpc
 
     return MarketAudit(
@@ -126,6 +162,8 @@ def _found(market: str, report: "PublicReport") -> MarketAudit:
         rewards_cpc=format_cpc(report.rewards),
         burned_cpc=format_cpc(report.burned),
         to_burn_cpc=format_cpc(report.to_burn),
+        rulings=rulings,
+        slashed_cpc=format_cpc(report.slashed),
         findings=report.findings,
     )
 
@@ -138,5 +176,7 @@ def _text(found: MarketAudit) -> str:
         "their rewards": f"{found.rewards_cpc} CPC",
         "to be burned": f"{found.to_burn_cpc} CPC",
         "burned": f"{found.burned_cpc} CPC",
+        "rulings": str(found.rulings),
+        "slashed": f"{found.slashed_cpc} CPC",
     }
     return found_text(about, found.findings)

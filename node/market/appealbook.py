@@ -6,6 +6,7 @@ import msgspec
 
 from node.verification.juries import Jury
 from node.verification.rulings import Outcome, Ruling
+from node.verification.stakes import Stakes
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -27,6 +28,8 @@ class AppealRecord(msgspec.Struct, frozen=True):
     """When enough jurors had computed the same; 0 before."""
     outcome: Outcome | None = None
     decided_ms: int = 0
+    stakes: Stakes | None = None
+    """Of those who answer for an overturned result, before they were slashed."""
 
 
 class AppealBook:

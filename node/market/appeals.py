@@ -5,7 +5,7 @@ by itself at its jury's deadline.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -17,14 +17,14 @@ from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.juries import JuryDraw
 from node.market.outcomes import OutcomeRecord
-from node.market.quote import price
+from node.market.quote import appeal_price
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
 from node.market.views import MAX_REASON
 from node.settlement.appeals import Appeals
 from node.verification.draws import Pass, PassReason, Refusal, Seat, check_pass
 from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
-from node.verification.statements import signers_of
+from node.verification.stakes import Stake, Stakes, culprits, sign_stakes
 from p2p.identity import Identity, peer_id_of
 from storage.database import Database
 from storage.store import Batch
@@ -58,6 +58,7 @@ class AppealDesk:
         self._appeals = appeals
         self._snapshots = snapshots
         self._network = network
+        self._identity = identity
         self._now_ms = now_ms
         self._juries = JuryDraw(
             db=db,
@@ -74,9 +75,7 @@ class AppealDesk:
 
     def fee(self, work_units: int) -> Amount:
         """What an appeal costs whose task takes so many units: a whole jury computes it again."""
-        economics = self._network.economics
-        once = price(work_units, base=economics.base_price, per_tera=economics.price_per_tera_unit)
-        return Amount(max(1, self._network.protocol.quorum_size * once))
+        return appeal_price(self._network, work_units)
 
     def open(self, task_id: str, account: str, reason: str) -> TaskRecord:
         """Hold a completed task's pay, and draw a jury for the fee of the customer's.
@@ -169,7 +168,7 @@ class AppealDesk:
         task, outcome = self._board.get(task_id), self._board.outcome(task_id)
         assert outcome is not None, "a disputed task has an outcome"
         jurors = [one.address for one in appeal.jury.seats if one.key in decision.agreeing]
-        after = undisputed(task, is_anchored=outcome.is_anchored)
+        after, stakes = undisputed(task, is_anchored=outcome.is_anchored), None
         if decision.outcome == "upheld":
             self._appeals.uphold(batch, task_id, jurors, now_ms)
         elif decision.outcome == "inconclusive":
@@ -177,14 +176,23 @@ class AppealDesk:
         else:
             after = overturned(task, OVERTURNED)
             workers, liars = _culprits(outcome, decision)
-            culprits = workers | {seat.address for seat in liars}
-            self._appeals.overturn(batch, task_id, culprits, jurors, now_ms)
+            answering = workers | {seat.address for seat in liars}
+            stakes = self._stakes(appeal, answering)
+            self._appeals.overturn(batch, task_id, answering, jurors, now_ms)
             self._bars.bar(batch, liars)
-        done = msgspec.structs.replace(appeal, outcome=decision.outcome, decided_ms=now_ms)
+        done = msgspec.structs.replace(
+            appeal, outcome=decision.outcome, decided_ms=now_ms, stakes=stakes
+        )
         self.book.put(batch, done)
         self._store(batch, after)
         if decision.outcome == "overturned":
             self.on_overturned(done, decision)
+
+    def _stakes(self, appeal: AppealRecord, addresses: Collection[str]) -> Stakes:
+        """What they have at stake now, in the market's signed words."""
+        bonds = map(self._appeals.at_stake, addresses)
+        stakes = [Stake(one.address, one.bonded, one.unbonding) for one in bonds]
+        return sign_stakes(appeal.jury, stakes, self._network.network.chain_id, self._identity)
 
     def _store(self, batch: Batch, task: TaskRecord) -> TaskRecord:
         self._board.put(batch, task)
@@ -206,9 +214,8 @@ def _decided(appeal: AppealRecord) -> Decision | None:
 
 def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[Seat]]:
     """Addresses of the workers whose results are false, and who signed that they are valid."""
-    false = [outcome.jobs[index].judgement for index in decision.wrong]
-    workers = {one.result.worker_address for one in false}
-    return workers, {seat for one in false for seat in signers_of(one)}
+    false = (outcome.jobs[index].judgement for index in decision.wrong)
+    return culprits((one.draw, one.result, one.verdicts) for one in false)
 
 
 def _check_reason(reason: str) -> None:

@@ -24,7 +24,7 @@ from node.verification.author import Author
 from node.verification.batches import leaf_of, seal_batch
 from node.verification.statements import ComputeResult
 from node.wire.leases import BatchAnchored, ReportResult
-from p2p.errors import P2PError
+from p2p.errors import P2PError, RequestRefused
 from p2p.network import Network
 from storage.database import Database
 from storage.store import Batch
@@ -37,6 +37,13 @@ NOTIFY_PAUSES_S = (1.0, 5.0)
 Trying costs nothing while it is not connected, and its customers wait for their receipts."""
 NOTIFY_TRIES = 7 * 24 * 720
 """A week of the longest pause: a market that stays away longer is given up."""
+LATE_S = 300.0
+"""Age from which a result may be on the chain by its market's own doing, which waits twice that: it
+is asked first, since a validator that was away comes back with such results."""
+LATE_ASK_S = 30.0
+"""For all markets together to say so; results of those that do not are put on the chain."""
+NO_HEIGHT = 2**53 - 1
+"""Of no chain's blocks."""
 CAUSE, AGAIN = "results:", "+"
 
 
@@ -49,6 +56,8 @@ class PendingResult(msgspec.Struct, frozen=True):
     """When it was verified."""
     earns: Amount = Amount(0)
     """Units that its validator gets for having seen it through."""
+    late_ms: int = 0
+    """From when its market may have put it on the chain itself."""
 
 
 class ResultTotals(msgspec.Struct, frozen=True):
@@ -131,18 +140,28 @@ class Submitter:
         """Add the results that their market took, in the batch that ends their lease."""
         reward = report.jobs[0].draw.reward
         share = orchestrator_share(reward, self._economics) // len(report.jobs)
-        self.add_results(batch, [one.result for one in report.jobs], market, earns=share)
+        results, leased_ms = [one.result for one in report.jobs], report.jobs[0].draw.expires_ms
+        self.add_results(batch, results, market, earns=share, done_ms=leased_ms)
 
     def add_results(
-        self, batch: Batch, results: Iterable[ComputeResult], market: str, *, earns: int = 0
+        self,
+        batch: Batch,
+        results: Iterable[ComputeResult],
+        market: str,
+        *,
+        earns: int = 0,
+        done_ms: int | None = None,
     ) -> None:
         """Add results of a market's to a batch; they go to the chain once that is staged.
 
-        Each of them `earns` this node so many units.
+        Each of them `earns` this node so many units. `done_ms` is when their market may have had
+        them first, for those that are reported once more: now, if that is sooner.
         """
+        now_ms = self._now_ms()
+        late_ms = min(now_ms, done_ms or now_ms) + round(LATE_S * 1000)
         for one in results:
             key = f"{one.task_id}/{one.nonce}".encode()
-            pending = PendingResult(one, market, self._now_ms(), Amount(earns))
+            pending = PendingResult(one, market, now_ms, Amount(earns), late_ms)
             self._pending.put(batch, key, pending)
         self._news.set()
 
@@ -198,7 +217,9 @@ class Submitter:
             self._news = trio.Event()
             pause_s = self._due_in()
             if pause_s <= 0:
-                self._seal()
+                await self._leave_late()
+                if self._next():
+                    self._seal()
                 await self._db.flushed()
             else:
                 with trio.move_on_after(pause_s):
@@ -216,6 +237,35 @@ class Submitter:
     def _next(self) -> Sequence[tuple[bytes, PendingResult]]:
         """What fits the next batch."""
         return list(islice(self._pending.items(), self._rules.most))
+
+    async def _leave_late(self) -> None:
+        """Forget the results that their markets have put on the chain meanwhile."""
+        now_ms = self._now_ms()
+        with trio.move_on_after(LATE_ASK_S):
+            for key, pending in self._next():
+                if pending.late_ms <= now_ms and not await self._is_wanted(pending):
+                    batch = Batch()
+                    self._pending.delete(batch, key)
+                    self._db.stage(batch)
+
+    async def _is_wanted(self, pending: PendingResult) -> bool:
+        """Whether the market waits for the result; until it can be asked.
+
+        One that does refuses to be told of a block that it cannot see; one that does not looks for
+        none.
+        """
+        one = pending.result
+        leaves = (leaf_of(one, self._author.chain_id),)
+        question = BatchAnchored(one, (one.task_id,), leaves, NO_HEIGHT)
+        while True:
+            try:
+                await self._network.request(pending.market, question, timeout_s=LATE_ASK_S)
+            except RequestRefused:
+                return True
+            except P2PError:
+                await trio.sleep(NOTIFY_PAUSES_S[0])
+            else:
+                return False
 
     def _seal(self) -> None:
         """Stage one batch of pending results with its transaction."""

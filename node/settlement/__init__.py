@@ -22,7 +22,8 @@ Read the modules in this order:
 `outbox`       a payment between leaving its account and being in a confirmed block.
 `credit`       what customers may owe, with the operator's money behind it.
 `solvency`     whether the chain's balance covers what the books owe.
-`public_audit` another market's payouts, checked against the entries that it shows.
+`public_audit` another market's payouts, checked against the entries that it shows;
+               `public_rulings` what disputes may cost whom.
 `late`         what stayed too long where it is, by `transfer_late` and `escrow_late`.
 `interface`    what a market needs of its settlement, whether `transfer` or `escrow`.
 `escrow`       the back end for a chain that holds the money. The parts it is made of:

@@ -18,7 +18,7 @@ from typing import Literal
 
 from node.errors import Conflict, InvalidInput, NotFound
 from node.settlement import accounts
-from node.settlement.bonds import Bonds
+from node.settlement.bonds import Bond, Bonds
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import SettlementConflict
 from node.settlement.ledger import Ledger
@@ -29,6 +29,23 @@ from storage.store import Batch
 from storage.tables import Table
 
 Outcome = Literal["upheld", "overturned", "inconclusive"]
+
+
+def divided(amount: int, jurors: Collection[str], fee_reserve: int) -> Counter[str]:
+    """Equal parts for distinct jurors, after the L1's fees; what does not divide is burned."""
+    addresses, fees = sorted(set(jurors)), min(fee_reserve, amount)
+    share = (amount - fees) // len(addresses) if addresses else 0
+    parts = Counter({accounts.validator(address): share for address in addresses})
+    parts[accounts.FEES] = fees
+    parts[accounts.BURN] = amount - fees - share * len(addresses)
+    return parts
+
+
+def of_slash(total: int, fee: int, jurors: Collection[str], fee_reserve: int) -> Counter[str]:
+    """Where what bonds have lost goes: to the jurors up to the appeal's fee, the rest is burned."""
+    parts = divided(min(total, fee), jurors, fee_reserve)
+    parts[accounts.BURN] += total - sum(parts.values())
+    return parts
 
 
 class Appeals:
@@ -77,7 +94,7 @@ class Appeals:
         if self._decided(batch, task_id, "upheld"):
             return False
         fee = self._appeal(batch, task_id).amount(accounts.appeal(task_id))
-        parts = self._divided(fee, jurors)
+        parts = divided(fee, jurors, self._fee_reserve)
         parts[accounts.appeal(task_id)] = -fee
         self._rule(batch, task_id, "upheld", parts, at_ms)
         self._go_on(batch, task_id)
@@ -119,6 +136,10 @@ class Appeals:
         self._held.delete(batch, task_id.encode())
         self._slash(batch, task_id, culprits, jurors, appeal, at_ms)
         return True
+
+    def at_stake(self, address: str) -> Bond:
+        """What an address would be slashed of, now."""
+        return self._bonds.find(address)
 
     def _pay_to_hold(self, batch: Batch, task_id: str, at_ms: int) -> Maturing:
         pay = self._maturing.get(task_id, batch)
@@ -164,19 +185,9 @@ class Appeals:
         if not total:
             return
         fee = appeal.amount(accounts.appeal(task_id))
-        paid = self._divided(min(total, fee), jurors)
-        paid[accounts.BURN] += total - sum(paid.values())
+        paid = of_slash(total, fee, jurors, self._fee_reserve)
         gains = [posting(account, amount) for account, amount in paid.items() if amount]
         self._post(batch, "slash", f"slash:{task_id}", (*taken, *gains), at_ms)
-
-    def _divided(self, amount: int, jurors: Collection[str]) -> Counter[str]:
-        """Equal parts for distinct jurors, after the L1's fees; what does not divide is burned."""
-        addresses, fees = sorted(set(jurors)), min(self._fee_reserve, amount)
-        share = (amount - fees) // len(addresses) if addresses else 0
-        parts = Counter({accounts.validator(address): share for address in addresses})
-        parts[accounts.FEES] = fees
-        parts[accounts.BURN] = amount - fees - share * len(addresses)
-        return parts
 
     def _rule(
         self, batch: Batch, task_id: str, outcome: Outcome, amounts: Counter[str], at_ms: int

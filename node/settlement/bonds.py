@@ -55,6 +55,13 @@ class Bond(msgspec.Struct, frozen=True):
     """When what is unbonding comes back, Unix milliseconds; None if nothing is."""
 
 
+def slashed(bonded: int, unbonding: int, slash_bp: int) -> tuple[int, int]:
+    """Units that a slash takes of both: a part of their sum, from what is bonded first."""
+    part = (bonded + unbonding) * slash_bp // BASIS_POINTS
+    first = min(part, bonded)
+    return first, part - first
+
+
 class Bonds:
     """The bonds at one market."""
 
@@ -156,12 +163,9 @@ class Bonds:
         taken: list[Posting] = []
         for address in sorted(set(addresses)):
             names = accounts.bond(address), accounts.unbonding(address)
-            held = [self._ledger.balance(name, batch) for name in names]
-            left = sum(held) * self._parameters.slash_bp // BASIS_POINTS
-            for name, there in zip(names, held, strict=True):
-                part = min(left, there)
-                taken += [posting(name, -part)] if part else []
-                left -= part
+            bonded, unbonding = (self._ledger.balance(name, batch) for name in names)
+            parts = slashed(bonded, unbonding, self._parameters.slash_bp)
+            taken += [posting(name, -part) for name, part in zip(names, parts, strict=True) if part]
         return tuple(taken)
 
     def _due_ms(self, at_ms: int) -> int:

@@ -2,8 +2,9 @@
 
 A payout's TRANSFER carries the Merkle root of the ledger entries that it pays. Whoever is shown
 those entries can check that they are the ones, that they add up to what was sent, that each was
-paid once, and that every reward among them was divided by the network's shares. What a market does
-not show, and money that it holds for its customers, cannot be seen from here.
+paid once, and that every reward among them was divided by the network's shares. With receipts of
+disputed tasks, that jurors were paid and bonds slashed as the rulings say, see `public_rulings`.
+What a market does not show, and money that it holds for its customers, cannot be seen from here.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,6 +17,7 @@ from node.settlement import accounts
 from node.settlement.entries import Entry, check_entry, digest
 from node.settlement.errors import MalformedEntry
 from node.settlement.parameters import SettlementParameters
+from node.settlement.public_rulings import SLASH, UPHELD, Ruled, form_problems, ruling_problems
 from node.split import BASIS_POINTS
 from storage.merkle import merkle_root
 
@@ -24,7 +26,10 @@ FEE_BY_PAYEE: dict[str, object] = {"fee": "payee"}
 """In a payout's payload: whoever is paid asked for it before it was due, and paid the chain's fee
 out of it."""
 MATURE = "mature"
+CAUSES = {MATURE: "mature:", UPHELD: "ruling:", SLASH: "slash:"}
+"""How the causes of each kind of entry begin by which somebody earns: there is no other kind."""
 MAX_FINDINGS = 100
+_EARN = ("worker:", "validator:", accounts.FEES, accounts.TREASURY, accounts.BURN)
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -46,7 +51,10 @@ class PublicReport(msgspec.Struct, frozen=True):
     burned: Amount
     """Sent to where nobody can spend it."""
     to_burn: Amount
-    """The burn's part of those rewards; some of it may wait for its payout."""
+    """The burn's part of those rewards, and of what disputes cost; some of it may wait for its
+    payout."""
+    slashed: Amount
+    """Lost by bonds."""
     findings: tuple[str, ...]
 
 
@@ -69,7 +77,7 @@ class PublicAudit:
         self._burned = 0
         self._paid: set[tuple[str, int]] = set()
         self._seen: dict[int, bytes] = {}
-        self._tasks: dict[str, Entry] = {}
+        self._booked: dict[str, Entry] = {}
         self._findings: list[str] = []
 
     def add(self, tx: Transaction, shown: Shown | None) -> None:
@@ -80,18 +88,31 @@ class PublicAudit:
         problems = ["its entries are not shown"] if shown is None else self._problems(tx, shown)
         self._findings += [f"payout {tx_hash(tx)}: {problem}" for problem in problems]
 
-    def report(self, wanted: Collection[str] = ()) -> PublicReport:
-        """What was found; each of the `wanted` tasks has to be among those that were paid."""
-        missing = [f"task {one}: no payout has it" for one in wanted if one not in self._tasks]
-        entries = self._tasks.values()
+    def report(self, wanted: Collection[str] = (), rulings: Collection[Ruled] = ()) -> PublicReport:
+        """What was found; each of the `wanted` tasks has to be among those that were paid, unless
+        one of the `rulings`, of verified receipts, says that its result was false."""
+        paid = self._of_kind(MATURE)
+        false = {one.task_id for one in rulings if one.outcome != UPHELD}
+        tasks = {entry.cause.partition(":")[2] for entry in paid} | false
+        missing = [f"task {one}: no payout has it" for one in wanted if one not in tasks]
+        disputes = [
+            f"task {one.task_id}: {problem}"
+            for one in rulings
+            for problem in ruling_problems(one, self._booked, self._parameters)
+        ]
+        lost = [_sum(one, "bond:") + _sum(one, "unbonding:") for one in self._of_kind(SLASH)]
         return PublicReport(
             transfers=self._transfers,
-            rewards=Amount(sum(map(_reward, entries))),
-            tasks=len(self._tasks),
+            rewards=Amount(sum(map(_reward, paid))),
+            tasks=len(paid),
             burned=Amount(self._burned),
-            to_burn=Amount(sum(entry.amount(accounts.BURN) for entry in entries)),
-            findings=tuple((self._findings + missing)[:MAX_FINDINGS]),
+            to_burn=Amount(sum(entry.amount(accounts.BURN) for entry in self._booked.values())),
+            slashed=Amount(-sum(lost)),
+            findings=tuple((self._findings + missing + disputes)[:MAX_FINDINGS]),
         )
+
+    def _of_kind(self, kind: str) -> list[Entry]:
+        return [entry for entry in self._booked.values() if entry.kind == kind]
 
     def _problems(self, tx: Transaction, shown: Shown) -> Iterator[str]:
         digests = [digest(self._chain_id, entry) for entry in shown.entries]
@@ -117,13 +138,22 @@ class PublicAudit:
             check_entry(entry.cause, entry.kind, entry.postings)
         except MalformedEntry as error:
             yield str(error)
-        if entry.kind == MATURE:
-            self._tasks[entry.cause.partition(":")[2]] = entry
+        if self._booked.setdefault(entry.cause, entry).sequence != entry.sequence:
+            yield f"{entry.cause} is booked twice"
+        if not entry.cause.startswith(CAUSES.get(entry.kind, " ")):
+            yield f"entry {entry.sequence}, {entry.cause}, is of no kind that anybody is paid by"
+        elif entry.kind == MATURE:
             yield from self._share_problems(entry)
+        else:
+            yield from form_problems(entry, self._parameters)
 
     def _share_problems(self, entry: Entry) -> Iterator[str]:
         """Parts are rounded down, and what that leaves is burned: see `split`."""
         reward, shares = _reward(entry), self._parameters.shares
+        task_id = entry.cause.partition(":")[2]
+        for one in entry.postings:
+            if one.account != accounts.maturing(task_id) and not one.account.startswith(_EARN):
+                yield f"{entry.cause} moves money of {one.account}"
         workers = _sum(entry, "worker:")
         validators = _sum(entry, "validator:") + entry.amount(accounts.FEES)
         for name, part, share in (

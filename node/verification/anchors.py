@@ -149,7 +149,7 @@ def _receipt_appeal(
     if appeal.outcome is None or appeal.outcome == "inconclusive":
         return None
     snapshot = _required(snapshot_of(appeal.jury.snapshot))
-    return ReceiptAppeal(appeal.outcome, snapshot, appeal.jury, appeal.rulings)
+    return ReceiptAppeal(appeal.outcome, snapshot, appeal.jury, appeal.rulings, appeal.stakes)
 
 
 def _required(stored: T | None) -> T:

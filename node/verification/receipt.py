@@ -18,6 +18,7 @@ from node.verification.jsonable import from_jsonable, to_jsonable
 from node.verification.juries import Jury
 from node.verification.rulings import Ruling
 from node.verification.snapshots import Snapshot
+from node.verification.stakes import Stakes
 from node.verification.statements import ComputeResult, Manifest, Verdict
 from storage.merkle import merkle_root
 
@@ -65,7 +66,7 @@ class ReceiptJob(msgspec.Struct, frozen=True):
     """Which of the receipt's anchors has that batch."""
 
 
-class ReceiptAppeal(msgspec.Struct, frozen=True):
+class ReceiptAppeal(msgspec.Struct, frozen=True, omit_defaults=True):
     """A jury's decision about the result: what each juror computed, and who was to judge."""
 
     outcome: Ruled
@@ -73,6 +74,8 @@ class ReceiptAppeal(msgspec.Struct, frozen=True):
     """What the jury's seats follow from."""
     jury: Jury
     rulings: tuple[Ruling, ...]
+    stakes: Stakes | None = None
+    """Of who answers for an overturned result; without, nobody can work out what they lost."""
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,8 +4,9 @@ from node.config import NetworkConfig
 from node.verification.claims import StatementInvalid, strict_hex
 from node.verification.juries import JuryJob, check_jurors, check_jury
 from node.verification.receipt import Receipt, ReceiptAppeal
-from node.verification.rulings import check_ruling, decide_appeal
+from node.verification.rulings import Decision, check_ruling, decide_appeal
 from node.verification.snapshots import check_snapshot
+from node.verification.stakes import check_stakes, culprits
 
 
 def check_appeal(receipt: Receipt, appeal: ReceiptAppeal, network: NetworkConfig) -> None:
@@ -24,10 +25,32 @@ def check_appeal(receipt: Receipt, appeal: ReceiptAppeal, network: NetworkConfig
         check_ruling(ruling, jury, chain_id)
     if len({one.validator_key for one in appeal.rulings}) != len(appeal.rulings):
         raise StatementInvalid("a juror's ruling stands twice", field="appeal.rulings")
-    claimed = [strict_hex(one.result_hash, "result_hash") for one in receipt.results]
-    decision = decide_appeal(appeal.rulings, claimed, seats=len(jury.seats), needed=jury.needed)
+    decision = decision_of(receipt, appeal)
     if decision is None or decision.outcome != appeal.outcome:
         raise StatementInvalid("the rulings do not come to this", field="appeal.outcome")
+    if appeal.stakes is not None:
+        check_stakes(appeal.stakes, jury, _answerable(receipt, decision), chain_id)
+
+
+def decision_of(receipt: Receipt, appeal: ReceiptAppeal) -> Decision | None:
+    """What the rulings come to; None if too few are there."""
+    claimed = [strict_hex(one.result_hash, "result_hash") for one in receipt.results]
+    seats, needed = len(appeal.jury.seats), appeal.jury.needed
+    return decide_appeal(appeal.rulings, claimed, seats=seats, needed=needed)
+
+
+def agreeing(receipt: Receipt, appeal: ReceiptAppeal) -> tuple[str, ...]:
+    """Addresses of the jurors that computed what decided: those who are paid."""
+    decision = decision_of(receipt, appeal)
+    keys = decision.agreeing if decision else ()
+    return tuple(seat.address for seat in appeal.jury.seats if seat.key in keys)
+
+
+def _answerable(receipt: Receipt, decision: Decision) -> set[str]:
+    """Addresses of all who answer for what is false: nobody for a result that stands."""
+    false = [receipt.jobs[index] for index in decision.wrong]
+    workers, liars = culprits((receipt.draws[one.draw], one.result, one.verdicts) for one in false)
+    return workers | {seat.address for seat in liars}
 
 
 def _check_about(receipt: Receipt, appeal: ReceiptAppeal) -> None:

@@ -6,7 +6,7 @@ signature is over `p2p.encoding.tagged(domain, version, chain id, fields)`.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Literal
 
@@ -264,10 +264,14 @@ def addresses_of(draw: Draw, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     return tuple(seat_of(draw, verdict.validator_key).address for verdict in verdicts)
 
 
+def found_valid(draw: Draw, verdicts: Iterable[Verdict]) -> tuple[Seat, ...]:
+    """Whoever of a draw signed that the result is valid."""
+    return tuple(seat_of(draw, one.validator_key) for one in verdicts if one.finding == "valid")
+
+
 def signers_of(judgement: Judgement) -> tuple[Seat, ...]:
     """Whoever found the result valid."""
-    signed = [one.validator_key for one in judgement.verdicts if one.finding == "valid"]
-    return tuple(seat_of(judgement.draw, key) for key in signed)
+    return found_valid(judgement.draw, judgement.verdicts)
 
 
 def _binding_of(envelope: ProofEnvelope) -> KeyBinding:

@@ -58,7 +58,7 @@ async def written(data_dir: Path, line: bytes) -> bytes:
     async with stream:
         await stream.send_all(line)
         await stream.send_eof()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             return await stream.receive_some()
 
 

@@ -78,7 +78,7 @@ class HeldStore(PassOn):
 
     def write(self, batch: Batch, *, sync: bool) -> None:
         trio.from_thread.run_sync(self.writing.set)
-        assert self.released.wait(timeout=10)
+        assert self.released.wait(timeout=60)
         super().write(batch, sync=sync)
 
 
@@ -219,7 +219,7 @@ async def test_groups_are_written_in_the_order_of_staging() -> None:
 
 async def test_nothing_staged_means_nothing_written() -> None:
     async with open_database(MemoryStore()) as database:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await database.flushed()
             await database.commit(Batch())
         assert database.syncs == 0
@@ -309,7 +309,7 @@ async def expect_failure(
             with limit:
                 await block(database)
 
-    limit = trio.move_on_after(5)
+    limit = trio.move_on_after(60)
     with pytest.raises(StorageFailed, match="no space left"):
         await run()
     assert not limit.cancelled_caught

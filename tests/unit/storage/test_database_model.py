@@ -41,7 +41,7 @@ class GatedStore(MemoryStore):
             return super().scan(start, stop, reverse=reverse)
 
     def write(self, batch: Batch, *, sync: bool) -> None:
-        assert self.gate.wait(timeout=10)
+        assert self.gate.wait(timeout=60)
         with self._turn:
             super().write(batch, sync=sync)
 
@@ -53,7 +53,7 @@ class OpenDatabase:
         self._opened = threading.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._main, store))
         self._thread.start()
-        assert self._opened.wait(timeout=10)
+        assert self._opened.wait(timeout=60)
 
     async def _main(self, store: GatedStore) -> None:
         self._token = trio.lowlevel.current_trio_token()

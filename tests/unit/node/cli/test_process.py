@@ -2,9 +2,9 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -41,12 +41,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & HEAVY == set()
 
 
+def cpu_of_children_s() -> float:
+    """What all processes that this one has waited for took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_help_is_quick(record_property) -> None:
+    """In CPU time, so that a busy machine does not fail it."""
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = cpu_of_children_s()
         assert tmnode("--help").returncode == 0
-        seconds.append(time.perf_counter() - start)
+        seconds.append(cpu_of_children_s() - start)
     sys.stdout.write(f"tmnode --help: best of 5 {min(seconds):.3f} s\n")
     record_property("help_s", min(seconds))
     assert min(seconds) < 2.0

@@ -232,6 +232,10 @@ async def test_who_found_it_invalid_is_neither_slashed_nor_barred(court) -> None
     assert bonds == [CPC // 2, CPC // 2, CPC]
     barred = [court.is_barred(one) for one in court.seated(draw)]
     assert barred == [True, True, False]
+    stakes = court.desk.book.find(draw.task_id).stakes.stakes
+    signed = {one.address: one.bonded for one in stakes}
+    liars = {one.address: CPC for one in court.seated(draw)[:2]}
+    assert signed == {court.worker.address: 0, **liars}, "as they were before the slash"
 
 
 async def test_only_the_workers_of_false_jobs_answer_for_them(court) -> None:

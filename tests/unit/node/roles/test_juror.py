@@ -293,7 +293,7 @@ async def test_a_run_that_nobody_waits_for_ends(tmp_path, make_author, parameter
         expires_ms=0,
         market_key=bytes(32),
     )
-    with trio.fail_after(20):
+    with trio.fail_after(120):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reexecution.hashes, jury)
             await told.started.wait()

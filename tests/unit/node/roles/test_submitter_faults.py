@@ -12,8 +12,8 @@ from node.l1.devchain.faults import Faults
 from node.l1.devchain.server import build_app
 from node.roles.submitter import ResultTotals
 from tests.unit.node.roles.test_submitter import BLOCK_S, World
+from tests.unit.node.settlement.support.driver import run_virtual
 from tests.unit.node.settlement.test_money import MISBEHAVES as MONEY_MISBEHAVES
-from tests.unit.node.settlement.test_money import run_virtual
 
 TOGETHER, EVERY_S = 10, 2.0
 MISBEHAVES = {**MONEY_MISBEHAVES, "late_events": Faults(late_events=1)}

@@ -31,7 +31,7 @@ from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
 from node.l1.sender import Sender
-from node.l1.transactions import Draft, transfer
+from node.l1.transactions import Draft, Transaction, transfer
 from node.settlement.entries import move
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.escrow_rewards import ending_message
@@ -263,9 +263,13 @@ class World:
 
     def fees_of(self, address: str) -> int:
         """What the chain has taken from an account for its transactions."""
+        return sum(tx.fee for tx in self.transactions() if tx.from_address == address)
+
+    def transactions(self) -> list[Transaction]:
+        """All of the chain's, in order."""
         blocks = (self.chain.block(height) for height in range(self.chain.tip.height + 1))
         found = (msgspec.json.decode(block, type=Block) for block in blocks if block)
-        return sum(tx.fee for block in found for tx in block.txs if tx.from_address == address)
+        return [tx for block in found for tx in block.txs]
 
     def forget(self) -> None:
         """Lose the transactions that wait for a block."""

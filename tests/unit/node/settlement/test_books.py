@@ -96,6 +96,13 @@ class Tampering:
     def a_negative_account(self) -> None:
         self._append("minus", *move("worker:nobody", self.customer, CPC))
 
+    def a_debt_that_nobody_backs(self) -> None:
+        self._append("debt", *move("customer:cpc1x", self.customer, 1))
+
+    def a_debt_above_the_credit(self) -> None:
+        self._append("credit", *move(self.customer, "credit:cpc1x", CPC))
+        self._append("debt", *move("customer:cpc1x", self.customer, CPC + 1))
+
     def a_refund_lost(self) -> None:
         """The reservation is gone and nobody has it: the task is open and holds nothing."""
         self._append("lost", *move("reserved:open", "unclaimed", 2 * CPC))
@@ -134,3 +141,33 @@ async def test_it_finds(
             found = nullcontext() if way == "nothing" else pytest.raises(WRONG)
             with found:
                 books.check(market, ["open"])
+
+
+async def test_it_finds_that_the_chain_has_less(
+    make_world: Any, key: Callable[[int], AccountKey], autojump_clock: MockClock
+) -> None:
+    world = make_world()
+    async with world.running():
+        world.deposit(key(10), CPC)
+        async with world.market() as market:
+            await trio.sleep(20)
+            Books(world).check(market, [])
+            account = world.chain.account(world.key.address)
+            world.balance = lambda _address: account.balance - 1
+            with pytest.raises(AssertionError):
+                Books(world).check(market, [])
+
+
+async def test_whoever_has_credit_may_owe_all_of_it(
+    make_world: Any, key: Callable[[int], AccountKey], autojump_clock: MockClock
+) -> None:
+    world = make_world()
+    async with world.running():
+        world.deposit(key(10), 10 * CPC)
+        async with world.market() as market:
+            await trio.sleep(20)
+            tampering = Tampering(market, key(10).address)
+            tampering._append("credit", *move(tampering.customer, "credit:cpc1x", CPC))
+            tampering._append("debt", *move("customer:cpc1x", tampering.customer, CPC))
+            market.db.stage(tampering.batch)
+            Books(world).check(market, [])

@@ -15,18 +15,15 @@ from node.amounts import UNITS_PER_CPC
 from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from storage.database import Database
+from tests.unit.node.settlement.support.driver import Driver, Step, run_virtual
+from tests.unit.node.settlement.support.ends import FEE, FUNDS, check_balances
 from tests.unit.node.settlement.support.fuse import Fuse, FusedClient, FusedStore
 from tests.unit.node.settlement.support.tasks import task_id_of
-from tests.unit.node.settlement.test_money import (
-    FEE,
-    Driver,
-    Step,
-    check_balances,
-    run_virtual,
-)
 
 CPC = UNITS_PER_CPC
-PAID, GIVEN_BACK, LATER = map(task_id_of, ("paid", "given-back", "later"))
+PAID, GIVEN_BACK, LATER, SPENT, RETURNED = map(
+    task_id_of, ("paid", "given-back", "later", "spent", "returned")
+)
 LIFE: list[Step] = [
     ("deposit", 10, 20 * CPC),
     ("deposit", 11, 3 * CPC),
@@ -42,7 +39,26 @@ LIFE: list[Step] = [
     ("withdraw", 11, CPC, "second"),
     ("wait", 14.0),
 ]
-TASKS = ("reserve", "settle", "refund", "mature", "deposit", "withdraw")
+ON_CREDIT: list[Step] = [
+    ("deposit", 12, 10 * CPC),
+    ("wait_for_deposit", 12),
+    ("limit", 11, 4 * CPC),
+    ("on_credit", SPENT, 11, 3 * CPC, {20: 1}, {21: 1}),
+    ("reserve", RETURNED, 11, CPC),
+    ("wait_for_balance", 11, -4 * CPC),
+    ("refund", RETURNED),
+    ("deposit", 11, CPC),
+    ("wait_for_balance", 11, -2 * CPC),
+    ("limit", 11, 2 * CPC),
+    ("wait_for_pay",),
+    ("pay_now", 20),
+    ("give_fees", CPC, "a"),
+    ("write_off", 11),
+    ("limit", 11, 0),
+    ("withdraw", 12, 7 * CPC - FEE, "all"),
+]
+"""Bought, given back, paid back in part, and the rest never: the operator loses 2 CPC."""
+TASKS = ("reserve", "settle", "refund", "mature", "deposit", "withdraw", "credit", "write-off")
 """Kinds of entries that do not depend on when payouts are made."""
 
 
@@ -70,6 +86,7 @@ async def live(
     deaths: tuple[int, ...] = (),
     faults: Faults | None = None,
     *,
+    life: list[Step] = LIFE,
     torn: bool = False,
 ) -> tuple[Ended, Counter[str], int]:
     """One life with these deaths; returns how it ended, the points passed, and deaths died."""
@@ -91,7 +108,7 @@ async def live(
     driver = Driver(world, key)
     async with world.running():
         world.client = FusedClient(world.client, fuse)
-        await driver.run(LIFE)
+        await driver.run(life)
         fuse.at.clear()
         async with market() as last:
             await trio.sleep(5)
@@ -104,16 +121,18 @@ async def die_everywhere(
     key: Callable[[int], AccountKey],
     faults: Faults,
     *,
+    life: list[Step] = LIFE,
     every: int = 1,
     then: tuple[int, ...] = (),
     torn: bool = False,
 ) -> Counter[str]:
     """A life for each point (or one in so many) of an undisturbed one, at which it dies; and again
     at these points of its next lives."""
-    undisturbed, points, crashes = await live(make_world, key, faults=faults)
+    undisturbed, points, crashes = await live(make_world, key, faults=faults, life=life)
     assert not crashes
     for place in range(0, points.total(), every):
-        ended, _, crashes = await live(make_world, key, (place, *then), faults, torn=torn)
+        deaths = (place, *then)
+        ended, _, crashes = await live(make_world, key, deaths, faults, life=life, torn=torn)
         assert crashes >= 1, f"no death at {place}"
         assert vars(ended) == vars(undisturbed), f"dead at {place}"
     return points
@@ -130,6 +149,23 @@ def test_it_dies_at_every_write_and_every_transaction(
         writes, transactions = points["before a write"], points["before a transaction"]
         assert writes == points["after a write"] > 15
         assert transactions == points["after a transaction"] > 10
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+def test_it_dies_wherever_somebody_buys_on_credit(
+    make_world: Any, key: Callable[[int], AccountKey], every: int
+) -> None:
+    """Whoever owes is covered at every step, and the operator loses what was written off."""
+
+    async def main() -> None:
+        ended, _, _ = await live(make_world, key, life=ON_CREDIT)
+        operator, customer = (key(number).address for number in (12, 11))
+        assert not {one for one in ended.ledger if one.startswith(("customer:", "credit:"))}
+        assert ended.chain[operator] == FUNDS - 3 * CPC - 2 * FEE
+        assert ended.chain[customer] == FUNDS - CPC - FEE
+        await die_everywhere(make_world, key, Faults(), life=ON_CREDIT, every=every)
 
     run_virtual(main)
 

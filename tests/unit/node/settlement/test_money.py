@@ -1,330 +1,33 @@
 """Whatever happens, in whatever order, wherever the market is killed: the money is right."""
 
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
 import pytest
-import trio
-import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
-from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound, Unavailable
 from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from node.settlement.entries import digest
-from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.split import Payees, split
-from storage.errors import StorageFailed
 from storage.merkle import merkle_root
-from storage.store import Batch
-from tests.unit.node.settlement.support.books import Books
+from tests.unit.node.settlement.support.books import check_books
+from tests.unit.node.settlement.support.driver import JURORS, Driver, Step, run_virtual
+from tests.unit.node.settlement.support.ends import (
+    FEE,
+    RESERVE,
+    check_balances,
+    credits_of,
+    slashes_of,
+)
 from tests.unit.node.settlement.support.tasks import task_id_of
 
-FEE = 21_000_000
 CPC = UNITS_PER_CPC
-FUNDS = 10**9 * CPC
-RESERVE = 10**9
-PARTIES = (10, 11), (25, 26)
-"""Whose bonds are slashed, and who sits in juries."""
-JURORS = tuple(AccountKey(number.to_bytes(32, "big")).address for number in PARTIES[1])
-REFUSALS = (
-    Conflict,
-    InsufficientFunds,
-    InvalidInput,
-    NotFound,
-    Unavailable,
-    LedgerConflict,
-    SettlementConflict,
-)
-
-Step = tuple[Any, ...]
 both = pytest.mark.parametrize("back_end", ["transfer", "escrow"])
 """Whatever holds the money, the same is promised."""
-
-
-@dataclass
-class Model:
-    """What must have happened, kept without a ledger."""
-
-    reserved: dict[str, tuple[str, int]] = field(default_factory=dict)
-    settled: dict[str, Any] = field(default_factory=dict)
-    refunded: set[str] = field(default_factory=set)
-    withdrawn: dict[tuple[str, str], int] = field(default_factory=dict)
-    disputed: dict[str, int] = field(default_factory=dict)
-    """Fees of appeals."""
-    ruled: dict[str, str] = field(default_factory=dict)
-
-    def paid(self) -> dict[str, Any]:
-        """The parts of every task whose result stands."""
-        gone = {task for task, outcome in self.ruled.items() if outcome == "overturned"}
-        return {task: parts for task, parts in self.settled.items() if task not in gone}
-
-    def lost(self) -> dict[str, int]:
-        """The fees of lost appeals."""
-        ruled = self.ruled.items()
-        return {task: self.disputed[task] for task, outcome in ruled if outcome == "upheld"}
-
-    @property
-    def open_tasks(self) -> set[str]:
-        return self.reserved.keys() - self.settled.keys() - self.refunded
-
-
-class Driver:
-    """Carries out steps, each until the market has answered it, through any number of crashes."""
-
-    def __init__(self, world: Any, key: Callable[[int], AccountKey]) -> None:
-        self.world = world
-        self.key = key
-        self.model = Model()
-        self.crashes = 0
-
-    async def run(self, steps: list[Step]) -> None:
-        waiting = deque([*steps, ("audit",), ("finish",), ("audit",)])
-        while waiting:
-            try:
-                async with self.world.market() as market:
-                    books = Books(self.world)
-                    while waiting:
-                        await getattr(self, waiting[0][0])(market, *waiting[0][1:])
-                        waiting.popleft()
-                        books.check(market, self.model.open_tasks)
-            except* StorageFailed:
-                self.crashes += 1
-
-    async def deposit(self, _market: Any, customer: int, amount: int) -> None:
-        self.world.deposit(self.key(customer), amount)
-
-    async def reserve(self, market: Any, task: str, customer: int, amount: int) -> None:
-        address = self.key(customer).address
-
-        def call(batch: Batch) -> bool:
-            return market.settlement.rewards.reserve(batch, task, address, amount, market.now_ms())
-
-        if await self._twice(market, call):
-            assert self.model.reserved.setdefault(task, (address, amount)) == (address, amount)
-
-    async def refund(self, market: Any, task: str) -> None:
-        def call(batch: Batch) -> bool:
-            return market.settlement.rewards.refund(batch, task, market.now_ms())
-
-        if await self._twice(market, call):
-            self.model.refunded.add(task)
-
-    async def lease(self, market: Any, task: str) -> None:
-        """What a first lease does: the chain is to hold the reward, where it can."""
-
-        def call(batch: Batch) -> bool:
-            return market.settlement.rewards.open(batch, task, self._releasers(market))
-
-        await self._twice(market, call)
-
-    def _releasers(self, market: Any) -> Callable[[], Any]:
-        return lambda: self.world.releasers(market.now_ms() + 600_000)
-
-    async def settle(
-        self, market: Any, task: str, workers: dict[int, int], validators: dict[int, int]
-    ) -> None:
-        await self.lease(market, task)
-        payees = Payees(
-            {self.key(number).address: weight for number, weight in workers.items()},
-            {self.key(number).address: weight for number, weight in validators.items()},
-            self.key(min(validators, default=24)).address,
-        )
-
-        def call(batch: Batch) -> bool:
-            market.settlement.rewards.settle(batch, task, payees, market.now_ms())
-            return bool(batch)
-
-        if await self._twice(market, call):
-            rules, (_, reward) = self.world.parameters, self.model.reserved[task]
-            parts = split(reward, rules.shares, payees, rules.fee_reserve)
-            assert self.model.settled.setdefault(task, parts) == parts
-
-    async def buy(
-        self, market: Any, task: str, reward: int, workers: dict[int, int], more: dict[int, int]
-    ) -> None:
-        await self.reserve(market, task, 10, reward)
-        await self.settle(market, task, workers, more)
-
-    async def withdraw(self, market: Any, customer: int, amount: int, key: str) -> None:
-        address = self.key(customer).address
-
-        def call(batch: Batch) -> bool:
-            market.settlement.withdraw(batch, address, amount, key=key, at_ms=market.now_ms())
-            return bool(batch)
-
-        if await self._twice(market, call):
-            self.model.withdrawn[address, key] = amount
-
-    async def dispute(
-        self,
-        market: Any,
-        task: str,
-        reward: int,
-        workers: dict[int, int],
-        more: dict[int, int],
-        fee: int,
-        outcome: str,
-    ) -> None:
-        await self.buy(market, task, reward, workers, more)
-        if self.world.holds:  # there are no appeals
-            return
-        appeals, address = market.settlement.appeals, self.key(10).address
-        culprits, jurors = ([self.key(number).address for number in pair] for pair in PARTIES)
-        ways = {
-            "upheld": lambda *a: appeals.uphold(*a[:2], jurors, a[2]),
-            "inconclusive": appeals.give_up,
-            "overturned": lambda *a: appeals.overturn(*a[:2], culprits, jurors, a[2]),
-        }
-
-        def appeal(batch: Batch) -> bool:
-            return appeals.open(batch, task, address, fee, market.now_ms())
-
-        def rule(batch: Batch) -> bool:
-            return ways[outcome](batch, task, market.now_ms())
-
-        if await self._twice(market, appeal):
-            assert self.model.disputed.setdefault(task, fee) == fee
-        if await self._twice(market, rule):
-            assert self.model.ruled.setdefault(task, outcome) == outcome
-
-    async def stake(self, market: Any, way: str, customer: int, amount: int, key: str) -> None:
-        if self.world.holds:  # nor bonds
-            return
-        change, address = getattr(market.settlement.bonds, way), self.key(customer).address
-        await self._twice(
-            market, lambda batch: change(batch, address, amount, key=key, at_ms=market.now_ms())
-        )
-
-    async def wait(self, _market: Any, seconds: float) -> None:
-        await trio.sleep(seconds)
-
-    async def wait_for_deposit(self, market: Any, customer: int) -> None:
-        account = f"customer:{self.key(customer).address}"
-        with trio.fail_after(3600):
-            while not market.ledger.balance(account):  # noqa: ASYNC110 - under a virtual clock
-                await trio.sleep(1)
-
-    async def audit(self, market: Any) -> None:
-        check_books(market)
-
-    async def crash(self, _market: Any, writes: int, keep: bool) -> None:
-        self.world.store.fuse, self.world.store.keep = writes, keep
-
-    async def forget(self, _market: Any) -> None:
-        self.world.forget()
-
-    async def finish(self, market: Any) -> None:
-        """Refund what is open, then wait until nothing is on its way."""
-        with trio.fail_after(3600):
-            await trio.sleep(30)  # the last deposits
-            for account, _ in list(market.ledger.holdings("reserved:")):
-                await self.refund(market, account.removeprefix("reserved:"))
-            await trio.sleep(30)
-            await until_paid(market)
-
-    async def _twice(self, market: Any, call: Callable[[Batch], bool]) -> bool:
-        """Whether a call is carried out, now or before; the second time it must do nothing."""
-        batch = Batch()
-        try:
-            call(batch)
-        except REFUSALS:
-            assert not batch.changes
-            return False
-        await market.db.commit(batch)
-        again = Batch()
-        assert not call(again)
-        assert not again.changes
-        return True
-
-
-async def until_paid(market: Any) -> None:
-    """Wait until no pay matures and no payment is on its way."""
-    ways = ("maturing:", "returning:", "outbox:")
-    while any(list(market.ledger.holdings(name)) for name in ways):  # noqa: ASYNC110 - under a virtual clock
-        await trio.sleep(5)
-
-
-def check_books(market: Any) -> None:
-    report = market.ledger.audit()
-    assert report.ok, report.findings
-    holdings = dict(market.ledger.holdings())
-    assert sum(holdings.values()) == 0
-    assert all(units > 0 for account, units in holdings.items() if account != "l1")
-
-
-def check_balances(driver: Driver, market: Any) -> None:
-    """The chain and the ledger together hold for everybody exactly what the model says."""
-    world, ledger = driver.world, market.ledger
-    owed = credits_of(driver.model)
-    for entry in slashes_of(ledger):
-        owed.update({p.account: p.amount for p in entry.postings if p.amount > 0})
-    labels = {"burn": world.parameters.burn_address, "treasury": world.parameters.treasury_address}
-    paid: Counter[str] = Counter()
-    for account, amount in owed.items():
-        if account != "fees":
-            address = labels.get(account) or account.partition(":")[2]
-            paid[address] += amount - ledger.balance(account)
-    for address, amount in paid.items():
-        assert world.balance(address) == amount, address
-    for number in range(10, 14):
-        check_customer(driver, market, driver.key(number).address)
-    if world.holds:
-        earned = owed["fees"] - world.fees_of(world.key.address)
-        assert world.balance(world.key.address) == FUNDS + earned
-    else:
-        assert world.balance(world.key.address) == -ledger.balance("l1")
-        transfers = world.chain.account(world.key.address).nonce
-        fees = owed["fees"] + len(driver.model.withdrawn) * FEE
-        assert fees - ledger.balance("fees") == transfers * FEE
-    for name in ("reserved:", "outbox:", "maturing:", "returning:", "appeal:"):
-        assert not list(ledger.holdings(name))
-
-
-def credits_of(model: Model) -> Counter[str]:
-    """What all settled tasks gave to each account."""
-    owed: Counter[str] = Counter()
-    for parts in model.paid().values():
-        owed.update({f"worker:{address}": amount for address, amount in parts.workers})
-        owed.update({f"validator:{address}": amount for address, amount in parts.validators})
-        owed.update({"treasury": parts.treasury, "burn": parts.burn, "fees": parts.fees})
-    for fee in model.lost().values():
-        kept = min(fee, RESERVE)
-        share = (fee - kept) // 2
-        owed.update({f"validator:{address}": share for address in JURORS})
-        owed.update({"fees": kept, "burn": fee - kept - 2 * share})
-    return owed
-
-
-def slashes_of(ledger: Any) -> list[Any]:
-    """How much a slash takes is for `test_appeals` to check; here, where it goes."""
-    return [entry for entry in ledger.entries() if entry.kind == "slash"]
-
-
-def check_customer(driver: Driver, market: Any, address: str) -> None:
-    model = driver.model
-    spent = sum(
-        amount
-        for task, (customer, amount) in model.reserved.items()
-        if customer == address and task in model.paid()
-    )
-    spent += sum(model.lost().values()) if address == driver.key(10).address else 0
-    names = [f"{kind}:{address}" for kind in ("customer", "bond", "unbonding")]
-    for entry in slashes_of(market.ledger):
-        spent -= sum(entry.amount(name) for name in names)
-    world, held = driver.world, sum(map(market.ledger.balance, names))
-    fees = world.fees_of(address)
-    if world.holds:
-        assert world.held(address) == held
-    else:
-        fees += FEE * sum(owner == address for owner, _ in model.withdrawn)
-    assert world.balance(address) + held == FUNDS - spent - fees
-
 
 NAMES = [task_id_of(f"t{number}") for number in range(1, 7)]
 TASKS = st.sampled_from(NAMES[:2])
@@ -335,6 +38,9 @@ AMOUNTS = st.one_of(DIMES, DIMES, st.integers(1, 10**11))
 WORKERS = st.dictionaries(st.integers(20, 22), st.integers(1, 9), min_size=1)
 VALIDATORS = st.dictionaries(st.integers(22, 24), st.integers(1, 9))
 OUTCOMES = st.sampled_from(["upheld", "overturned", "inconclusive"])
+LENT = st.sampled_from([task_id_of(f"c{number}") for number in range(1, 5)])
+BORROWERS = st.sampled_from([11, 13])
+LIMITS = st.sampled_from([0, CPC // 2, CPC, 3 * CPC])
 WAYS = st.sampled_from(["bond", "bond", "unbond"])
 STEPS = st.one_of(
     st.tuples(st.just("deposit"), CUSTOMERS, AMOUNTS),
@@ -352,12 +58,20 @@ STEPS = st.one_of(
     st.tuples(st.just("dispute"), BOUGHT, DIMES, WORKERS, VALIDATORS, AMOUNTS, OUTCOMES),
     st.tuples(st.just("dispute"), BOUGHT, DIMES, WORKERS, VALIDATORS, DIMES, OUTCOMES),
     st.tuples(st.just("stake"), WAYS, CUSTOMERS, DIMES, st.sampled_from("ab")),
+    st.tuples(st.just("limit"), BORROWERS, LIMITS),
+    st.tuples(st.just("on_credit"), LENT, BORROWERS, DIMES, WORKERS, VALIDATORS),
+    st.tuples(st.just("on_credit"), LENT, BORROWERS, DIMES, WORKERS, VALIDATORS),
+    st.tuples(st.just("write_off"), BORROWERS),
+    st.tuples(st.just("pay_now"), st.integers(20, 24)),
+    st.tuples(st.just("give_fees"), st.integers(1, CPC), st.sampled_from("ab")),
 )
-RICH = [("deposit", 10, 30 * UNITS_PER_CPC), ("deposit", 11, 10**12), ("wait", 15.0)]
-
-
-def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+RICH = [
+    ("deposit", 10, 30 * UNITS_PER_CPC),
+    ("deposit", 11, 10**12),
+    ("deposit", 12, 8 * CPC),
+    ("wait", 15.0),
+    ("limit", 11, 2 * CPC),
+]
 
 
 CHAINS = st.sampled_from(

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from node.amounts import Amount
 from node.config import load_network
 from node.l1.blocks import Block, Header, block_digest, compute_root, tx_root
 from node.l1.keys import AccountKey
@@ -16,8 +17,10 @@ from node.verification.anchors import AnchorBook, AnchorRecord, anchor_in
 from node.verification.batches import leaf_of, seal_batch
 from node.verification.juries import JuryJob, draw_jury
 from node.verification.receipt import ReceiptInvalid, encode_receipt
+from node.verification.receipt_appeal import agreeing
 from node.verification.receipt_check import Standing, verify_receipt
 from node.verification.snapshots import snapshot_digest
+from node.verification.stakes import Stake, sign_stakes
 from node.verification.statements import Judgement
 from storage.database import open_database
 from storage.memory import MemoryStore
@@ -194,3 +197,35 @@ async def test_a_snapshot_that_the_jury_does_not_follow_from(case) -> None:
     data["appeal"]["snapshot"] = data["snapshots"][0]
     changed = json.dumps(data, separators=(",", ":")).encode() + b"\n"
     assert refused(changed).field == "appeal.snapshot" or "snapshot" in refused(changed).message
+
+
+def stakes_of(case: Case, *addresses: str) -> Any:
+    stakes = [Stake(one, Amount(10**18), Amount(7)) for one in addresses]
+    return sign_stakes(case.jury, stakes, CHAIN, case.cast.market.identity)
+
+
+async def test_what_was_at_stake_of_all_who_answer_for_it(case, cast) -> None:
+    """The worker and the two that signed `valid`, and nobody else."""
+    answer = [cast.worker.address, *(one.address for one in cast.validators[:2])]
+    stakes = stakes_of(case, *answer)
+    data = await case.receipt("overturned", OTHER, OTHER, stakes=stakes)
+    receipt, standing = verify_receipt(data, NETWORK)
+    assert standing is Standing.OVERTURNED
+    assert {one.address for one in receipt.appeal.stakes.stakes} == set(answer)
+    assert encode_receipt(receipt) == data
+    for others in (answer[:2], [*answer, cast.validators[2].address], []):
+        data = await case.receipt("overturned", OTHER, OTHER, stakes=stakes_of(case, *others))
+        assert refused(data).field == "appeal.stakes"
+    data = await case.receipt("upheld", case.claimed, case.claimed, stakes=stakes)
+    assert refused(data).field == "appeal.stakes"
+
+
+async def test_receipts_from_before_there_were_stakes_are_as_they_were(case) -> None:
+    assert b'"stakes"' not in await case.receipt("overturned", OTHER, OTHER)
+
+
+async def test_who_is_paid_for_a_ruling(case) -> None:
+    data = await case.receipt("overturned", OTHER, case.claimed, OTHER)
+    receipt, _ = verify_receipt(data, NETWORK)
+    first, _, third = case.seated()
+    assert agreeing(receipt, receipt.appeal) == (first.address, third.address)

@@ -18,7 +18,7 @@ import msgspec
 
 from node.l1.blocks import Block
 from node.l1.transactions import Transaction, tx_hash
-from node.settlement.accounts import MAY_OWE
+from node.settlement.accounts import MAY_OWE, address_in
 from node.settlement.entries import Entry, check_entry, index_key
 from node.settlement.public_audit import PAYOUTS
 from storage.store import Batch
@@ -36,6 +36,7 @@ class Books:
         self._causes: set[str] = set()
         self._booked: set[tuple[str, int]] = set()
         self._paid_before: dict[str, int] = {}
+        self._deposits = self._payments = self._fees = 0
 
     def check(self, market: Any, open_tasks: Iterable[str]) -> None:
         """Read what is new, then compare. Raises AssertionError and MalformedEntry."""
@@ -46,8 +47,23 @@ class Books:
         holdings = dict(ledger.holdings())
         assert holdings == self._sums
         assert sum(holdings.values()) == 0
-        assert not [name for name, units in holdings.items() if units < 0 and name not in MAY_OWE]
+        assert not [
+            name
+            for name, units in holdings.items()
+            if units < 0 and name not in MAY_OWE and not is_backed(name, holdings)
+        ]
+        if not self._world.holds:
+            self._check_sums(holdings)
         self._check_causes(market, open_tasks)
+
+    def _check_sums(self, holdings: dict[str, int]) -> None:
+        """All accounts together are what came in, less what went out and what the chain took for
+        that; and the chain has it, but for what is on its way."""
+        held = sum(units for name, units in holdings.items() if name != "l1")
+        assert held == self._deposits - self._payments - self._fees
+        leaving = sum(units for name, units in holdings.items() if name.startswith("outbox:"))
+        if not self._world.faults.rewrites:
+            assert self._world.balance(self._world.key.address) >= held - leaving
 
     def _check_causes(self, market: Any, open_tasks: Iterable[str]) -> None:
         """Money is held for these tasks and no others, and for payments that are really open."""
@@ -106,7 +122,8 @@ class Books:
         )
         assert list(islice(earned, len(paid))) == paid
         assert len(paid) == payout.entries
-        assert sum(one.amount(account) for one in paid) == payout.amount == -entry.amount(account)
+        gone = payout.amount + payout.fee
+        assert sum(one.amount(account) for one in paid) == gone == -entry.amount(account)
         self._paid_before[account] = payout.last + 1
 
     def _check_border(self, market: Any, entry: Entry) -> None:
@@ -115,6 +132,7 @@ class Books:
             _, digest, nonce = entry.cause.split(":")
             tx, moved = self._included(digest, int(nonce)), -entry.amount("l1")
             assert (tx.amount, tx.to_address) == (moved, self._world.key.address)
+            self._deposits += tx.amount
         else:
             record = market.sender.find(entry.cause.removeprefix("sent:"))
             assert record is not None
@@ -122,6 +140,8 @@ class Books:
             tx = self._included(record.tx_hash, record.nonce)
             assert tx == record.transaction
             assert tx.amount + tx.fee == entry.amount("l1")
+            self._payments += tx.amount
+            self._fees += tx.fee
         assert (tx.from_address, tx.nonce) not in self._booked
         self._booked.add((tx.from_address, tx.nonce))
 
@@ -132,3 +152,19 @@ class Books:
         found = [tx for tx in block.txs if (tx_hash(tx), tx.nonce) == (digest, nonce)]
         assert len(found) == 1
         return found[0]
+
+
+def is_backed(account: str, holdings: dict[str, int]) -> bool:
+    """Whether a customer who owes has credit for all of it."""
+    limit = holdings.get(f"credit:{address_in(account)}", 0)
+    return account.startswith("customer:") and holdings[account] + limit >= 0
+
+
+def check_books(market: Any) -> None:
+    """An audit of a market's books, and that nobody has less than nothing."""
+    report = market.ledger.audit()
+    assert report.ok, report.findings
+    holdings = dict(market.ledger.holdings())
+    assert sum(holdings.values()) == 0
+    less = [name for name, units in holdings.items() if units < 0 and name != "l1"]
+    assert all(is_backed(name, holdings) for name in less)

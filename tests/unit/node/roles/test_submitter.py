@@ -254,6 +254,34 @@ async def test_a_restart_goes_on_where_it_was(make_world, autojump_clock) -> Non
             assert sorted(len(message.leaves) for message in world.told) == [2, 3]
 
 
+async def test_what_is_on_its_way_is_known_until_its_market_was_told(
+    make_world, autojump_clock
+) -> None:
+    """While it waits for a batch, for a block, and for the market; also after a restart."""
+    world = make_world()
+    task_id = world.results.make(0, virtual_clock_ms()).report.task_id
+    async with world.running():
+        world.deaf = True
+        async with world.validator() as validator:
+            assert not validator.submitter.has(task_id)
+            validator.verify(3)
+            assert (validator.submitter.pending, validator.submitter.has(task_id)) == (3, True)
+            await trio.sleep(1.1)
+            assert (validator.submitter.pending, validator.submitter.has(task_id)) == (0, True)
+            assert world.batches() == []
+        async with world.validator() as validator:
+            assert validator.submitter.has(task_id)
+            await trio.sleep(3 * BLOCK_S)
+            assert world.batches() == [3]
+            assert validator.submitter.has(task_id)
+            assert not validator.submitter.has(task_id[:-1])
+        world.deaf = False
+        async with world.validator() as validator:
+            assert validator.submitter.has(task_id)
+            await trio.sleep(2 * BLOCK_S)
+            assert not validator.submitter.has(task_id)
+
+
 async def test_a_batch_whose_nonce_was_taken_is_sent_again(make_world, autojump_clock) -> None:
     world = make_world()
     async with world.running(), world.validator() as validator:

@@ -40,7 +40,7 @@ from storage.store import Batch
 PAID_AT_ONCE = 64
 """Tasks whose pay matures between waits for the disk."""
 
-_WITHDRAWN = "the customer took the deposit out on the chain before the task had an escrow"
+_UNFUNDED = "the chain holds no reward for it"
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -173,9 +173,9 @@ class Results:
         """The chain gave the reward of a completed task back."""
         self._move(batch, reclaimed(self._board.get(task_id)))
 
-    def _unfunded(self, batch: Batch, task_id: str) -> None:
-        """The customer takes the reward of an open task out of the market's reach."""
-        ended = refunded(self._board.get(task_id), "deposit_withdrawn", _WITHDRAWN)
+    def _unfunded(self, batch: Batch, task_id: str, problem: str) -> None:
+        """The chain will not hold the reward of an open task."""
+        ended = refunded(self._board.get(task_id), "unfunded", f"{_UNFUNDED}: {problem}")
         self._rewards.refund(batch, task_id, self._now_ms())
         self._move(batch, ended)
 

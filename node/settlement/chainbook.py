@@ -37,7 +37,7 @@ from node.l1.transactions import Transaction, tx_hash
 from node.settlement import accounts
 from node.settlement.entries import Posting, move, posting
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord
-from node.settlement.interface import TaskMoved
+from node.settlement.interface import TaskMoved, TaskUnfunded
 from node.settlement.ledger import Ledger
 from node.settlement.maturing import MaturingBook
 from node.settlement.notices import NoticeBook
@@ -49,13 +49,15 @@ from storage.store import Batch
 
 log = logging.getLogger(__name__)
 
+TAKEN_OUT = "the customer takes the deposit out"
+
 
 class Listener(Protocol):
     """Who is told what happened to tasks; see `RewardBook`."""
 
     on_paid: TaskMoved
     on_reclaimed: TaskMoved
-    on_unfunded: TaskMoved
+    on_unfunded: TaskUnfunded
 
 
 class ChainBook:
@@ -117,7 +119,7 @@ class ChainBook:
         failed = msgspec.structs.replace(record, state="failed")
         self._book.put(batch, failed)
         if self._ledger.balance(accounts.reserved(record.task_id), batch):
-            self._listener.on_unfunded(batch, record.task_id)
+            self._listener.on_unfunded(batch, record.task_id, problem)
         self.reclaim(batch, failed, at_ms)
 
     def _deposited(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
@@ -157,7 +159,7 @@ class ChainBook:
         if self._notices.height(customer, batch) is None:
             self._notices.give(batch, customer, height)
             for task_id in self._unopened(batch, customer):
-                self._listener.on_unfunded(batch, task_id)
+                self._listener.on_unfunded(batch, task_id, TAKEN_OUT)
             return
         self._give_up_openings(batch, customer, at_ms)
         units = self._ledger.balance(accounts.customer(customer), batch)
@@ -171,7 +173,7 @@ class ChainBook:
     def _give_up_openings(self, batch: Batch, customer: str, at_ms: int) -> None:
         for record in self._book.active():
             if record.customer == customer and record.state in ("wanted", "sent"):
-                self.fail(batch, record, at_ms, "the customer has taken the deposit out")
+                self.fail(batch, record, at_ms, TAKEN_OUT)
 
     def _underway(self, batch: Batch, customer: str) -> dict[str, int]:
         """Withdrawals by the market that the chain had not made when the customer took it all."""
@@ -180,7 +182,7 @@ class ChainBook:
             units = self._ledger.balance(accounts.outbox(cause), batch)
             if units:
                 found[accounts.outbox(cause)] = units
-                self._sender.give_up(batch, cause, "the customer has taken the deposit out")
+                self._sender.give_up(batch, cause, TAKEN_OUT)
         return found
 
     def _unopened(self, batch: Batch, customer: str) -> list[str]:

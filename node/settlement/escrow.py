@@ -31,7 +31,7 @@ from node.l1.escrow import (
 from node.l1.outbound import OutboundRecord
 from node.l1.sender import Sender
 from node.settlement import accounts
-from node.settlement.chainbook import ChainBook
+from node.settlement.chainbook import TAKEN_OUT, ChainBook
 from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.credit import Credits
 from node.settlement.entries import move, name_of
@@ -211,7 +211,7 @@ class EscrowSettlement:
             if height >= record.deadline:
                 self.deposits.fail(batch, record, at_ms, "its deadline came before a block had it")
             elif self._is_notice_over(record.customer, height):
-                self.deposits.fail(batch, record, at_ms, "the customer takes the deposit out")
+                self.deposits.fail(batch, record, at_ms, TAKEN_OUT)
         elif not record.closing and self._is_refund_due(record, height):
             self._refund(batch, record)
 

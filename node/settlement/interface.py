@@ -23,6 +23,8 @@ from storage.store import Batch
 
 TaskMoved = Callable[[Batch, str], None]
 """Told, in the batch that books it, what became of a task's money."""
+TaskUnfunded = Callable[[Batch, str, str], None]
+"""The same, with why the chain will not hold a task's reward."""
 
 
 class Releasers(msgspec.Struct, frozen=True):
@@ -45,8 +47,8 @@ class RewardBook(Protocol):
     """The task's reward is with those who earned it."""
     on_reclaimed: TaskMoved
     """The reward of a task that was settled is back with its customer: the chain decided so."""
-    on_unfunded: TaskMoved
-    """The customer takes the money of a task out by the chain: it has to end, with a refund."""
+    on_unfunded: TaskUnfunded
+    """The chain does not hold the reward of an open task: it has to end, with a refund."""
 
     @property
     def unsigned(self) -> int:
@@ -189,5 +191,5 @@ class Settlement(Protocol):
         """Do what is due, until cancelled."""
 
 
-def unheard(_batch: Batch, _task_id: str) -> None:
+def unheard(*_: object) -> None:
     """Nobody wants to know."""

@@ -18,7 +18,7 @@ from node.settlement import accounts
 from node.settlement.bonds import Bonds
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.interface import Releasers, TaskMoved, unheard
+from node.settlement.interface import Releasers, TaskMoved, TaskUnfunded, unheard
 from node.settlement.ledger import Ledger
 from node.settlement.maturing import Maturing, MaturingBook
 from node.settlement.owed import OwedBook
@@ -38,7 +38,7 @@ class Rewards:
         """Told of every task whose pay matures."""
         self.on_reclaimed: TaskMoved = unheard
         """Never told: what is settled here is paid."""
-        self.on_unfunded: TaskMoved = unheard
+        self.on_unfunded: TaskUnfunded = unheard
         """Never told: what is reserved here stays until the market releases it."""
         self._ledger = ledger
         self._owed = owed

@@ -258,7 +258,8 @@ async def test_a_customer_takes_the_deposit_out(held, autojump_clock) -> None:
     queued = await held.buy()
     await send(held, withdraw_all(held.members["market"].address))
     done = await held.until(queued.task_id, "refunded")
-    assert done.error.code == "deposit_withdrawn"
+    assert done.error.code == "unfunded"
+    assert "takes the deposit out" in done.error.message
     with pytest.raises(Conflict, match="on its way out"):
         await held.buy()
     await trio.sleep(25)

@@ -248,7 +248,7 @@ async def test_an_opening_under_way_fails_with_the_notice(
             lease(world, market)
             await until(lambda: market.sender.blocked)
             rewards = market.settlement.rewards
-            rewards.on_unfunded = lambda batch, task: rewards.refund(batch, task, 1)
+            rewards.on_unfunded = lambda batch, task, _: rewards.refund(batch, task, 1)
             reserve(market, alice.address, QUEUED)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(take_out, world, alice)
@@ -424,8 +424,8 @@ async def test_an_opening_that_the_chain_will_not_take_makes_way(
     async with world.running(), world.market() as market:
         await paid_in(world, market, alice)
         await paid_in(world, market, bob)
-        ended, rewards = list[str](), market.settlement.rewards
-        rewards.on_unfunded = lambda _batch, task: ended.append(task)
+        ended, rewards = dict[str, str](), market.settlement.rewards
+        rewards.on_unfunded = lambda _batch, task, problem: ended.update({task: problem})
         more_than_there_is(market, alice.address)
         reserve(market, alice.address, units=11 * CPC)
         lease(world, market, seconds=10**5)
@@ -436,7 +436,8 @@ async def test_an_opening_that_the_chain_will_not_take_makes_way(
         settle(market, key, ANOTHER)
         await until(lambda: rewards.escrow(TASK).state == "failed")
         assert begun + HOPELESS_BLOCKS <= world.chain.tip.height < begun + HOPELESS_BLOCKS + 5
-        assert (ended, free(market, alice.address)) == ([TASK], 11 * CPC)
+        assert "more than the deposit" in ended.pop(TASK)
+        assert (ended, free(market, alice.address)) == ({}, 11 * CPC)
         await until(lambda: world.balance(key(20).address) == CPC // 4)
         await until(lambda: not market.sender.blocked)
         check_copy(world, market, bob.address)

@@ -160,7 +160,7 @@ async def _never_open(race: Race, market: Any) -> None:
 @event("the customer takes the deposit out while it is queued")
 async def _taken_out(race: Race, market: Any) -> None:
     customer, rewards = race.key(CUSTOMER), market.settlement.rewards
-    rewards.on_unfunded = lambda batch, task: rewards.refund(batch, task, market.now_ms())
+    rewards.on_unfunded = lambda batch, task, _: rewards.refund(batch, task, market.now_ms())
     race.world.deposit(customer, DEPOSIT)
     await until(lambda: market.ledger.balance(f"customer:{customer.address}"))
     await race.reserve(market, TASK, is_leased=False)

@@ -1,0 +1,96 @@
+"""What the commands give back, as JSON: amounts as decimal strings of CPC, times in Unix seconds.
+
+A member is added to an answer or kept, never silently removed.
+
+`tasks`  tasks, results, appeals, quotes.
+`money`  accounts, statements, payouts, withdrawals, bonds.
+`node`   API keys, the nodes that a node knows, how it is.
+"""
+
+from node.api.answers.money import (
+    AccountAnswer,
+    BondAnswer,
+    EntryAnswer,
+    OnTheWayAnswer,
+    PayoutAnswer,
+    PayTermsAnswer,
+    PostingAnswer,
+    StatementAnswer,
+    StatementLine,
+    WithdrawalAnswer,
+    account_answer,
+    bond_answer,
+    pay_terms_answer,
+    payout_answer,
+    statement_answer,
+    withdrawal_answer,
+)
+from node.api.answers.node import (
+    ChallengeAnswer,
+    HealthAnswer,
+    KeyAnswer,
+    MetricsText,
+    PeersAnswer,
+    Receipt,
+    WorkersAnswer,
+    health_answer,
+)
+from node.api.answers.tasks import (
+    AppealAnswer,
+    ArtifactAnswer,
+    ListAnswer,
+    OutputAnswer,
+    PassedAnswer,
+    ProofAnswer,
+    QuoteAnswer,
+    ResultAnswer,
+    SubmitAnswer,
+    TaskAnswer,
+    TaskPhase,
+    list_answer,
+    quote_answer,
+    submit_answer,
+    task_answer,
+)
+
+__all__ = [
+    "AccountAnswer",
+    "AppealAnswer",
+    "ArtifactAnswer",
+    "BondAnswer",
+    "ChallengeAnswer",
+    "EntryAnswer",
+    "HealthAnswer",
+    "KeyAnswer",
+    "ListAnswer",
+    "MetricsText",
+    "OnTheWayAnswer",
+    "OutputAnswer",
+    "PassedAnswer",
+    "PayTermsAnswer",
+    "PayoutAnswer",
+    "PeersAnswer",
+    "PostingAnswer",
+    "ProofAnswer",
+    "QuoteAnswer",
+    "Receipt",
+    "ResultAnswer",
+    "StatementAnswer",
+    "StatementLine",
+    "SubmitAnswer",
+    "TaskAnswer",
+    "TaskPhase",
+    "WithdrawalAnswer",
+    "WorkersAnswer",
+    "account_answer",
+    "bond_answer",
+    "health_answer",
+    "list_answer",
+    "pay_terms_answer",
+    "payout_answer",
+    "quote_answer",
+    "statement_answer",
+    "submit_answer",
+    "task_answer",
+    "withdrawal_answer",
+]

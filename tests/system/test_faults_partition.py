@@ -23,6 +23,7 @@ def a_partition(altered, *, quietly: bool) -> None:
         assert net.count("market", "tasks_leased"), "there is something that cannot be reported"
         later = [net.post() for _ in range(TASKS)]
         net.until(lambda: net.busy(net.workers) is None, "the work is done")
+        net.until(lambda: net.busy(net.validators, "checks_in_hand") is None, "it is checked")
         if quietly:
             again = "a lease ran out, and there is another"
             net.until(lambda: leases_begun(net, posted) > began, again)

@@ -12,6 +12,8 @@ from p2p.encoding import tagged, text, u64
 
 SIZE, NEEDED, EPOCHS, REDRAWS = 3, 2, 5, 4
 LEASE_MS, JURY_MS, WINDOW_MS = 20_000, 40_000, 5_000
+FETCH_MS = 500 * 512 / 2**20
+"""More of a lease for each job: half a second for each MiB that a validator fetches."""
 GRACE_MS = 500
 RESERVE = 10**9
 WAITING = ("verified", "anchored")
@@ -163,7 +165,7 @@ class Model:
         votes = Counter(task.said.values()).most_common(1)
         said, count = votes[0] if votes else ("", 0)
         silent = len(task.jury) - len(task.said)
-        is_over = self.now_ms >= task.appealed_ms + JURY_MS
+        is_over = self.now_ms >= task.appealed_ms + int(JURY_MS + 2 * task.jobs * FETCH_MS)
         if count >= NEEDED:
             wait_ms = max(GRACE_MS, task.agreed_ms - task.appealed_ms)
             if silent and not is_over and self.now_ms < task.agreed_ms + wait_ms:

@@ -200,6 +200,7 @@ class Sender:
             return
         await self._db.flushed()  # nothing may be sent that a crash could forget
         tip = (await self._client.status()).height
+        self._patience.progressed()  # an L1 that answers now and then is asked as one that is well
         confirmed = await self._client.nonce(self._key.address, pending=False)
         free = await self._client.nonce(self._key.address, pending=True)
         for record in records:

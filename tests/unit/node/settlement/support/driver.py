@@ -22,6 +22,9 @@ from storage.store import Batch
 from tests.unit.node.settlement.support.books import Books, check_books
 
 CPC = UNITS_PER_CPC
+DEADLINE_MS = 10 * 3_600_000
+"""Of every task: beyond what the slowest chain here takes."""
+LONGEST_S = 4 * 3600
 OPERATOR = 12
 """Who gives credit and fees."""
 PARTIES = (10, 11), (25, 26)
@@ -127,7 +130,7 @@ class Driver:
         await self._twice(market, call)
 
     def _releasers(self, market: Any) -> Callable[[], Any]:
-        return lambda: self.world.releasers(market.now_ms() + 600_000)
+        return lambda: self.world.releasers(market.now_ms() + DEADLINE_MS)
 
     async def settle(
         self, market: Any, task: str, workers: dict[int, int], validators: dict[int, int]
@@ -302,7 +305,7 @@ class Driver:
 
     async def finish(self, market: Any) -> None:
         """Refund what is open, then wait until nothing is on its way."""
-        with trio.fail_after(3600):
+        with trio.fail_after(LONGEST_S):
             await trio.sleep(30)  # the last deposits
             for task in sorted(self.model.open_tasks):  # by the model: a refund that was stored
                 await self.refund(market, task)  # when the market died is to be said again

@@ -1,5 +1,7 @@
 """Building what a market has with one of the back ends of its settlement only."""
 
+from collections import Counter
+
 from node.assembly.parts import Assembly, Parts
 from node.l1.sender import Sender
 from node.market.board import TaskBoard
@@ -8,7 +10,7 @@ from node.roles.approvals import ApprovalRole
 from node.roles.wishes import Wishes
 from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
-from node.settlement.escrows import OPEN_STAGES
+from node.settlement.escrows import OPEN_STAGES, Stage
 from node.settlement.feedesk import FeeDesk
 from node.settlement.paydesk import PayDesk
 from node.settlement.staking import Staking
@@ -17,14 +19,29 @@ from node.settlement.unclaimed import UnclaimedDesk
 
 
 def add_transfer(
-    parts: Parts,
-    assembly: Assembly,
-    settlement: TransferSettlement,
-    sender: Sender,
+    parts: Parts, assembly: Assembly, settlement: TransferSettlement, sender: Sender
 ) -> None:
-    """Where the market holds the money: who asks for it."""
+    """Where the market holds the money: where operator, payees and who has a bond there ask."""
+    config, chain_id = parts.config, parts.config.network.network.chain_id
+    operator = str(config.market.operator)
+    assembly.credit = CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=operator,
+        market=parts.keys.account.address,
+        now_ms=parts.now_ms,
+    )
     assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
-    _add_desks(parts, assembly, settlement, sender)
+    assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
+    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
+    assembly.staking = Staking(parts.db, settlement.bonds, parts.now_ms)
+    Wishes(
+        network=parts.network,
+        directory=assembly.directory,
+        desk=assembly.paydesk,
+        chain_id=chain_id,
+        now_ms=parts.now_ms,
+    )
 
 
 def add_escrow(
@@ -49,30 +66,9 @@ def add_escrow(
     )
     assembly.runs.append(approvals.run)
     terms, book = settlement.terms, settlement.book
-    assembly.info.add(lambda: {f"escrows_{stage}": book.counts()[stage] for stage in OPEN_STAGES})
+    assembly.info.add(lambda: _by_stage(book.counts()))
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
 
 
-def _add_desks(
-    parts: Parts, assembly: Assembly, settlement: TransferSettlement, sender: Sender
-) -> None:
-    """Where operator, payees and who has a bond at a market that holds the money ask."""
-    config, chain_id = parts.config, parts.config.network.network.chain_id
-    operator = str(config.market.operator)
-    assembly.credit = CreditDesk(
-        parts.db,
-        settlement.credit,
-        operator=operator,
-        market=parts.keys.account.address,
-        now_ms=parts.now_ms,
-    )
-    assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
-    assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
-    assembly.staking = Staking(parts.db, settlement.bonds, parts.now_ms)
-    Wishes(
-        network=parts.network,
-        directory=assembly.directory,
-        desk=assembly.paydesk,
-        chain_id=chain_id,
-        now_ms=parts.now_ms,
-    )
+def _by_stage(counts: Counter[Stage]) -> dict[str, int]:
+    return {f"escrows_{stage}": counts[stage] for stage in OPEN_STAGES}

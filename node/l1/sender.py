@@ -222,7 +222,6 @@ class Sender:
             if refusal:
                 self.refusal = _since(self.refusal, Refusal(record.cause, refusal, tip))
                 return f"transaction {record.tx_hash} ({record.cause}): {refusal}"
-            self._patience.progressed()
             missing += 1
         self.refusal = None
         return ""

@@ -164,8 +164,8 @@ async def flooded(how: str, limits: Limits, seconds: float) -> Scene:
     return scene
 
 
-@pytest.mark.parametrize("how", FLOODS)
-async def test_a_flood_ends_with_its_peer_cut_off(how):
+async def cut_off(how: str) -> Scene:
+    """A flood that ended with its peer, for what it did, and nobody else cut off."""
     with trio.fail_after(30):
         scene = await flooded(how, Limits(), FLOOD_S)
     began_s, cut_off_s = scene.report.began_s, scene.report.cut_off_s
@@ -173,15 +173,31 @@ async def test_a_flood_ends_with_its_peer_cut_off(how):
     if per_s < FLOODS_PER_S[how]:
         pytest.skip(f"this machine is too busy for a flood: only {per_s:.0f}/s of {how}")
     assert cut_off_s is not None
-    assert cut_off_s - began_s < CUT_OFF_WITHIN_S
     assert scene.arrivals == 1
     assert scene.counters[f"peers_cut_off_{FLOODS[how]}"] == 1
     during, after = scene.latencies(began_s, cut_off_s), scene.latencies(cut_off_s)
-    assert len(after) > 50
+    assert after, "the good peer's gossip goes on"
     logger.info(
         "%s: cut off after %.2f s and %d sent; gossip p99 %.0f ms until then, %.0f ms after",
         *(how, cut_off_s - began_s, scene.report.sent, p99(during) * 1000, p99(after) * 1000),
     )
+    return scene
+
+
+@pytest.mark.parametrize("how", FLOODS)
+async def test_a_flood_ends_with_its_peer_cut_off(how):
+    await cut_off(how)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("how", FLOODS)
+async def test_a_flood_ends_in_time(how):
+    """By the clock, so that it wants a machine that has nothing much to do besides."""
+    scene = await cut_off(how)
+    began_s, cut_off_s = scene.report.began_s, scene.report.cut_off_s
+    assert cut_off_s - began_s < CUT_OFF_WITHIN_S
+    after = scene.latencies(cut_off_s)
+    assert len(after) > 50
     assert p99(after) < HONEST_P99_S
 
 

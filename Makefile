@@ -8,6 +8,9 @@ STAMP := $(VENV)/.tmnode-installed
 JS_PEER := tests/full/js/node_modules/.package-lock.json
 SOURCES := setup.py pyproject.toml $(shell find gpu/csrc -type f)
 
+# Hundreds of processes start here; without Python's cache each would compile the whole project.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-full lint bench build gpu-check gpu-wheel clean
 
 demo: $(STAMP)

@@ -1,5 +1,6 @@
 """What holds for all tests: no property fails by the clock, and no test is skipped unseen."""
 
+import gc
 import re
 from collections.abc import Generator
 from typing import TypeVar
@@ -47,6 +48,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return _refuse_unlisted((yield))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests stay; the collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _refuse_unlisted(report: Report) -> Report:

@@ -53,6 +53,7 @@ class AccountKey:
         return f"AccountKey({self.address})"
 
 
+@lru_cache(maxsize=4096)
 def address_of(public_key: bytes, prefix: str = ACCOUNT_PREFIX) -> str:
     """The bech32 address of a public key's bytes."""
     return bech32.encode(prefix, ripemd160(sha256(public_key).digest()))

@@ -327,13 +327,14 @@ class World:
         """Wait until everybody that runs knows everybody."""
         there = [one for one in self.members.values() if one.assembly is not None]
         await self.holds(
-            lambda: all(one.assembly.info.status().peers == len(there) - 1 for one in there)
+            lambda: all(one.assembly.info.status().peers == len(there) - 1 for one in there),
+            every_s=0.25,
         )
 
-    async def holds(self, condition: Callable[[], object]) -> None:
+    async def holds(self, condition: Callable[[], object], every_s: float = 0.02) -> None:
         """Wait, in virtual time, for something of which there is no event."""
         while not condition():  # noqa: ASYNC110
-            await trio.sleep(0.02)
+            await trio.sleep(every_s)
 
     @property
     def ledger(self) -> Ledger:

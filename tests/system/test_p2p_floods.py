@@ -201,6 +201,7 @@ async def test_a_flood_ends_in_time(how):
     assert p99(after) < HONEST_P99_S
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("how", FLOODS)
 async def test_without_its_limit_a_flood_goes_on(how):
     """The control: what cuts the flooder off above is the limit and nothing else."""

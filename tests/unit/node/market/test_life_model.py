@@ -718,7 +718,7 @@ async def _hold_open(store: MemoryStore, *, task_status: trio.TaskStatus[Any]) -
 
 
 @pytest.mark.parametrize(
-    "examples", [80, pytest.param(2_000, marks=pytest.mark.full, id="many more")]
+    "examples", [40, pytest.param(2_000, marks=pytest.mark.full, id="many more")]
 )
 async def test_a_market_lives_as_the_protocol_says(shop_of, life_model, examples: int) -> None:
     seen: Counter[str] = Counter()

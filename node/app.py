@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
+from node.certificates import needs_certificates
 from node.config import Config
 from node.control import serve_control
 from node.control_messages import Controls
@@ -34,8 +35,6 @@ from storage.leveldb import open_leveldb
 from storage.store import KeyValueStore
 
 if TYPE_CHECKING:  # imported where they are opened: libp2p alone takes seconds on a slow machine
-    import httpx
-
     from node.assembly import Assembly, Parts
     from node.config.model import NetworkSection
     from node.l1.several import SeveralClients
@@ -114,8 +113,6 @@ def _take_ground(config: Config, stack: AsyncExitStack) -> Ground:
 
 
 async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> "Parts":
-    import httpx
-
     from node.assembly import Parts
     from node.attribution import attributed
     from node.offload import Threads
@@ -136,7 +133,6 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
         )
     except CannotListen as error:
         raise ConfigError(str(error), field="p2p.listen", remedy="choose another port") from error
-    http = await stack.enter_async_context(httpx.AsyncClient())
     scratch = data_dir / "scratch"
     scratch.mkdir(exist_ok=True)
     return Parts(
@@ -144,7 +140,7 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
         keys=ground.keys,
         db=db,
         network=attributed(network),
-        l1=_l1_client(config.network.network, http),
+        l1=await _open_l1(config.network.network, stack),
         places=await _open_places(config, scratch, stack),
         scratch=scratch,
         artifacts=ArtifactStore(data_dir / "artifacts"),
@@ -153,11 +149,15 @@ async def _open_parts(config: Config, ground: Ground, stack: AsyncExitStack) -> 
     )
 
 
-def _l1_client(section: "NetworkSection", http: "httpx.AsyncClient") -> "SeveralClients":
+async def _open_l1(section: "NetworkSection", stack: AsyncExitStack) -> "SeveralClients":
+    import httpx
+
     from node.l1.client import HttpL1Client
     from node.l1.several import SeveralClients
 
     urls = (section.l1_url, *section.l1_more_urls)
+    http = httpx.AsyncClient(verify=needs_certificates(*urls))
+    await stack.enter_async_context(http)
     return SeveralClients({url.shown: HttpL1Client(url, http) for url in urls})
 
 

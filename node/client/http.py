@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from node.certificates import needs_certificates
 from node.client.calls import Call
 from node.client.errors import AnswerLost
 from node.errors import InvalidInput, NodeError, Unavailable
@@ -26,6 +27,7 @@ def client_settings(url: str | None, api_key: str | None) -> dict[str, Any]:
         "base_url": chosen.rstrip("/"),
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
         "trust_env": False,
+        "verify": needs_certificates(chosen),
     }
 
 

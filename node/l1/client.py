@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from node.amounts import Amount
+from node.certificates import needs_certificates
 from node.l1.blocks import Block
 from node.l1.errors import L1Malformed, L1Unavailable
 from node.l1.escrow import BondView, DepositView, EscrowView, MarketView
@@ -245,7 +246,7 @@ class HttpL1Client:
 @asynccontextmanager
 async def open_l1_client(url: str) -> AsyncIterator[HttpL1Client]:
     """A client with connections of its own."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=needs_certificates(url)) as http:
         yield HttpL1Client(url, http)
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.system
 
 MINUTE_S = 60
 TASKS = 6
-SOON_S = 10.0
+SOON_S = 30.0
 REFUSED = "the draw is over, or ends too late"
 
 

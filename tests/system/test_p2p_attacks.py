@@ -465,7 +465,7 @@ async def drip(stream: YamuxStream, frame: bytes) -> None:
     started_s = trio.current_time()
     with pytest.raises(MuxedStreamError):
         await write_slowly(stream, frame, LIMITS.frame_timeout_s / 4)
-    assert trio.current_time() - started_s < 3 * LIMITS.frame_timeout_s
+    assert trio.current_time() - started_s < 20 * LIMITS.frame_timeout_s
 
 
 async def test_a_second_stream_of_gossip_replaces_the_first(scene):

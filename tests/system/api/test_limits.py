@@ -21,7 +21,7 @@ async def test_headers_that_trickle_are_cut_off(service, serving, wire) -> None:
         async with await wire.open(bound) as stream:
             await stream.send_all(b"GET / HTTP/1.1\r\nX-")
             await trickle(stream)
-        assert trio.current_time() - started < 2
+        assert trio.current_time() - started < 10
 
 
 async def trickle(stream: trio.SocketStream) -> None:

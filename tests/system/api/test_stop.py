@@ -15,10 +15,12 @@ from node.api.service import Service
 pytestmark = pytest.mark.system
 
 Stop = Callable[[], None]
+SOON_S = 10.0
+"""Sooner than the grace for what still runs is over, also on a busy machine."""
 
 
 async def stop_time(
-    service: Service, during: Callable[[Bound, Stop], Awaitable[None]], grace_s: float = 2.0
+    service: Service, during: Callable[[Bound, Stop], Awaitable[None]], grace_s: float = 20.0
 ) -> float:
     """Seconds from `during` calling stop to the end of `serve_api`."""
     called = 0.0
@@ -27,7 +29,7 @@ async def stop_time(
         limits = ServerLimits(grace_s=grace_s)
         await serve_api(build_app(service), "127.0.0.1", 0, limits=limits, task_status=task_status)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as clients:
             async with trio.open_nursery() as server:
 
@@ -71,7 +73,7 @@ async def test_running_requests_finish(service, market, order, wire) -> None:
             await wire.until(lambda: refused(bound))
             finish.set()
 
-    assert await stop_time(service, during) < 1.5
+    assert await stop_time(service, during) < SOON_S
     assert data[0].startswith(b"HTTP/1.1 201 ")
 
 
@@ -85,7 +87,7 @@ async def test_idle_connections_are_closed_at_once(service, wire) -> None:
             assert await wire.closed(used)
             assert await wire.closed(halfway)
 
-    assert await stop_time(service, during) < 0.5
+    assert await stop_time(service, during) < SOON_S
 
 
 async def test_those_who_wait_are_answered_at_once(service, market, order, wire) -> None:
@@ -103,7 +105,7 @@ async def test_those_who_wait_are_answered_at_once(service, market, order, wire)
                 await wire.until(lambda: market.waiting_for(task_id))
                 stop()
 
-    assert await stop_time(service, during) < 0.5
+    assert await stop_time(service, during) < SOON_S
     assert phases == ["queued"]
 
 
@@ -123,7 +125,7 @@ async def test_what_does_not_finish_is_cut_off(service, market, order, wire) -> 
             stop()
             assert await wire.closed(stream)
 
-    assert 0.25 <= await stop_time(service, during, grace_s=0.3) < 1
+    assert 0.25 <= await stop_time(service, during, grace_s=0.3) < SOON_S
 
 
 async def test_a_client_that_does_not_read_is_cut_off(service, wire, big_file) -> None:
@@ -134,4 +136,4 @@ async def test_a_client_that_does_not_read_is_cut_off(service, wire, big_file) -
             stop()
             await wire.until(lambda: refused(bound))
 
-    assert await stop_time(service, during, grace_s=0.3) < 1
+    assert await stop_time(service, during, grace_s=0.3) < SOON_S

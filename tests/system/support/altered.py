@@ -20,8 +20,8 @@ PROGRAM = Path(__file__).parents[1] / "altered"
 BLOCK_TIME_S = 0.25
 SHORTENED = {
     "[protocol]": """\
-lease_s = 7.0
-job_lease_s = 2.5
+lease_s = 10.0
+job_lease_s = 4.0
 bar_s = 1
 result_batch_s = 0.1
 """,
@@ -33,7 +33,7 @@ payout_threshold = "0.1"
 """Times that a test waits for: ends of leases, of a bar, of the dispute window; batches."""
 MOST_TASKS = 20
 """So many are enough that somebody who is one of four has had to do with one of them."""
-SOON_S = 20.0
+SOON_S = 30.0
 """For a task of no size, if what is altered holds nobody up."""
 
 Switches = Mapping[str, Any]

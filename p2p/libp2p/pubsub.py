@@ -10,6 +10,7 @@ id was heard with another signature is an equivocation of its author, or its nei
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -17,6 +18,7 @@ from libp2p.abc import INetStream
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
+from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamError
 
 from p2p.conduct import Conduct, Offence
 from p2p.identity import public_key_of
@@ -24,6 +26,7 @@ from p2p.libp2p.gossip import OutQueue, signer_of, statement
 from p2p.libp2p.host import GuardedHost
 from p2p.libp2p.inflow import Inflow
 from p2p.libp2p.mesh import BoundedGossipSub
+from p2p.libp2p.yamux.stream import YamuxStream
 from p2p.limits import Limits
 from p2p.seen import SeenIds, Sight
 
@@ -37,6 +40,8 @@ _MAX_SEQNO_BYTES = 16
 _CHECKED_AT_ONCE = 16
 _SEEN_IDS, _SEEN_S = 32_768, 120.0
 _FINGERPRINT_BYTES = 16
+_REOPENED_AFTER_S = 1.0
+"""At what pace a stream is opened again to a neighbour that resets it each time."""
 _MAX_WRAPPING_BYTES = 1024
 """What gossipsub may add to a message of ours, fields that we do not know included."""
 
@@ -64,6 +69,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         self._accept = accept
         self._limits = limits
         self._conduct = conduct
+        self._opening: dict[ID, trio.Lock] = {}
 
     async def publish(self, topic_id: str, data: bytes) -> None:
         """Sign and send. What we publish ourselves is not delivered to ourselves."""
@@ -148,12 +154,22 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         return rpc_pb2.RPC(subscriptions=[option]), option
 
     async def _handle_new_peer(self, peer_id: ID) -> None:
-        if peer_id in self.peers:
-            return
+        """Open our stream to a neighbour, if there is none.
+
+        One at a time: two that dial each other have two connections, and both are announced. A
+        second stream would replace the first one over there, and then be ended here.
+        """
+        opening = self._opening.setdefault(peer_id, trio.Lock())
+        try:
+            async with opening:
+                if peer_id not in self.peers:
+                    await self._open_stream(peer_id)
+        finally:
+            if not opening.locked():
+                self._opening.pop(peer_id, None)
+
+    async def _open_stream(self, peer_id: ID) -> None:
         stream = await self.host.new_stream(peer_id, self.protocols)
-        if peer_id in self.peers:
-            await stream.reset()
-            return
         queue = OutQueue(self._limits, lambda: self.router.counters.update(gossip_out_dropped=1))
         queue.push(self.get_hello_packet())
         self.peers[peer_id] = stream
@@ -185,12 +201,31 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
     ) -> None:
         """Write to one neighbour until its queue is closed or its stream breaks."""
         try:
-            while (batch := await queue.batch()) is not None:
-                await stream.muxed_stream.write(batch)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_watch, stream.muxed_stream, nursery.cancel_scope)
+                with suppress(MuxedStreamError):
+                    while (batch := await queue.batch()) is not None:
+                        await stream.muxed_stream.write(batch)
+                nursery.cancel_scope.cancel()
         finally:
             if self.peers.get(peer_id) is stream:
                 self._handle_dead_peer(peer_id)
             await stream.reset()
+
+
+async def _watch(stream: YamuxStream, writing: trio.CancelScope) -> None:
+    """Stop writing to a stream that the neighbour has reset: who has nothing to say to it would
+    not notice, and be unheard from then on.
+
+    Nothing is said on it in the other direction, but that it ends may be.
+    """
+    try:
+        await stream.read()
+    except MuxedStreamEOF:
+        return
+    except MuxedStreamError:
+        await trio.sleep(_REOPENED_AFTER_S)
+        writing.cancel()
 
 
 def _fingerprint(message: rpc_pb2.Message) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 
 import trio
 from libp2p.abc import INetStream
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
@@ -203,7 +204,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_watch, stream.muxed_stream, nursery.cancel_scope)
-                with suppress(MuxedStreamError):
+                with suppress(BaseLibp2pError):
                     while (batch := await queue.batch()) is not None:
                         await stream.muxed_stream.write(batch)
                 nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from libp2p.peer.id import ID
 
 from p2p.libp2p.network import Libp2pNetwork
 from p2p.network import PeerEvent
-from tests.network.p2p.conftest import Libp2pWorld
+from tests.network.p2p.conftest import PATIENCE_S, Libp2pWorld
 from tests.network.p2p.test_contract import Ask
 
 
@@ -33,10 +33,9 @@ async def two(alice, bob) -> AsyncGenerator[tuple[Libp2pNetwork, Libp2pNetwork]]
 
 
 async def until_heard(a: Libp2pNetwork, b: Libp2pNetwork) -> None:
-    """Wait until `a` knows again what `b` listens to, of which there is no event."""
-    peer_id, topics = ID.from_string(b.peer_id), a._pubsub.peer_topics
-    while peer_id not in topics.get("/tmnode/test-chain/news", ()):  # noqa: ASYNC110
-        await trio.sleep(0.01)
+    """Wait until `a` knows again what `b` listens to."""
+    peer_id, topic = ID.from_string(b.peer_id), "/tmnode/test-chain/news"
+    await a._pubsub.wait_for_subscription(peer_id, topic, PATIENCE_S)
 
 
 async def test_a_stream_that_the_neighbour_ended_is_opened_again(two) -> None:

@@ -342,6 +342,12 @@ def make_world() -> type[World]:
     return World
 
 
+@pytest.fixture
+def world() -> World:
+    """One whose chain holds the money."""
+    return World(back_end="escrow")
+
+
 class MarketMaker:
     """A market whose pay matures at once, over an open database."""
 

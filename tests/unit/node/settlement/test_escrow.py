@@ -32,7 +32,8 @@ from tests.unit.node.settlement.support.escrows import (
     QUEUED,
     TASK,
     Key,
-    call,
+    all_matured,
+    buy,
     check_copy,
     free,
     lease,
@@ -43,12 +44,8 @@ from tests.unit.node.settlement.support.escrows import (
     spend_all,
     take_out,
     until,
+    withdraw,
 )
-
-
-@pytest.fixture
-def world(make_world: Any) -> Any:
-    return make_world(back_end="escrow")
 
 
 def test_both_back_ends_are_settlements(make_world: Any) -> None:
@@ -66,9 +63,7 @@ async def test_a_fee_that_the_market_cannot_pay_costs_the_customer_nothing(
     async with world.running():
         spend_all(world, key)
         async with world.market() as market:
-            await paid_in(world, market, alice)
-            reserve(market, alice.address)
-            lease(world, market, seconds=60)
+            await buy(world, market, alice, seconds=60)
             await until(lambda: market.sender.blocked)
             begun = world.chain.tip.height
             await until(lambda: world.chain.tip.height > begun + 2 * HOPELESS_BLOCKS)
@@ -81,7 +76,7 @@ async def test_a_fee_that_the_market_cannot_pay_costs_the_customer_nothing(
             lease(world, market, ANOTHER)
             settle(market, key, ANOTHER)
             await until(lambda: world.balance(key(20).address) == CPC // 4)
-            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            await all_matured(market)
             check_copy(world, market, alice.address)
             assert free(market, alice.address) == 9 * CPC
 
@@ -92,39 +87,30 @@ async def test_somebody_else_settles_first(
     """By the same claim and signatures; the market's own transaction gives way, paid is once."""
     alice = key(10)
     async with world.running(), world.market() as market:
-        await paid_in(world, market, alice)
-        reserve(market, alice.address)
-        lease(world, market)
+        await buy(world, market, alice)
         settle(market, key)
         await until(lambda: market.settlement.rewards.escrow(TASK).closing)
         record = market.settlement.rewards.escrow(TASK)
         draft = settle_escrow(record.escrow_id, record.claim, record.approvals, gas_price=9_000)
         world.submit(key(12), draft)
-        await until(lambda: not list(market.ledger.holdings("maturing:")))
+        await all_matured(market)
         assert market.sender.find(record.closing).state == "lost"
         assert world.balance(key(20).address) == CPC // 4
         world.deposit(alice, CPC)
         await until(lambda: free(market, alice.address) == 10 * CPC)
-        call(
-            market,
-            lambda batch: market.settlement.withdraw(
-                batch, alice.address, CPC, key="k", at_ms=market.now_ms()
-            ),
-        )
+        withdraw(market, alice.address)
         await until(lambda: not list(market.ledger.holdings("outbox:")))
         check_copy(world, market, alice.address)
 
 
 async def test_a_refund_needs_signatures_or_time(
-    make_world: Any, key: Key, autojump_clock: trio.abc.Clock
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
 ) -> None:
-    world, alice = make_world(back_end="escrow"), key(10)
+    alice = key(10)
     world.approving = False
     world.parameters = msgspec.structs.replace(world.parameters, escrow_grace_blocks=10)
     async with world.running(), world.market() as market:
-        await paid_in(world, market, alice)
-        reserve(market, alice.address)
-        lease(world, market, seconds=20)
+        await buy(world, market, alice, seconds=20)
         rewards = market.settlement.rewards
         await until(lambda: rewards.escrow(TASK).state == "open")
         refund(market)
@@ -138,18 +124,16 @@ async def test_a_refund_needs_signatures_or_time(
 
 
 async def test_what_nobody_signs_comes_back_in_the_end(
-    make_world: Any, key: Key, autojump_clock: trio.abc.Clock
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
 ) -> None:
-    world, alice = make_world(back_end="escrow"), key(10)
+    alice = key(10)
     world.approving = False
     world.parameters = msgspec.structs.replace(world.parameters, escrow_grace_blocks=10)
     reclaimed: list[str] = []
     async with world.running(), world.market() as market:
         rewards = market.settlement.rewards
         rewards.on_reclaimed = lambda _batch, task: reclaimed.append(task)
-        await paid_in(world, market, alice)
-        reserve(market, alice.address)
-        lease(world, market, seconds=5)
+        await buy(world, market, alice, seconds=5)
         settle(market, key)
         await until(lambda: free(market, alice.address) == 10 * CPC)
         assert reclaimed == [TASK]
@@ -169,12 +153,7 @@ async def test_a_customer_takes_out_what_a_withdrawal_was_under_way_for(
         spend_all(world, key)
         async with world.market() as market:
             await paid_in(world, market, alice)
-            call(
-                market,
-                lambda batch: market.settlement.withdraw(
-                    batch, alice.address, 4 * CPC, key="k", at_ms=market.now_ms()
-                ),
-            )
+            withdraw(market, alice.address, 4 * CPC)
             await take_out(world, alice)
             await until(lambda: not market.ledger.audit().held)
             assert world.held(alice.address) == 0
@@ -186,7 +165,7 @@ async def test_a_customer_takes_out_what_a_withdrawal_was_under_way_for(
             lease(world, market)
             settle(market, key)
             await until(lambda: world.balance(key(20).address) == CPC // 4)
-            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            await all_matured(market)
             check_copy(world, market, alice.address)
 
 
@@ -197,9 +176,7 @@ async def test_an_opening_under_way_fails_with_the_notice(
     async with world.running():
         spend_all(world, key)
         async with world.market() as market:
-            await paid_in(world, market, alice)
-            reserve(market, alice.address)
-            lease(world, market)
+            await buy(world, market, alice)
             await until(lambda: market.sender.blocked)
             rewards = market.settlement.rewards
             rewards.on_unfunded = lambda batch, task, _: rewards.refund(batch, task, 1)
@@ -221,20 +198,14 @@ async def test_a_withdrawal_that_cannot_be(
     alice = key(10)
     async with world.running(), world.market() as market:
         await paid_in(world, market, alice)
-
-        def withdraw(units: int, name: str = "k") -> None:
-            batch = Batch()
-            market.settlement.withdraw(batch, alice.address, units, key=name, at_ms=1)
-            market.db.stage(batch)
-
         for units, error in ((0, InvalidInput), (5, InvalidInput), (11 * CPC, InsufficientFunds)):
             with pytest.raises(error):
-                withdraw(units)
-        withdraw(10 * CPC - 5)
+                withdraw(market, alice.address, units)
+        withdraw(market, alice.address, 10 * CPC - 5)
         with pytest.raises(LedgerConflict):
-            withdraw(9 * CPC)
-        withdraw(5, "the rest")
-        withdraw(5, "the rest")
+            withdraw(market, alice.address, 9 * CPC)
+        withdraw(market, alice.address, 5, "the rest")
+        withdraw(market, alice.address, 5, "the rest")
         assert market.settlement.outbox.fee_to(alice.address) == 0
         await until(lambda: not list(market.ledger.holdings()))
         assert world.held(alice.address) == 0
@@ -247,16 +218,14 @@ async def test_what_was_fixed_at_the_opening_holds_under_another_network_file(
     alice = key(10)
     async with world.running():
         async with world.market() as market:
-            await paid_in(world, market, alice)
-            reserve(market, alice.address)
-            lease(world, market)
+            await buy(world, market, alice)
             await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
             await market.db.flushed()
         shares = Shares(burn=1_000, workers=7_500, validators=1_000, treasury=500)
         world.parameters = msgspec.structs.replace(world.parameters, shares=shares)
         async with world.market() as market:
             settle(market, key)
-            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            await all_matured(market)
             [entry] = [one for one in market.ledger.entries() if one.kind == "mature"]
             worker = key(20).address
             assert entry.amount(f"worker:{worker}") == world.balance(worker) == CPC // 4
@@ -269,9 +238,7 @@ async def test_signatures_that_do_not_count(
     world.approving = False
     alice = key(10)
     async with world.running(), world.market() as market:
-        await paid_in(world, market, alice)
-        reserve(market, alice.address)
-        lease(world, market)
+        await buy(world, market, alice)
         settle(market, key)
         rewards = market.settlement.rewards
         assert list(rewards.unapproved()) == []  # no chain shows its escrow yet
@@ -318,9 +285,7 @@ async def test_a_deadline_is_no_later_than_the_chain_allows(
 ) -> None:
     alice, longest = key(10), MarketParameters().max_escrow_blocks
     async with world.running(), world.market() as market:
-        await paid_in(world, market, alice)
-        reserve(market, alice.address)
-        lease(world, market, seconds=10 * longest)
+        await buy(world, market, alice, seconds=10 * longest)
         await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
         record = market.settlement.rewards.escrow(TASK)
         assert longest - 10 < record.late_height < longest + 10

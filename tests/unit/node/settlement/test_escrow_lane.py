@@ -26,7 +26,9 @@ from tests.unit.node.settlement.support.escrows import (
     CPC,
     TASK,
     Key,
+    all_matured,
     approve_by,
+    buy,
     call,
     check_copy,
     free,
@@ -37,12 +39,8 @@ from tests.unit.node.settlement.support.escrows import (
     settle,
     take_nonce,
     until,
+    withdraw,
 )
-
-
-@pytest.fixture
-def world(make_world: Any) -> Any:
-    return make_world(back_end="escrow")
 
 
 async def test_a_market_that_was_restored_from_a_backup(
@@ -97,7 +95,7 @@ async def test_an_escrow_that_a_restored_market_has_the_reservation_of(
             lease(world, market, ANOTHER)
             settle(market, key, ANOTHER)
             await until(lambda: world.balance(key(20).address) == CPC // 2)
-            await until(lambda: not list(market.ledger.holdings("maturing:")))
+            await all_matured(market)
             check_copy(world, market, alice.address)
 
 
@@ -107,9 +105,7 @@ async def test_an_escrow_that_was_given_up_and_is_opened_after_all(
     """The customer had the money back in the books, which follow the chain both ways."""
     alice = key(10)
     async with world.running(), world.market() as market:
-        await paid_in(world, market, alice)
-        reserve(market, alice.address)
-        lease(world, market)
+        await buy(world, market, alice)
         refund(market)
         rewards = market.settlement.rewards
         record = rewards.escrow(TASK)
@@ -183,18 +179,13 @@ async def test_transactions_that_are_lost_are_asked_for_again(
         await until(lambda: market.settlement.rewards.escrow(TASK).tries == 1)
         await until(lambda: market.settlement.rewards.escrow(TASK).state == "open")
         take_nonce(world)
-        call(
-            market,
-            lambda batch: market.settlement.withdraw(
-                batch, alice.address, CPC, key="k", at_ms=market.now_ms()
-            ),
-        )
+        withdraw(market, alice.address)
         assert free(market, alice.address) == 8 * CPC
         await until(lambda: free(market, alice.address) == 9 * CPC)
         settle(market, key)
         await until(lambda: market.settlement.rewards.escrow(TASK).is_approved)
         take_nonce(world)
-        await until(lambda: not list(market.ledger.holdings("maturing:")))
+        await all_matured(market)
         assert world.balance(key(20).address) == CPC // 4
         check_copy(world, market, alice.address)
 
@@ -235,13 +226,7 @@ async def test_a_withdrawal_that_the_chain_will_not_take_makes_way(
         await paid_in(world, market, alice)
         more_than_there_is(market, alice.address)
         for units, name in ((11 * CPC, "all"), (CPC, "some")):
-
-            def withdraw(batch: Batch, units: int = units, name: str = name) -> None:
-                market.settlement.withdraw(
-                    batch, alice.address, units, key=name, at_ms=market.now_ms()
-                )
-
-            call(market, withdraw)
+            withdraw(market, alice.address, units, name)
             await until(lambda: not list(market.ledger.holdings("outbox:")))
         assert (free(market, alice.address), world.held(alice.address)) == (10 * CPC, 9 * CPC)
         assert market.ledger.audit().ok

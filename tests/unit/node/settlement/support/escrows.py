@@ -57,6 +57,14 @@ def refund(market: Any, task: str = TASK) -> None:
     call(market, lambda batch: rewards.refund(batch, task, market.now_ms()))
 
 
+def withdraw(market: Any, customer: str, units: int = CPC, name: str = "k") -> None:
+    settlement = market.settlement
+    call(
+        market,
+        lambda batch: settlement.withdraw(batch, customer, units, key=name, at_ms=market.now_ms()),
+    )
+
+
 def free(market: Any, customer: str) -> int:
     return int(market.ledger.balance(f"customer:{customer}"))
 
@@ -71,6 +79,17 @@ def check_copy(world: Any, market: Any, *customers: str) -> None:
 async def paid_in(world: Any, market: Any, customer: AccountKey, units: int = 10 * CPC) -> None:
     world.deposit(customer, units)
     await until(lambda: free(market, customer.address) >= units)
+
+
+async def buy(world: Any, market: Any, customer: AccountKey, seconds: float = 600) -> None:
+    """Pay in, reserve the task's reward and lease it."""
+    await paid_in(world, market, customer)
+    reserve(market, customer.address)
+    lease(world, market, seconds=seconds)
+
+
+async def all_matured(market: Any) -> None:
+    await until(lambda: not list(market.ledger.holdings("maturing:")))
 
 
 def approve_by(market: Any, *approvals: Approval) -> None:

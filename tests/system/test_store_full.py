@@ -41,7 +41,7 @@ from storage.store import Batch
 store, mode = Path(sys.argv[1]), sys.argv[2]
 def value(number):
     return random.Random(number).randbytes(1 << 18)
-acknowledged = store.with_name("acknowledged")
+acknowledged = store.parent.with_name("acknowledged")  # not on the disk that fills
 try:
     with open_leveldb(store) as opened:
         if mode == "fill":
@@ -136,6 +136,7 @@ def test_a_disk_that_is_full_and_then_grows(tmp_path: Path) -> None:
     (tmp_path / "mount").mkdir()
     script = FILL_AND_GROW.format(mount=tmp_path / "mount", python=sys.executable, large=LARGE)
     done = run([*OWN_MOUNTS, "sh", "-c", script])
+    assert len(done.stdout.splitlines()) == 3, done.stdout + done.stderr
     failed, refused, grown = done.stdout.splitlines()
     assert failed.startswith(f"StorageFailed storage failed: {tmp_path / 'mount' / 'store'}: ")
     assert "No space left on device: make room" in failed

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _one(told.name, setting)
     if setting.number is not None and (problem := find_devices().problem):
         return _say(f"gpu-check: {problem}", 2)
-    names = [name for name in checks(setting) if told.only in name]
+    names = [name for name in checks() if told.only in name]
     outcomes = list(_all(names, told))
     report = "\n".join([_heading(told.device), *map(_line, outcomes)])
     Path(told.out).parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def _setting(told: argparse.Namespace) -> Setting:
 def _one(name: str, setting: Setting) -> int:
     started = time.monotonic()
     try:
-        outcome = checks(setting)[name](setting, _opened(setting))
+        outcome = checks()[name](setting, _opened(setting))
     except GpuError as error:
         outcome = Outcome(name, passed=False, detail=str(error))
     outcome = msgspec.structs.replace(outcome, seconds=time.monotonic() - started)

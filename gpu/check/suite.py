@@ -9,9 +9,10 @@ from gpu.check.exhaustive import awkward_pairs, every_float
 from gpu.check.fuzz import CASES, fuzz
 from gpu.check.operands import Fuzz
 from gpu.check.outcome import Outcome, Pair
-from gpu.check.speed import figures
+from gpu.check.speed import PARTS, speed
 from gpu.cpu import CpuBackend
 from gpu.cuda.backend import CudaBackend
+from gpu.cuda.figures import Sizes
 from gpu.ops import Binary, Unary
 
 _SEED = 20_261_126
@@ -23,12 +24,12 @@ class Setting(NamedTuple):
     number: int | None
     stride: int  # every so many floats
     runs: int  # random shapes of an operation
-    sizes: tuple[int, ...]
+    sizes: Sizes  # of what is measured
     chain: tuple[int, int]
 
 
-FULL = Setting(0, 1, 300, (1024, 2048, 4096, 8192), (4096, 10))
-QUICK = Setting(0, 997, 30, (1024, 4096), (1024, 4))
+FULL = Setting(0, 1, 300, Sizes(), (4096, 10))
+QUICK = Setting(0, 997, 30, Sizes(products=(1024, 4096), residues=(4096,)), (1024, 4))
 
 Check = Callable[[Setting, Pair], Outcome]
 
@@ -86,14 +87,11 @@ def _sanitized(tool: str, setting: Setting, _pair: Pair) -> Outcome:
     return _judged(f"sanitizer {tool}", "the self-test", problem)
 
 
-def _speed(size: int, setting: Setting, pair: Pair) -> Outcome:
-    width = min(4096, size) if size == setting.sizes[0] else 256
-    found = figures(pair.device, (size,), width)
-    detail = "\n".join(f"{one.name}: {one.value:,.2f} {one.unit}" for one in found)
-    return Outcome(f"speed {size}", passed=True, detail=detail)
+def _speed(part: str, setting: Setting, pair: Pair) -> Outcome:
+    return speed(part, pair.device, setting.sizes)
 
 
-def checks(setting: Setting) -> Mapping[str, Check]:
+def checks() -> Mapping[str, Check]:
     """All of them, the telling ones first."""
     return {
         "self-test": _self_test,
@@ -105,5 +103,5 @@ def checks(setting: Setting) -> Mapping[str, Check]:
         "threads": _threads,
         **{f"floats {f.name.lower()}": partial(_floats, f) for f in Unary},
         **{f"sanitizer {tool}": partial(_sanitized, tool) for tool in ("memcheck", "racecheck")},
-        **{f"speed {size}": partial(_speed, size) for size in setting.sizes},
+        **{f"speed {part}": partial(_speed, part) for part in PARTS},
     }

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from gpu.backend import Backend
-from gpu.cpu import CpuBackend
-from gpu.errors import DeviceUnavailable
 from gpu.proofs import systems
 from gpu.proofs.chain241.choice import best_arithmetic
 from gpu.proofs.chain241.cost import states_kept
@@ -26,10 +24,9 @@ from gpu.proofs.envelope import ProofEnvelope, ProofSystem
 from gpu.proofs.statement import Statement
 from gpu.workloads.synthetic.parameters import SyntheticParameters, canonical
 from gpu.workloads.synthetic.proving import iterates_of
+from node.bench.devices import CPU, opened
 from node.bench.report import Report, report, row
-from node.errors import NodeError, Unavailable
-
-CPU = "cpu"
+from node.errors import NodeError
 
 T = TypeVar("T")
 
@@ -66,7 +63,7 @@ def bench_challenge(
 
     `beacon` is 32 bytes that nobody knew before, such as a block's hash; else it is drawn here.
     """
-    backend = _opened(device)
+    backend = opened(device)
     rated = [rate(backend, fresh_challenge(size, iterations, beacon)) for _ in range(runs)]
     name = f"{backend.name}, {size} x {iterations}"
     rows = [
@@ -122,19 +119,6 @@ def _require_proven(challenge: Statement, out: bytes, last: bytes, proof: bytes)
     finding = systems.verify(envelope, statement, last, artifact=proof)
     if not finding.valid:
         raise NotProven(f"the proof does not hold: {finding.reason}")
-
-
-def _opened(device: str) -> Backend[Any]:
-    if device == CPU:
-        return CpuBackend()
-    from gpu.cuda.devices import open_device, prepared_images
-
-    number = int(device.partition(":")[2])
-    try:
-        return open_device(number, prepared_images(number).path)
-    except DeviceUnavailable as error:
-        remedy = "`tmnode doctor` tests the devices of this machine"
-        raise Unavailable(str(error), field=device, remedy=remedy) from error
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

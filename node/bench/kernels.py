@@ -1,43 +1,49 @@
-"""`tmnode bench kernels`: the CPU kernels beside numpy's OpenBLAS, and torch where it is installed.
+"""`tmnode bench kernels`: kernels beside the libraries that a user would take instead.
 
-Both sides run in turn in this process, one thread each, on the same data. Times are this thread's
-CPU time, the best of the runs, so that a busy machine disturbs them little; only the rows of two
-threads are wall time. The load is in the report. A peer that is missing leaves `peer_value` out;
-torch may lie in a folder of its own, since nothing else here wants it.
+On the CPU these are numpy's OpenBLAS, and torch where it is installed: one thread each, on the same
+data, in this thread's CPU time, so that a busy machine disturbs them little; only the rows of two
+threads are wall time. On a GPU they are torch's (cuBLAS, cuDNN, a plain copy), in wall time. Both
+sides run in turn in this process, and the best of the runs counts. A peer that is missing leaves
+`peer_value` out; torch may lie in a folder of its own, since nothing else here wants it.
 """
 
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 # Read when numpy is loaded, which makes its library's threads.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-from gpu.cpu.cases import Case, Run
+from gpu.cpu.cases import Case, measured
 from gpu.cpu.figures import SIZES, cases
+from node.bench.devices import CPU, opened
 from node.bench.report import Report, Row, report
-
-Clock = Callable[[], float]
-
-# torch._int_mm is plain loops on a CPU without VNNI: one run of such a peer is enough.
-SLOW_S = 2.0
 
 
 def bench_kernels(
-    runs: int, sizes: tuple[int, ...] = SIZES, *, peers: Path | None = None
+    runs: int, sizes: tuple[int, ...] = SIZES, *, peers: Path | None = None, device: str = CPU
 ) -> Report:
-    """Measure every case `runs` times. `peers`: a folder of packages that has torch."""
+    """Measure every case of a device, `cpu` or `cuda:N`, `runs` times; raises Unavailable.
+
+    `peers`: a folder of packages that has torch; `sizes`: of the CPU's products.
+    """
     if peers is not None:
         sys.path.append(str(peers))
-    rows = [_load("before"), *(_row(case, runs) for case in cases(sizes)), _load("after")]
-    return report("kernels", rows)
+    found = cases(sizes) if device == CPU else _cases_of_gpu(device)
+    rows = [_load("before"), *(_row(case, runs) for case in found), _load("after")]
+    return report("kernels" if device == CPU else f"kernels of {device}", rows)
+
+
+def _cases_of_gpu(device: str) -> Iterable[Case]:
+    from gpu.cuda.figures import Figures, Sizes
+    from gpu.cuda.peers import peer
+
+    return Figures(opened(device), peer(), Sizes()).all()
 
 
 def _row(case: Case, runs: int) -> Row:
-    clock = time.perf_counter if case.wall else time.thread_time
-    ours, theirs = _measured(case, runs, clock)
+    ours, theirs = measured(case, runs)
     return Row(
         metric=case.metric,
         value=case.amount / ours,
@@ -48,25 +54,6 @@ def _row(case: Case, runs: int) -> Row:
         ratio=None if theirs is None else theirs / ours,
         target=case.target,
     )
-
-
-def _measured(case: Case, runs: int, clock: Clock) -> tuple[float, float | None]:
-    """The best seconds of both, after one run of each that counts for a slow peer only."""
-    sides = [run for run in (case.ours, case.theirs) if run is not None]
-    first = [_seconds(run, clock) for run in sides]
-    times: list[list[float]] = [[] for _ in sides]
-    for _ in range(runs):
-        for run, seconds, warming in zip(sides, times, first, strict=True):
-            if warming < SLOW_S or run is case.ours:
-                seconds.append(_seconds(run, clock))
-    best = [min(seconds or [warming]) for seconds, warming in zip(times, first, strict=True)]
-    return best[0], best[1] if len(best) > 1 else None
-
-
-def _seconds(run: Run, clock: Clock) -> float:
-    began = clock()
-    run()
-    return clock() - began
 
 
 def _load(when: str) -> Row:

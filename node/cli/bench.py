@@ -22,6 +22,21 @@ def _count_option(name: str, default: int, text: str) -> Callable[[Command], Com
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
 
 
+def _known_device(_context: click.Context, parameter: click.Parameter, device: str) -> str:
+    if re.fullmatch(r"cpu|cuda:[0-9]{1,2}", device) is None:
+        raise click.BadParameter("is not cpu or cuda:N", param=parameter)
+    return device
+
+
+_device_option = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    callback=_known_device,
+    help="What is measured: cpu, or cuda:0 and so on.",
+)
+
+
 @click.group()
 def bench() -> None:
     """Measure the product on this machine; nothing here is a test."""
@@ -131,12 +146,13 @@ def proofs(iterations: int, runs: int, as_json: bool) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of packages with torch in it, such as the site-packages of another environment.",
 )
+@_device_option
 @json_option
-def kernels(runs: int, peers: Path | None, as_json: bool) -> None:
-    """CPU kernels beside numpy's OpenBLAS, and torch where installed; takes a minute."""
+def kernels(runs: int, peers: Path | None, device: str, as_json: bool) -> None:
+    """Kernels beside OpenBLAS, cuBLAS, and torch where installed; takes a minute."""
     from node.bench.kernels import bench_kernels
 
-    _show(bench_kernels(runs, peers=peers), as_json)
+    _show(bench_kernels(runs, peers=peers, device=device), as_json)
 
 
 @bench.command()
@@ -156,9 +172,7 @@ def kernels(runs: int, peers: Path | None, as_json: bool) -> None:
 )
 @_count_option("--runs", 3, "Challenges.")
 @click.option("--beacon", help="32 bytes in hex that nobody knew before; random by default.")
-@click.option(
-    "--device", default="cpu", show_default=True, help="What is rated: cpu, or cuda:0 and so on."
-)
+@_device_option
 @json_option
 def challenge(
     matrix_size: int, iterations: int, runs: int, beacon: str | None, device: str, as_json: bool
@@ -167,8 +181,6 @@ def challenge(
     from node.bench.challenge import bench_challenge
 
     fresh = None if beacon is None else read_beacon(beacon)
-    if re.fullmatch(r"cpu|cuda:[0-9]{1,2}", device) is None:
-        raise click.BadParameter("is not cpu or cuda:N", param_hint="--device")
     _show(bench_challenge(matrix_size, iterations, runs, fresh, device), as_json)
 
 

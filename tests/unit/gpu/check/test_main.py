@@ -19,7 +19,7 @@ def test_a_table_is_printed_and_saved(capsys, out):
 
 
 def test_a_check_that_dies_takes_no_other_with_it(capsys, out, monkeypatch):
-    monkeypatch.setattr(program, "checks", lambda _setting: {"self-test": None, "no such": None})
+    monkeypatch.setattr(program, "checks", lambda: {"self-test": None, "no such": None})
     assert program.main(["--device", "cpu", "--quick", "--out", str(out)]) == 1
     printed = capsys.readouterr().out
     assert "passed  self-test" in printed
@@ -30,7 +30,7 @@ def test_a_check_that_dies_takes_no_other_with_it(capsys, out, monkeypatch):
 
 def test_a_check_that_hangs_is_ended(capsys, out, monkeypatch):
     arguments = ["--device", "cpu", "--only", "floats pow", "--limit", "0.05", "--out", str(out)]
-    monkeypatch.setattr(program, "checks", lambda _setting: {"floats pow": None})
+    monkeypatch.setattr(program, "checks", lambda: {"floats pow": None})
     assert program.main(arguments) == 1
     assert "took over 0.05 s" in capsys.readouterr().out
 

@@ -49,7 +49,8 @@ def packages(tmp_path_factory):
     """A folder with PyCUDA in it."""
     if found := importlib.util.find_spec("pycuda"):
         return Path(found.submodule_search_locations[0]).parent
-    wheels = sorted((ROOT / "dist" / "gpu").glob("pycuda-*.whl"))
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    wheels = sorted((ROOT / "dist" / "gpu").glob(f"pycuda-*-{python}-*.whl"))
     if not wheels:
         pytest.skip("PyCUDA is not installed, and `make gpu-wheel` has not built it")
     folder = tmp_path_factory.mktemp("packages")

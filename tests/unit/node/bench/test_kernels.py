@@ -1,13 +1,15 @@
-import itertools
 import sys
 
 import pytest
 
-from gpu.cpu import figures, inference_figures
-from gpu.cpu.cases import Case
+from gpu.cpu import CpuBackend, figures, inference_figures
 from gpu.cpu.convolution_figures import Layer
+from gpu.cuda import figures as cuda
+from gpu.cuda import peers
+from gpu.cuda.figures import Sizes
 from node.bench import kernels
 from node.bench.kernels import bench_kernels
+from node.errors import Unavailable
 
 
 def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
@@ -30,16 +32,6 @@ def test_every_case_runs_and_says_who_the_peer_is(monkeypatch):
     assert all(row.ratio is None or row.target for row in cases if "two threads" in row.metric)
 
 
-@pytest.mark.parametrize(("slow_s", "runs"), [(0.0, 1), (1000.0, 4)])
-def test_a_slow_peer_runs_once(monkeypatch, slow_s, runs):
-    monkeypatch.setattr(kernels, "SLOW_S", slow_s)
-    ran = []
-    case = Case("m", "u", 1.0, lambda: ran.append("ours"), "peer", lambda: ran.append("theirs"))
-    ours, theirs = kernels._measured(case, 3, itertools.count().__next__)
-    assert (ran.count("ours"), ran.count("theirs")) == (4, runs)
-    assert ours == theirs == 1
-
-
 def test_torch_is_found_where_the_caller_says(monkeypatch, tmp_path):
     """A torch that says no more than that it was found."""
     (tmp_path / "torch.py").write_text("def set_num_threads(count): raise RecursionError(__file__)")
@@ -48,3 +40,22 @@ def test_torch_is_found_where_the_caller_says(monkeypatch, tmp_path):
     with pytest.raises(RecursionError, match=str(tmp_path)):
         bench_kernels(1, sizes=(2,), peers=tmp_path)
     del sys.modules["torch"]
+
+
+def test_a_gpu_has_cases_of_its_own(monkeypatch):
+    """The CPU stands in for it."""
+    small = Sizes((32,), (16,), (4, 64), (64, 64), 20, (40, 4, 2, 16), (2, 6, 5))
+    monkeypatch.setattr(cuda, "LEAST_S", 0.0)
+    monkeypatch.setattr(cuda, "Sizes", lambda: small)
+    monkeypatch.setattr(kernels, "opened", lambda _device: CpuBackend())
+    monkeypatch.setattr(peers, "peer", lambda: None)
+    result = bench_kernels(1, device="cuda:0")
+    assert result.bench == "kernels of cuda:0"
+    values = {row.metric: row.value for row in result.rows}
+    assert values["one row times 64 x 64 bf16 weights"] > 0
+    assert len(values) == 18
+
+
+def test_a_gpu_that_is_not_there(monkeypatch):
+    with pytest.raises(Unavailable, match="tmnode doctor"):
+        bench_kernels(1, device="cuda:7")

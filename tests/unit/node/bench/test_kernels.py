@@ -53,7 +53,7 @@ def test_a_gpu_has_cases_of_its_own(monkeypatch):
     assert result.bench == "kernels of cuda:0"
     values = {row.metric: row.value for row in result.rows}
     assert values["one row times 64 x 64 bf16 weights"] > 0
-    assert len(values) == 18
+    assert len(values) == 19
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):

@@ -22,7 +22,8 @@ from gpu.selftest.operands import (
 )
 from gpu.tensors import DType
 
-_SHAPES = ((1, 300, 33), (3, 2300, 33), (5, 70, 129), (130, 257, 40))
+# Rows, inner elements, columns: few and many rows, ragged and in aligned fours.
+_SHAPES = ((1, 300, 33), (3, 2300, 33), (5, 70, 129), (130, 257, 40), (20, 520, 132))
 _KEY = bytes(range(32))
 _NUMBERS, _HALF = (DType.I8, DType.I32), (DType.BF16, DType.F16)
 

@@ -23,19 +23,23 @@ TM_FN int64_t group_of(const tmk_convolving &call, int64_t inner) {
   return blockIdx.z / pieces_of(call, inner);
 }
 
+// The first inner element of this block's piece.
+TM_FN int64_t first_inner(const tmk_convolving &call, const Grouped &g) {
+  return blockIdx.z % pieces_of(call, g.inner) * tmk::kChunk;
+}
+
 template <typename Left, typename Right>
 TM_FN void multiply(const tmk_convolving &call, tmk::FloatStages &stages, const Left &left,
                     const Right &right, const Grouped &g, tmk::Corner corner) {
-  const int64_t first = blockIdx.z % pieces_of(call, g.inner) * tmk::kChunk;
-  const int64_t last = call.parts ? tmk::smaller_of(first + tmk::kChunk, g.inner) : g.inner;
-  tmk::FloatTile tile;
-  tmk::multiply_floats(tile, stages, left, right, corner, first, last);
+  const int64_t left_over = g.inner - first_inner(call, g);
+  const int64_t inner = call.parts ? tmk::smaller_of(tmk::kChunk, left_over) : left_over;
   float *out = call.parts ? call.parts + blockIdx.z * (g.rows * g.columns)
                           : g.out + blockIdx.z * g.columns;
-  tile.store(out, call.parts ? g.columns : g.out_row, g.rows, g.columns, corner);
+  const int64_t out_row = call.parts ? g.columns : g.out_row;
+  tmk::multiply_floats<false>(stages, left, right, {out, out_row, g.rows, g.columns, corner}, inner);
 }
 
-TM_FN tmk::Corner corner_of_block() {
+TM_FN tmk::Corner turned_corner() {
   return {int64_t{blockIdx.x} * tmk::kFloatTile, int64_t{blockIdx.y} * tmk::kFloatTile};
 }
 
@@ -52,10 +56,11 @@ TM_KERNEL(conv2d, tmk::kFloatThreads, tmk_convolving) {
   const Layer layer(c);
   const Grouped g{layer.pixels, layer.taps * layer.inputs, layer.outputs, c.filters, c.result};
   const int64_t group = group_of(call, g.inner);
-  const tmk::Corner corner = corner_of_block();
-  const tmk::GatheredPixels<false> left(c, layer, pixels, group, corner.row);
-  const tmk::PlainOperand<false> right{c.weights + group * layer.outputs, 1, c.filters,
-                                       layer.outputs, g.inner};
+  const tmk::Corner corner = turned_corner();
+  const int64_t first = first_inner(call, g);
+  const tmk::GatheredPixels<false> left(c, layer, pixels, group, corner.row, first);
+  const tmk::AnyMatrix<false> right(c.weights + first * c.filters + group * layer.outputs, c.filters,
+                                    layer.outputs, corner.column);
   multiply(call, stages, left, right, g, corner);
 }
 
@@ -67,9 +72,11 @@ TM_KERNEL(conv2d_input, tmk::kFloatThreads, tmk_convolving) {
   const Grouped g{c.batch * c.height * c.width, layer.taps * layer.outputs, layer.inputs, c.channels,
                   c.image};
   const int64_t group = group_of(call, g.inner);
-  const tmk::Corner corner = corner_of_block();
-  const tmk::GatheredPixels<true> left(c, layer, pixels, group, corner.row);
-  multiply(call, stages, left, tmk::TurnedWeights(c, layer, group), g, corner);
+  const tmk::Corner corner = turned_corner();
+  const int64_t first = first_inner(call, g);
+  const tmk::GatheredPixels<true> left(c, layer, pixels, group, corner.row, first);
+  const tmk::TurnedWeights right(c, layer, group, corner.column, first);
+  multiply(call, stages, left, right, g, corner);
 }
 
 TM_KERNEL(conv2d_weights, tmk::kFloatThreads, tmk_convolving) {
@@ -79,10 +86,11 @@ TM_KERNEL(conv2d_weights, tmk::kFloatThreads, tmk_convolving) {
   const Layer layer(c);
   const Grouped g{layer.taps * layer.inputs, layer.pixels, layer.outputs, c.filters, c.weights};
   const int64_t group = group_of(call, g.inner);
-  const tmk::Corner corner = corner_of_block();
-  const tmk::GatheredTaps left(c, layer, taps, group, corner.row);
-  const tmk::PlainOperand<false> right{c.result + group * layer.outputs, 1, c.filters,
-                                       layer.outputs, g.inner};
+  const tmk::Corner corner = turned_corner();
+  const int64_t first = first_inner(call, g);
+  const tmk::GatheredTaps left(c, layer, taps, group, corner.row, first);
+  const tmk::AnyMatrix<false> right(c.result + first * c.filters + group * layer.outputs, c.filters,
+                                    layer.outputs, corner.column);
   multiply(call, stages, left, right, g, corner);
 }
 

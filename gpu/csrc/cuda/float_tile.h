@@ -13,6 +13,8 @@ namespace tmk {
 namespace {
 
 constexpr int kFloatTile = 128, kFloatThreads = 256, kFloatInner = 16, kChunk = 256;
+constexpr int kChunkSteps = kChunk / kFloatInner;
+constexpr int kFloatBeside = 2;  // blocks: while one waits, the other multiplies
 constexpr int kEach = 8, kHalf = kEach / 2;  // a thread's rows: 4, and 4 others 64 further
 constexpr int kFetched = kFloatTile * kFloatInner / kFloatThreads;
 constexpr int kFloatRow = kFloatTile + 4;
@@ -37,12 +39,14 @@ struct Corner {
   int64_t row, column;
 };
 
-// An operand in place. Threads run along the dimension whose neighbours lie together.
+// An operand brings sixteen inner elements at a time to shared memory: `start` begins to, `left` of
+// them being there, `finish` ends it after the tile has been multiplied with what came before.
+
+// One by one, kept in registers on the way. Threads run along the dimension whose neighbours lie
+// together.
 template <bool kInnerTogether>
-struct PlainOperand {
-  static constexpr bool kGaps = false;
-  const float *data;
-  int64_t outer_step, inner_step, outer, inner;
+struct Scattered {
+  float fetched[kFetched];
 
   TM_FN int own_outer(int i) const {
     return kInnerTogether ? (threadIdx.x / kFloatInner + i * (kFloatThreads / kFloatInner))
@@ -52,16 +56,30 @@ struct PlainOperand {
     return kInnerTogether ? threadIdx.x % kFloatInner
                           : threadIdx.x / kFloatTile + i * (kFloatThreads / kFloatTile);
   }
-  TM_FN void fetch(int64_t first, int64_t k, float fetched[kFetched]) const {
-#pragma unroll
-    for (int i = 0; i < kFetched; i++) {
-      const int64_t o = first + own_outer(i), n = k + own_inner(i);
-      fetched[i] = o < outer && n < inner ? data[o * outer_step + n * inner_step] : 0.0f;
-    }
-  }
-  TM_FN void keep(const float fetched[kFetched], FloatSide &side) const {
+  TM_FN void finish(FloatSide &side) const {
 #pragma unroll
     for (int i = 0; i < kFetched; i++) side.at[own_inner(i)][own_outer(i)] = fetched[i];
+  }
+};
+
+// A matrix in place, wherever it lies; `data` is its first inner element.
+template <bool kInnerTogether>
+struct AnyMatrix : Scattered<kInnerTogether> {
+  static constexpr bool kGaps = false;
+  const float *data;
+  int64_t outer_step, inner_step, outer, first;
+
+  TM_FN AnyMatrix(const float *data, int64_t step, int64_t outer, int64_t first)
+      : data(data), outer_step(kInnerTogether ? step : 1), inner_step(kInnerTogether ? 1 : step),
+        outer(outer), first(first) {}
+
+  TM_FN void start(int left, FloatSide &) {
+#pragma unroll
+    for (int i = 0; i < kFetched; i++) {
+      const int64_t o = first + this->own_outer(i), n = this->own_inner(i);
+      this->fetched[i] = o < outer && n < left ? data[o * outer_step + n * inner_step] : 0.0f;
+    }
+    data += kFloatInner * inner_step;
   }
 };
 
@@ -69,15 +87,23 @@ TM_FN Four four_of(const FloatSide &side, int k, int outer) {
   return *reinterpret_cast<const Four *>(&side.at[k][outer]);
 }
 
-// A thread's entries.
+// Where a tile's entries go.
+struct Target {
+  float *out;
+  int64_t out_row, rows, columns;
+  Corner corner;
+};
+
+// A thread's entries: the chains of a chunk. Their totals lie where the result will, which costs a
+// few reads and writes in 256 steps and leaves registers for a second block beside this one.
 struct FloatTile {
-  float total[kEach][kEach], sum[kEach][kEach];
+  float sum[kEach][kEach];
 
   TM_FN FloatTile() {
 #pragma unroll
     for (int i = 0; i < kEach; i++)
 #pragma unroll
-      for (int j = 0; j < kEach; j++) total[i][j] = sum[i][j] = 0.0f;
+      for (int j = 0; j < kEach; j++) sum[i][j] = 0.0f;
   }
 
   template <bool kGaps>
@@ -102,27 +128,37 @@ struct FloatTile {
     }
   }
 
-  // The end of a chunk.
-  TM_FN void add_up() {
+  // The end of a chunk: `begins` and `ends` say whether it is the first and the last of a total.
+  template <bool kFours>
+  TM_FN void add_up(const Target &to, bool begins, bool ends) {
+    const int64_t row = to.corner.row + threadIdx.x / 16 * kHalf;
+    const int64_t column = to.corner.column + threadIdx.x % 16 * kHalf;
 #pragma unroll
     for (int i = 0; i < kEach; i++)
 #pragma unroll
-      for (int j = 0; j < kEach; j++) {
-        total[i][j] = total[i][j] + sum[i][j];
-        sum[i][j] = 0.0f;
+      for (int half = 0; half < 2; half++) {
+        const int64_t own_row = row + i / kHalf * 64 + i % kHalf, own_column = column + half * 64;
+        const int64_t there = own_row < to.rows ? to.columns - own_column : 0;
+        float *sums = &sum[i][half * kHalf], *at = to.out + own_row * to.out_row + own_column;
+        if (kFours && there > 0)
+          *reinterpret_cast<Four *>(at) =
+              added(begins ? Four{} : *reinterpret_cast<const Four *>(at), sums, ends);
+#pragma unroll
+        for (int e = 0; !kFours && e < 4; e++)
+          if (e < there) at[e] = added(begins ? 0.0f : at[e], sums[e], ends);
+#pragma unroll
+        for (int e = 0; e < 4; e++) sums[e] = 0.0f;
       }
   }
 
-  TM_FN void store(float *out, int64_t out_row, int64_t rows, int64_t columns,
-                   Corner corner) const {
-#pragma unroll
-    for (int i = 0; i < kEach; i++)
-#pragma unroll
-      for (int j = 0; j < kEach; j++) {
-        const int64_t row = corner.row + threadIdx.x / 16 * kHalf + i / kHalf * 64 + i % kHalf;
-        const int64_t column = corner.column + threadIdx.x % 16 * kHalf + j / kHalf * 64 + j % kHalf;
-        if (row < rows && column < columns) out[row * out_row + column] = canonical(total[i][j]);
-      }
+ private:
+  TM_FN float added(float total, float sum, bool ends) {
+    total = total + sum;
+    return ends ? canonical(total) : total;
+  }
+  TM_FN Four added(const Four &total, const float sum[4], bool ends) {
+    return {added(total.at[0], sum[0], ends), added(total.at[1], sum[1], ends),
+            added(total.at[2], sum[2], ends), added(total.at[3], sum[3], ends)};
   }
 };
 
@@ -130,36 +166,40 @@ struct FloatStages {
   FloatSide left[2], right[2];
 };
 
-// Inner elements first .. last-1, where first is a chunk's.
-template <typename Left, typename Right>
-TM_FN void multiply_floats(FloatTile &tile, FloatStages &stages, const Left &left,
-                           const Right &right, Corner corner, int64_t first, int64_t last) {
-  float next_left[kFetched], next_right[kFetched];
-  left.fetch(corner.row, first, next_left);
-  right.fetch(corner.column, first, next_right);
-  for (int64_t k = first, stage = 0; k < last; k += kFloatInner, stage ^= 1) {
-    left.keep(next_left, stages.left[stage]);
-    right.keep(next_right, stages.right[stage]);
+// A product of `inner` elements each; kFours: the result is written in aligned fours.
+template <bool kFours, typename Left, typename Right>
+TM_FN void multiply_floats(FloatStages &stages, Left left, Right right, const Target &to,
+                           int64_t inner) {
+  const int steps = static_cast<int>(divided_up(inner, kFloatInner));
+  const int tail = static_cast<int>(inner - int64_t{steps - 1} * kFloatInner);
+  const auto start = [&](int step) {
+    const int there = step + 1 < steps ? kFloatInner : tail;
+    left.start(there, stages.left[step % 2]);
+    right.start(there, stages.right[step % 2]);
+    bundle_copies();
+  };
+  const auto finish = [&](int step) {
+    left.finish(stages.left[step % 2]);
+    right.finish(stages.right[step % 2]);
+    await_copies<0>();
     __syncthreads();
-    if (k + kFloatInner < last) {
-      left.fetch(corner.row, k + kFloatInner, next_left);
-      right.fetch(corner.column, k + kFloatInner, next_right);
-    }
-#pragma unroll 8
+  };
+  FloatTile tile;
+  start(0);
+  finish(0);
+  for (int step = 0; step < steps; step++) {
+    const bool more = step + 1 < steps;
+    if (more) start(step + 1);
+#pragma unroll
     for (int i = 0; i < kFloatInner; i++)
-      tile.multiply<Left::kGaps>(stages.left[stage], stages.right[stage], i);
-    if ((k + kFloatInner) % kChunk == 0 || k + kFloatInner >= last) tile.add_up();
+      tile.multiply<Left::kGaps>(stages.left[step % 2], stages.right[step % 2], i);
+    if (!more || (step + 1) % kChunkSteps == 0) tile.add_up<kFours>(to, step < kChunkSteps, !more);
+    if (more) finish(step + 1);
   }
 }
 
-// A whole product, blockIdx telling the tile.
-template <typename Left, typename Right>
-TM_FN void multiply_floats(FloatStages &stages, const Left &left, const Right &right, float *out,
-                           int64_t out_row) {
-  const Corner corner{int64_t{blockIdx.y} * kFloatTile, int64_t{blockIdx.x} * kFloatTile};
-  FloatTile tile;
-  multiply_floats(tile, stages, left, right, corner, 0, left.inner);
-  tile.store(out, out_row, left.outer, right.outer, corner);
+TM_FN Corner corner_of_block() {
+  return {int64_t{blockIdx.y} * kFloatTile, int64_t{blockIdx.x} * kFloatTile};
 }
 
 }  // namespace

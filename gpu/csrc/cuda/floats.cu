@@ -1,27 +1,30 @@
 // Products of float matrices, either transposed: reference/gemm.cpp is the definition.
-#include "cuda/float_tile.h"
+#include "cuda/fours.h"
 
 namespace {
 
-template <bool kLeftTogether, bool kRightTogether>
-TM_FN void multiply(const tmk_gemm &call, tmk::FloatStages &stages) {
-  const tmk::PlainOperand<kLeftTogether> left{static_cast<const float *>(call.left), call.left_row,
-                                              call.left_column, call.rows, call.inner};
-  const tmk::PlainOperand<kRightTogether> right{static_cast<const float *>(call.right),
-                                                call.right_column, call.right_row, call.columns,
-                                                call.inner};
-  tmk::multiply_floats(stages, left, right, static_cast<float *>(call.out), call.out_row);
+template <bool kFours, typename Left, typename Right>
+TM_FN void multiply(const tmk_gemm &call, int64_t left_step, int64_t right_step) {
+  __shared__ tmk::FloatStages stages;
+  const tmk::Corner corner = tmk::corner_of_block();
+  const Left left(static_cast<const float *>(call.left), left_step, call.rows, corner.row);
+  const Right right(static_cast<const float *>(call.right), right_step, call.columns, corner.column);
+  const tmk::Target to{static_cast<float *>(call.out), call.out_row, call.rows, call.columns, corner};
+  tmk::multiply_floats<kFours>(stages, left, right, to, call.inner);
 }
 
 }  // namespace
 
-// Named by which side has its inner elements together.
-#define TM_GEMM(name, left, right)                        \
-  TM_KERNEL(gemm_f32_##name, tmk::kFloatThreads, tmk_gemm) { \
-    __shared__ tmk::FloatStages stages;                   \
-    multiply<left, right>(call, stages);                  \
+// Named by which side has its inner elements together. `fours`: all that is together comes in aligned
+// fours, in the result too.
+#define TM_GEMM(name, left, right, left_step, right_step)                                      \
+  TM_KERNEL(gemm_f32_##name, tmk::kFloatThreads, tmk_gemm) {                                   \
+    multiply<false, tmk::AnyMatrix<left>, tmk::AnyMatrix<right>>(call, left_step, right_step); \
+  }                                                                                            \
+  TM_KERNEL_BESIDE(tmk::kFloatBeside, gemm_f32_##name##_fours, tmk::kFloatThreads, tmk_gemm) { \
+    multiply<true, tmk::FoursMatrix<left>, tmk::FoursMatrix<right>>(call, left_step, right_step); \
   }
-TM_GEMM(left, true, false)
-TM_GEMM(both, true, true)
-TM_GEMM(neither, false, false)
-TM_GEMM(right, false, true)
+TM_GEMM(left, true, false, call.left_row, call.right_row)
+TM_GEMM(both, true, true, call.left_row, call.right_column)
+TM_GEMM(neither, false, false, call.left_column, call.right_row)
+TM_GEMM(right, false, true, call.left_column, call.right_column)

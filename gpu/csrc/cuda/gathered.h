@@ -27,19 +27,27 @@ TM_FN Pixel pixel_of(int64_t number, int64_t batch, int64_t height, int64_t widt
   return {image, row - image * height, number - row * width};
 }
 
+// Gives what was gathered its final form; done late, so that nothing waits for memory.
+TM_FN void mark(unsigned there, float fetched[kFetched]) {
+#pragma unroll
+  for (int i = 0; i < kFetched; i++)
+    fetched[i] = there >> i & 1 ? canonical(fetched[i]) : absent();
+}
+
 // The left side of forward (kBack: of the input gradient): rows are pixels, inner elements are
 // channels (filters) of taps. The pixels of a tile lie in shared memory.
 template <bool kBack>
-struct GatheredPixels : PlainOperand<true> {
+struct GatheredPixels : Scattered<true> {
   static constexpr bool kGaps = true;
   const tmk_convolution &c;
   const Layer &layer;
   const Pixel *pixels;
-  int64_t group;
+  int64_t group, k;  // k: the next inner element
+  unsigned there;    // a bit for each that was fetched
 
   TM_FN GatheredPixels(const tmk_convolution &c, const Layer &layer, Pixel *pixels, int64_t group,
-                       int64_t first)
-      : PlainOperand{}, c(c), layer(layer), pixels(pixels), group(group) {
+                       int64_t first, int64_t k)
+      : c(c), layer(layer), pixels(pixels), group(group), k(k), there(0) {
     if (threadIdx.x < kFloatTile) {
       const int64_t number = first + threadIdx.x;
       Pixel pixel = kBack ? pixel_of(number, c.batch, c.height, c.width)
@@ -62,7 +70,7 @@ struct GatheredPixels : PlainOperand<true> {
     return place * c.stride[axis] == at ? place : -1;
   }
 
-  TM_FN void fetch(int64_t, int64_t k, float fetched[kFetched]) const {
+  TM_FN void start(int, FloatSide &) {
     const int64_t n = k + own_inner(0), deep = kBack ? layer.outputs : layer.inputs;
     const int64_t turned = quotient(n, deep), inside = n - turned * deep;
     const int64_t tap = kBack ? layer.taps - 1 - turned : turned;
@@ -71,29 +79,37 @@ struct GatheredPixels : PlainOperand<true> {
     const int64_t height = kBack ? layer.height : c.height, width = kBack ? layer.width : c.width;
     const int64_t all = kBack ? c.filters : c.channels;
     const float *from = (kBack ? c.result : c.image) + group * deep + inside;
+    there = 0;
 #pragma unroll
     for (int i = 0; i < kFetched; i++) {
       const Pixel pixel = pixels[own_outer(i)];
       const int64_t y = met(0, pixel.y, down), x = met(1, pixel.x, across);
-      const bool there = turned < layer.taps && y >= 0 && y < height && x >= 0 && x < width;
-      const int64_t at = ((pixel.image * height + y) * width + x) * all;
-      fetched[i] = there ? canonical(from[at]) : absent();
+      if (turned >= layer.taps || y < 0 || y >= height || x < 0 || x >= width) continue;
+      fetched[i] = from[((pixel.image * height + y) * width + x) * all];
+      there |= 1u << i;
     }
+    k += kFloatInner;
+  }
+  TM_FN void finish(FloatSide &side) {
+    mark(there, fetched);
+    Scattered<true>::finish(side);
   }
 };
 
 // The left side of the weight gradient: rows are channels of taps, inner elements are pixels of the
 // result. What the rows of a tile meet at the first pixel lies in shared memory: y, x, and in place of
 // the image the channel.
-struct GatheredTaps : PlainOperand<false> {
+struct GatheredTaps : Scattered<false> {
   static constexpr bool kGaps = true;
   const tmk_convolution &c;
   const Layer &layer;
   const Pixel *taps;
+  int64_t k;
+  unsigned there;
 
   TM_FN GatheredTaps(const tmk_convolution &c, const Layer &layer, Pixel *taps, int64_t group,
-                     int64_t first)
-      : PlainOperand{}, c(c), layer(layer), taps(taps) {
+                     int64_t first, int64_t k)
+      : c(c), layer(layer), taps(taps), k(k), there(0) {
     if (threadIdx.x < kFloatTile) {
       const int64_t row = first + threadIdx.x, tap = quotient(row, layer.inputs);
       const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
@@ -104,19 +120,24 @@ struct GatheredTaps : PlainOperand<false> {
     __syncthreads();
   }
 
-  TM_FN void fetch(int64_t, int64_t k, float fetched[kFetched]) const {
+  TM_FN void start(int, FloatSide &) {
     const Pixel tap = taps[own_outer(0)];
     Pixel pixel = pixel_of(k + own_inner(0), c.batch, layer.height, layer.width);
+    there = 0;
 #pragma unroll
-    for (int i = 0; i < kFetched; i++) {
-      const bool real = pixel.y >= 0 && pixel.image < c.batch;
-      const int64_t down = real ? pixel.y * c.stride[0] + tap.y : -1;
-      const int64_t across = real ? pixel.x * c.stride[1] + tap.x : -1;
-      const bool there = down >= 0 && down < c.height && across >= 0 && across < c.width;
+    for (int i = 0; i < kFetched; i++, advance(pixel)) {
+      if (pixel.y < 0 || pixel.image >= c.batch) continue;
+      const int64_t down = pixel.y * c.stride[0] + tap.y, across = pixel.x * c.stride[1] + tap.x;
+      if (down < 0 || down >= c.height || across < 0 || across >= c.width) continue;
       const int64_t at = ((pixel.image * c.height + down) * c.width + across) * c.channels;
-      fetched[i] = there ? canonical(c.image[at + tap.image]) : absent();
-      advance(pixel);
+      fetched[i] = c.image[at + tap.image];
+      there |= 1u << i;
     }
+    k += kFloatInner;
+  }
+  TM_FN void finish(FloatSide &side) {
+    mark(there, fetched);
+    Scattered<false>::finish(side);
   }
 
  private:
@@ -137,15 +158,17 @@ struct GatheredTaps : PlainOperand<false> {
 
 // The right side of the input gradient: columns are channels, inner elements are filters of taps, the
 // last tap first.
-struct TurnedWeights : PlainOperand<true> {
+struct TurnedWeights : Scattered<true> {
+  static constexpr bool kGaps = false;
   const tmk_convolution &c;
   const Layer &layer;
-  int64_t group;
+  int64_t group, first, k;
 
-  TM_FN TurnedWeights(const tmk_convolution &c, const Layer &layer, int64_t group)
-      : PlainOperand{}, c(c), layer(layer), group(group) {}
+  TM_FN TurnedWeights(const tmk_convolution &c, const Layer &layer, int64_t group, int64_t first,
+                      int64_t k)
+      : c(c), layer(layer), group(group), first(first), k(k) {}
 
-  TM_FN void fetch(int64_t first, int64_t k, float fetched[kFetched]) const {
+  TM_FN void start(int, FloatSide &) {
     const int64_t n = k + own_inner(0), turned = quotient(n, layer.outputs);
     const int64_t filter = group * layer.outputs + n - turned * layer.outputs;
     const int64_t row = (layer.taps - 1 - turned) * layer.inputs;
@@ -155,6 +178,7 @@ struct TurnedWeights : PlainOperand<true> {
       const bool there = turned < layer.taps && inside < layer.inputs;
       fetched[i] = there ? c.weights[(row + inside) * c.filters + filter] : 0.0f;
     }
+    k += kFloatInner;
   }
 };
 

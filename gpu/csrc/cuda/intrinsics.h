@@ -6,9 +6,12 @@
 
 #define TM_ARCH __CUDA_ARCH__
 #define TM_DEVICE __device__ __forceinline__
-// The 1: where the compiler hopes for more blocks side by side, it spills registers.
-#define TM_KERNEL(name, threads, Call) \
-  extern "C" __global__ void __launch_bounds__(threads, 1) name(const __grid_constant__ Call call)
+// `beside`: how many blocks share a multiprocessor, at least. Where the compiler hopes for more of
+// them than it is told, it spills registers.
+#define TM_KERNEL_BESIDE(beside, name, threads, Call) \
+  extern "C" __global__ void __launch_bounds__(threads, beside) \
+      name(const __grid_constant__ Call call)
+#define TM_KERNEL(name, threads, Call) TM_KERNEL_BESIDE(1, name, threads, Call)
 
 namespace tmk {
 namespace {
@@ -17,6 +20,11 @@ namespace {
 template <typename T>
 TM_DEVICE T exchanged(T value, int distance) {
   return __shfl_xor_sync(0xffffffffu, value, distance);
+}
+
+template <typename T>
+TM_DEVICE T from_lane(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
 }
 
 TM_DEVICE uint32_t shared_address(const void *shared) {
@@ -72,6 +80,11 @@ TM_DEVICE void multiply_16_8_32(int32_t sum[4], const uint32_t left[4], const ui
 TM_DEVICE void multiply_8_8_16(int32_t sum[2], uint32_t left, uint32_t right) {
   asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
       : "+r"(sum[0]), "+r"(sum[1]) : "r"(left), "r"(right));
+}
+
+// sum + the products of four signed bytes each.
+TM_DEVICE int32_t multiply_four(int32_t sum, uint32_t left, uint32_t right) {
+  return __dp4a(static_cast<int32_t>(left), static_cast<int32_t>(right), sum);
 }
 
 }  // namespace

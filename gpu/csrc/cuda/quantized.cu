@@ -83,7 +83,7 @@ struct Totals {
 
 }  // namespace
 
-TM_KERNEL(linear_i8, tmk::kTileThreads, tmk_scaled_tiles) {
+TM_KERNEL(linear_i8_many, tmk::kTileThreads, tmk_scaled_tiles) {
   __shared__ tmk::IntegerStage stages[tmk::kStages];
   tmk::IntegerTile tile;
   Totals totals = {};

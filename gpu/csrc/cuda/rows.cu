@@ -7,48 +7,48 @@ using tmk::kRowWarps;
 
 TM_KERNEL(softmax, kRowThreads, tmk_rows) {
   __shared__ float warps[kRowWarps];
-  const float *in = call.in + int64_t{blockIdx.x} * call.width;
   float *out = call.out + int64_t{blockIdx.x} * call.width;
+  tmk::KeptRow row(call.in + int64_t{blockIdx.x} * call.width, call.width);
   float most = -tmk::infinity<float>();
-  tmk::each_of_row(call.width, [&](int64_t i) { most = tmk::larger(in[i], most); });
+  row.each([&](int64_t, float x) { most = tmk::larger(x, most); });
   most = tmk::block_largest(most, warps);
-  const float sum = tmk::row_sum(call.width, warps, [&](float lane, int64_t i) {
-    const float power = tmk::exp(in[i] - most);
-    out[i] = power;
-    return lane + power;
+  const float sum = row.sum(warps, [&](float lane, float &x) {
+    x = tmk::exp(x - most);
+    return lane + x;
   });
   const float factor = 1.0f / sum;
-  tmk::each_of_row(call.width, [&](int64_t i) { out[i] = tmk::canonical(out[i] * factor); });
+  row.each([&](int64_t i, float x) {
+    const float power = row.fits ? x : tmk::exp(x - most);
+    out[i] = tmk::canonical(power * factor);
+  });
 }
 
 TM_KERNEL(rmsnorm, kRowThreads, tmk_rows) {
   __shared__ float warps[kRowWarps];
-  const float *in = call.in + int64_t{blockIdx.x} * call.width;
   float *out = call.out + int64_t{blockIdx.x} * call.width;
-  const float squares = tmk::row_sum(
-      call.width, warps, [&](float lane, int64_t i) { return tmk::fma(in[i], in[i], lane); });
+  tmk::KeptRow row(call.in + int64_t{blockIdx.x} * call.width, call.width);
+  const float squares = row.sum(warps, [](float lane, float x) { return tmk::fma(x, x, lane); });
   const float mean = squares / static_cast<float>(call.width);
   const float factor = tmk::reciprocal_root(mean + call.epsilon);
-  tmk::each_of_row(call.width, [&](int64_t i) {
-    const float scaled = in[i] * factor;
+  row.each([&](int64_t i, float x) {
+    const float scaled = x * factor;
     out[i] = tmk::canonical(call.weight ? scaled * call.weight[i] : scaled);
   });
 }
 
 TM_KERNEL(layernorm, kRowThreads, tmk_rows) {
   __shared__ float warps[kRowWarps];
-  const float *in = call.in + int64_t{blockIdx.x} * call.width;
   float *out = call.out + int64_t{blockIdx.x} * call.width;
+  tmk::KeptRow row(call.in + int64_t{blockIdx.x} * call.width, call.width);
   const float size = static_cast<float>(call.width);
-  const float mean =
-      tmk::row_sum(call.width, warps, [&](float lane, int64_t i) { return lane + in[i]; }) / size;
-  const float squares = tmk::row_sum(call.width, warps, [&](float lane, int64_t i) {
-    const float distance = in[i] - mean;
+  const float mean = row.sum(warps, [](float lane, float x) { return lane + x; }) / size;
+  const float squares = row.sum(warps, [&](float lane, float x) {
+    const float distance = x - mean;
     return tmk::fma(distance, distance, lane);
   });
   const float factor = tmk::reciprocal_root(squares / size + call.epsilon);
-  tmk::each_of_row(call.width, [&](int64_t i) {
-    const float scaled = (in[i] - mean) * factor;
+  row.each([&](int64_t i, float x) {
+    const float scaled = (x - mean) * factor;
     const float weight = call.weight ? call.weight[i] : 1.0f, bias = call.bias ? call.bias[i] : 0.0f;
     out[i] = tmk::canonical(tmk::fma(scaled, weight, bias));
   });

@@ -7,7 +7,7 @@ bits: [columns][padded] bytes, inner elements together, then the scales as [grou
 from typing import NamedTuple
 
 from gpu.cuda.calls import Quantization, ScaledTiles
-from gpu.cuda.launches.products import STAGE_INNER, tiles_of
+from gpu.cuda.launches.products import STAGE_INNER, in_fours, tiles_of
 from gpu.cuda.launches.stage import THREADS, Stage, divided_up, rounded_up
 from gpu.ops import calls
 from gpu.tensors import DType
@@ -60,12 +60,19 @@ def linear(stage: Stage, call: calls.Linear) -> None:
         return
     kind, _ = _PIECES[call.kind]
     if call.rows > _FEW_ROWS:
-        kernel, grid = f"linear_{kind}_many", tiles_of(call.rows, call.columns)
+        operands = (call.left, call.left_row, call.inner), (call.out, call.out_row, call.columns)
+        suffix = "_fours" if all(in_fours(*operand) for operand in operands) else ""
+        kernel, grid = f"linear_{kind}_many{suffix}", tiles_of(call.rows, call.columns)
     else:
-        rows = 1 if call.rows == 1 else _ROWS_OF_FEW
+        rows = _at_once(call)
         kernel = f"linear_{kind}_{rows}"
         grid = (divided_up(call.columns, _PANEL), divided_up(call.rows, rows), 1)
     stage.start("linear", kernel, grid, THREADS, call)
+
+
+def _at_once(call: calls.Linear) -> int:
+    """How many of a few rows a block takes."""
+    return 1 if call.rows == 1 else _ROWS_OF_FEW
 
 
 def _linear_i8(stage: Stage, call: calls.Linear) -> None:
@@ -83,7 +90,13 @@ def _linear_i8(stage: Stage, call: calls.Linear) -> None:
         *(call.rows, call.columns, call.inner, right.padded),
         *(call.group, right.groups, call.out_row),
     )
-    stage.start("quantized", "linear_i8", tiles_of(call.rows, call.columns), THREADS, tiles)
+    if call.rows > _FEW_ROWS:
+        grid = tiles_of(call.rows, call.columns)
+        stage.start("quantized", "linear_i8_many", grid, THREADS, tiles)
+        return
+    rows = _at_once(call)
+    grid = (divided_up(call.columns, _WARPS), divided_up(call.rows, rows), 1)
+    stage.start("quantized_rows", f"linear_i8_{rows}", grid, THREADS, tiles)
 
 
 def _quantize(stage: Stage, call: Quantization, groups: int) -> None:

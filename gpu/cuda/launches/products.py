@@ -10,6 +10,7 @@ from gpu.ops import calls
 TILE = 128  # rows and columns of a block of threads
 STAGE_INNER = 64  # csrc/cuda/integer_tile.h
 _SQUARE = 64  # csrc/cuda/integers.cu
+_FOUR_BYTES = 16
 _MOST = 65_536  # inner elements of bytes, and sizes of residues: sums stay below 2^31
 
 
@@ -25,14 +26,24 @@ class _Side(NamedTuple):
 
 def gemm_f32(stage: Stage, call: calls.Gemm) -> None:
     """A kernel to each way in which inner elements lie together, or not."""
+    left_together, right_together = call.left_column == 1, call.right_row == 1
     kernel = {
         (True, False): "left",
         (True, True): "both",
         (False, False): "neither",
         (False, True): "right",
-    }[call.left_column == 1, call.right_row == 1]
+    }[left_together, right_together]
+    left = (call.left_row, call.inner) if left_together else (call.left_column, call.rows)
+    right = (call.right_column, call.inner) if right_together else (call.right_row, call.columns)
+    operands = (call.left, *left), (call.right, *right), (call.out, call.out_row, call.columns)
+    suffix = "_fours" if all(in_fours(*operand) for operand in operands) else ""
     grid = tiles_of(call.rows, call.columns)
-    stage.start("floats", f"gemm_f32_{kernel}", grid, THREADS, call)
+    stage.start("floats", f"gemm_f32_{kernel}{suffix}", grid, THREADS, call)
+
+
+def in_fours(address: int, step: int, count: int) -> bool:
+    """Whether rows of `count` floats, `step` apart, can be read as aligned fours."""
+    return address % _FOUR_BYTES == 0 and step % 4 == 0 and count % 4 == 0
 
 
 def gemm_i8(stage: Stage, call: calls.Gemm) -> None:

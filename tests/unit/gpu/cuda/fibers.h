@@ -25,6 +25,8 @@
   extern "C" const int64_t most_threads_of_##name = threads;                     \
   static void body_of_##name(const Call &call)
 
+#define TM_KERNEL_BESIDE(beside, name, threads, Call) TM_KERNEL(name, threads, Call)
+
 namespace shim {
 
 struct Index {
@@ -95,6 +97,11 @@ TM_DEVICE T exchanged(T value, int distance) {
   return shim::word_of<T>(shim::shown(shim::kShuffle, value)[shim::lane() ^ distance]);
 }
 
+template <typename T>
+TM_DEVICE T from_lane(T value, int lane) {
+  return shim::word_of<T>(shim::shown(shim::kShuffle, value)[lane]);
+}
+
 inline void start_copy(void *shared, const void *global) {
   shim::require_aligned(shared, "a copy to a misaligned address");
   shim::require_aligned(global, "a copy from a misaligned address");
@@ -156,6 +163,13 @@ inline void multiply_8_8_16(int32_t sum[2], uint32_t left, uint32_t right) {
     }
     sum[e] += shim::dot<16>(row, column);
   }
+}
+
+inline int32_t multiply_four(int32_t sum, uint32_t left, uint32_t right) {
+  int8_t a[4], b[4];
+  memcpy(a, &left, 4);
+  memcpy(b, &right, 4);
+  return sum + shim::dot<4>(a, b);
 }
 
 }  // namespace

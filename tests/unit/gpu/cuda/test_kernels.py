@@ -17,14 +17,15 @@ SIZES = [1, 3, 64, 65, 130]
 def kernels():
     """Every name that the texts define, macros aside."""
     text = "".join(sources.text_of(name) for name in sources.NAMES)
-    return set(re.findall(r"TM_KERNEL\((\w+),", text))
+    return set(re.findall(r"TM_KERNEL(?:_BESIDE)?\((?:tmk::\w+, )?(\w+),", text))
 
 
-def test_only_tiles_of_bytes_depend_on_the_architecture(shim):
+def test_only_some_tiles_depend_on_the_architecture(shim):
     """The others are compiled once for all devices of these tests."""
     headers = {path.name for path in sources.KERNELS.glob("*.h") if "TM_ARCH" in path.read_text()}
     assert headers == {"intrinsics.h", "integer_tile.h"}
-    including = {name for name in sources.NAMES if "integer_tile.h" in sources.text_of(name)}
+    tiles = ("integer_tile.h", "fours.h")
+    including = {name for name in sources.NAMES if any(t in sources.text_of(name) for t in tiles)}
     assert including == set(shim.DIFFERENT)
     assert not [name for name in sources.NAMES if "TM_ARCH" in sources.text_of(name)]
 
@@ -40,7 +41,7 @@ def test_the_self_test_runs_every_kernel(open_device):
     launched = {kernel for kernel, _, _ in device._driver.launched}
     assert kernels() - launched == set()
     variants = {kernel for kernel in launched if kernel.startswith(("gemm_f32", "linear", "cast"))}
-    assert len(variants) == 4 + 7 + 8
+    assert len(variants) == 8 + 11 + 8
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -140,7 +140,8 @@ def _linear(kind: DType, device: Operations, shape: Shape, seed: int) -> Results
 
 
 def _convolutions(device: Operations, shape: Shape, seed: int) -> Results:
-    batch, height, width, inputs, outputs, groups = shape
+    batch, height, width, *channels, groups = shape
+    inputs, outputs = _in_fours(tuple(channels), seed)
     random = np.random.default_rng([seed, *shape])
     sizes, kernel = (
         (height, width),

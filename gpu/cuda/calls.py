@@ -70,7 +70,11 @@ class Attending(ctypes.Structure):
 class Convolving(ctypes.Structure):
     """Mirror of tmk_convolving."""
 
-    _fields_ = (("convolution", Convolution), ("parts", _POINTER))
+    _fields_ = (
+        ("convolution", Convolution),
+        ("parts", _POINTER),
+        *_all(ctypes.c_int32, "height width inputs outputs"),
+    )
 
 
 class ChunkSums(ctypes.Structure):

@@ -118,11 +118,13 @@ def _attention(device: Operations) -> Results:
 
 
 def _convolutions(device: Operations) -> Results:
-    """Whole groups, wide and narrow ones; sums of one chunk and of several."""
+    """Whole groups, wide and narrow ones, ragged and in fours; sums of one chunk and of several."""
     layers: tuple[tuple[Any, ...], ...] = (
         ((2, 9, 31), 70, 20, 3, 1, {"padding": 1, "stride": (1, 2)}),
         ((1, 14, 9), 40, 60, 2, 2, {"padding": (1, 3), "dilation": (3, 2)}),
         ((3, 5, 6), 12, 24, 3, 12, {"padding": 2, "stride": 2}),
+        ((2, 11, 10), 24, 40, 3, 2, {"padding": 1, "stride": 2}),
+        ((1, 12, 13), 8, 36, 3, 1, {"padding": (2, 0), "dilation": (1, 2)}),
     )
     for (batch, height, width), channels, filters, kernel, groups, options in layers:
         for made in (numbers, bits):

@@ -52,7 +52,8 @@ struct tmk_attending {
 // tmk_convolution, at once or in chunks of 256 inner elements: parts[group][chunk][row][column].
 struct tmk_convolving {
   tmk_convolution convolution;
-  float *parts;  // or null
+  float *parts;                            // or null
+  int32_t height, width, inputs, outputs;  // of the result, and of a group, where fours are read
 };
 
 // Sums of chunks to add in ascending order: out[row * out_row + group * columns + column].

@@ -4,7 +4,7 @@
 // blockIdx: x is the tile's rows, y its columns, z the group, and the chunk where chunks are made
 // apart; then `add_chunks` adds them in their order.
 #include "cuda/calls.h"
-#include "cuda/gathered.h"
+#include "cuda/gathered_fours.h"
 
 namespace {
 
@@ -28,15 +28,22 @@ TM_FN int64_t first_inner(const tmk_convolving &call, const Grouped &g) {
   return blockIdx.z % pieces_of(call, g.inner) * tmk::kChunk;
 }
 
-template <typename Left, typename Right>
-TM_FN void multiply(const tmk_convolving &call, tmk::FloatStages &stages, const Left &left,
-                    const Right &right, const Grouped &g, tmk::Corner corner) {
+template <bool kFours, typename Left, typename Right>
+TM_FN void multiply(const tmk_convolving &call, const Left &left, const Right &right,
+                    const Grouped &g, tmk::Corner corner) {
+  __shared__ tmk::FloatStages stages;
+  __shared__ tmk::Target to;  // rarely read: registers are for what is multiplied
   const int64_t left_over = g.inner - first_inner(call, g);
   const int64_t inner = call.parts ? tmk::smaller_of(tmk::kChunk, left_over) : left_over;
-  float *out = call.parts ? call.parts + blockIdx.z * (g.rows * g.columns)
-                          : g.out + blockIdx.z * g.columns;
-  const int64_t out_row = call.parts ? g.columns : g.out_row;
-  tmk::multiply_floats<false>(stages, left, right, {out, out_row, g.rows, g.columns, corner}, inner);
+  if (threadIdx.x == 0) {
+    to.out = call.parts ? call.parts + blockIdx.z * (g.rows * g.columns)
+                        : g.out + blockIdx.z * g.columns;
+    to.out_row = call.parts ? g.columns : g.out_row;
+    to.rows = g.rows;
+    to.columns = g.columns;
+    to.corner = corner;
+  }
+  tmk::multiply_floats<kFours>(stages, left, right, to, inner);
 }
 
 TM_FN tmk::Corner turned_corner() {
@@ -47,52 +54,75 @@ TM_FN int64_t entry_number() {
   return int64_t{blockIdx.x} * tmk::kElementThreads + threadIdx.x;
 }
 
-}  // namespace
-
-TM_KERNEL(conv2d, tmk::kFloatThreads, tmk_convolving) {
-  __shared__ tmk::FloatStages stages;
-  __shared__ tmk::Pixel pixels[tmk::kFloatTile];
+template <bool kFours>
+TM_FN void make_result(const tmk_convolving &call) {
   const tmk_convolution &c = call.convolution;
   const Layer layer(c);
   const Grouped g{layer.pixels, layer.taps * layer.inputs, layer.outputs, c.filters, c.result};
-  const int64_t group = group_of(call, g.inner);
+  const int64_t group = group_of(call, g.inner), first = first_inner(call, g);
   const tmk::Corner corner = turned_corner();
-  const int64_t first = first_inner(call, g);
-  const tmk::GatheredPixels<false> left(c, layer, pixels, group, corner.row, first);
-  const tmk::AnyMatrix<false> right(c.weights + first * c.filters + group * layer.outputs, c.filters,
-                                    layer.outputs, corner.column);
-  multiply(call, stages, left, right, g, corner);
+  const float *weights = c.weights + first * c.filters + group * layer.outputs;
+  if constexpr (kFours) {
+    const tmk::FoursPixels<false> left(call, group, corner.row, first);
+    const tmk::FoursMatrix<false> right(weights, c.filters, layer.outputs, corner.column);
+    multiply<true>(call, left, right, g, corner);
+  } else {
+    __shared__ tmk::Pixel pixels[tmk::kFloatTile];
+    const tmk::GatheredPixels<false> left(c, layer, pixels, group, corner.row, first);
+    const tmk::AnyMatrix<false> right(weights, c.filters, layer.outputs, corner.column);
+    multiply<false>(call, left, right, g, corner);
+  }
 }
 
-TM_KERNEL(conv2d_input, tmk::kFloatThreads, tmk_convolving) {
-  __shared__ tmk::FloatStages stages;
-  __shared__ tmk::Pixel pixels[tmk::kFloatTile];
+template <bool kFours>
+TM_FN void make_input(const tmk_convolving &call) {
   const tmk_convolution &c = call.convolution;
   const Layer layer(c);
   const Grouped g{c.batch * c.height * c.width, layer.taps * layer.outputs, layer.inputs, c.channels,
                   c.image};
-  const int64_t group = group_of(call, g.inner);
+  const int64_t group = group_of(call, g.inner), first = first_inner(call, g);
   const tmk::Corner corner = turned_corner();
-  const int64_t first = first_inner(call, g);
-  const tmk::GatheredPixels<true> left(c, layer, pixels, group, corner.row, first);
-  const tmk::TurnedWeights right(c, layer, group, corner.column, first);
-  multiply(call, stages, left, right, g, corner);
+  if constexpr (kFours) {
+    const tmk::FoursPixels<true> left(call, group, corner.row, first);
+    multiply<true>(call, left, tmk::FoursTurned(call, group, corner.column, first), g, corner);
+  } else {
+    __shared__ tmk::Pixel pixels[tmk::kFloatTile];
+    const tmk::GatheredPixels<true> left(c, layer, pixels, group, corner.row, first);
+    multiply<false>(call, left, tmk::TurnedWeights(c, layer, group, corner.column, first), g, corner);
+  }
 }
 
-TM_KERNEL(conv2d_weights, tmk::kFloatThreads, tmk_convolving) {
-  __shared__ tmk::FloatStages stages;
-  __shared__ tmk::Pixel taps[tmk::kFloatTile];
+template <bool kFours>
+TM_FN void make_weights(const tmk_convolving &call) {
   const tmk_convolution &c = call.convolution;
   const Layer layer(c);
   const Grouped g{layer.taps * layer.inputs, layer.pixels, layer.outputs, c.filters, c.weights};
-  const int64_t group = group_of(call, g.inner);
+  const int64_t group = group_of(call, g.inner), first = first_inner(call, g);
   const tmk::Corner corner = turned_corner();
-  const int64_t first = first_inner(call, g);
-  const tmk::GatheredTaps left(c, layer, taps, group, corner.row, first);
-  const tmk::AnyMatrix<false> right(c.result + first * c.filters + group * layer.outputs, c.filters,
-                                    layer.outputs, corner.column);
-  multiply(call, stages, left, right, g, corner);
+  const float *result = c.result + first * c.filters + group * layer.outputs;
+  if constexpr (kFours) {
+    const tmk::FoursTaps left(call, group, corner.row, first);
+    const tmk::FoursMatrix<false> right(result, c.filters, layer.outputs, corner.column);
+    multiply<true>(call, left, right, g, corner);
+  } else {
+    __shared__ tmk::Pixel taps[tmk::kFloatTile];
+    const tmk::GatheredTaps left(c, layer, taps, group, corner.row, first);
+    const tmk::AnyMatrix<false> right(result, c.filters, layer.outputs, corner.column);
+    multiply<false>(call, left, right, g, corner);
+  }
 }
+
+}  // namespace
+
+// `fours`: channels and filters of a group come in aligned fours.
+#define TM_CONVOLUTION(name, make)                                                        \
+  TM_KERNEL(name, tmk::kFloatThreads, tmk_convolving) { make<false>(call); }              \
+  TM_KERNEL_BESIDE(tmk::kFloatBeside, name##_fours, tmk::kFloatThreads, tmk_convolving) { \
+    make<true>(call);                                                                     \
+  }
+TM_CONVOLUTION(conv2d, make_result)
+TM_CONVOLUTION(conv2d_input, make_input)
+TM_CONVOLUTION(conv2d_weights, make_weights)
 
 // A thread to each entry.
 TM_KERNEL(add_chunks, tmk::kElementThreads, tmk_chunk_sums) {

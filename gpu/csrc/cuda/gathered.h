@@ -27,6 +27,27 @@ TM_FN Pixel pixel_of(int64_t number, int64_t batch, int64_t height, int64_t widt
   return {image, row - image * height, number - row * width};
 }
 
+// Where tap k of an axis meets it, from a pixel's place on; less than 0 where it does not. kBack: in
+// the result, whose places are strides apart.
+template <bool kBack>
+TM_FN int64_t met(const tmk_convolution &c, int axis, int64_t from, int64_t k) {
+  const int64_t distance = k * c.dilation[axis];
+  if (!kBack) return from + distance;
+  const int64_t at = from - distance;
+  if (c.stride[axis] == 1 || at < 0) return at;
+  const int64_t place = quotient(at, c.stride[axis]);
+  return place * c.stride[axis] == at ? place : -1;
+}
+
+// To the pixel that is `steps` further.
+TM_FN void advance(Pixel &pixel, int64_t steps, const Layer &layer) {
+  for (pixel.x += steps; pixel.x >= layer.width; pixel.x -= layer.width) {
+    if (++pixel.y < layer.height) continue;
+    pixel.y = 0;
+    pixel.image++;
+  }
+}
+
 // Gives what was gathered its final form; done late, so that nothing waits for memory.
 TM_FN void mark(unsigned there, float fetched[kFetched]) {
 #pragma unroll
@@ -61,21 +82,11 @@ struct GatheredPixels : Scattered<true> {
     __syncthreads();
   }
 
-  // Where the tap that is `distance` further meets an axis, or less than 0.
-  TM_FN int64_t met(int axis, int64_t from, int64_t distance) const {
-    if (!kBack) return from + distance;
-    const int64_t at = from - distance;
-    if (c.stride[axis] == 1 || at < 0) return at;
-    const int64_t place = quotient(at, c.stride[axis]);
-    return place * c.stride[axis] == at ? place : -1;
-  }
-
   TM_FN void start(int, FloatSide &) {
     const int64_t n = k + own_inner(0), deep = kBack ? layer.outputs : layer.inputs;
     const int64_t turned = quotient(n, deep), inside = n - turned * deep;
     const int64_t tap = kBack ? layer.taps - 1 - turned : turned;
     const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
-    const int64_t down = ky * c.dilation[0], across = kx * c.dilation[1];
     const int64_t height = kBack ? layer.height : c.height, width = kBack ? layer.width : c.width;
     const int64_t all = kBack ? c.filters : c.channels;
     const float *from = (kBack ? c.result : c.image) + group * deep + inside;
@@ -83,7 +94,7 @@ struct GatheredPixels : Scattered<true> {
 #pragma unroll
     for (int i = 0; i < kFetched; i++) {
       const Pixel pixel = pixels[own_outer(i)];
-      const int64_t y = met(0, pixel.y, down), x = met(1, pixel.x, across);
+      const int64_t y = met<kBack>(c, 0, pixel.y, ky), x = met<kBack>(c, 1, pixel.x, kx);
       if (turned >= layer.taps || y < 0 || y >= height || x < 0 || x >= width) continue;
       fetched[i] = from[((pixel.image * height + y) * width + x) * all];
       there |= 1u << i;
@@ -125,7 +136,7 @@ struct GatheredTaps : Scattered<false> {
     Pixel pixel = pixel_of(k + own_inner(0), c.batch, layer.height, layer.width);
     there = 0;
 #pragma unroll
-    for (int i = 0; i < kFetched; i++, advance(pixel)) {
+    for (int i = 0; i < kFetched; i++, advance(pixel, kFloatThreads / kFloatTile, layer)) {
       if (pixel.y < 0 || pixel.image >= c.batch) continue;
       const int64_t down = pixel.y * c.stride[0] + tap.y, across = pixel.x * c.stride[1] + tap.x;
       if (down < 0 || down >= c.height || across < 0 || across >= c.width) continue;
@@ -138,21 +149,6 @@ struct GatheredTaps : Scattered<false> {
   TM_FN void finish(FloatSide &side) {
     mark(there, fetched);
     Scattered<false>::finish(side);
-  }
-
- private:
-  // To the pixel that this thread takes next.
-  TM_FN void advance(Pixel &pixel) const {
-    constexpr int kStep = kFloatThreads / kFloatTile;
-    pixel.x += kStep;
-#pragma unroll
-    for (int i = 0; i < kStep; i++) {
-      if (pixel.x < layer.width) break;
-      pixel.x -= layer.width;
-      if (++pixel.y < layer.height) continue;
-      pixel.y = 0;
-      pixel.image++;
-    }
   }
 };
 

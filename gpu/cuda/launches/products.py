@@ -41,9 +41,9 @@ def gemm_f32(stage: Stage, call: calls.Gemm) -> None:
     stage.start("floats", f"gemm_f32_{kernel}{suffix}", grid, THREADS, call)
 
 
-def in_fours(address: int, step: int, count: int) -> bool:
+def in_fours(address: int | None, step: int, count: int) -> bool:
     """Whether rows of `count` floats, `step` apart, can be read as aligned fours."""
-    return address % _FOUR_BYTES == 0 and step % 4 == 0 and count % 4 == 0
+    return (address or 0) % _FOUR_BYTES == 0 and step % 4 == 0 and count % 4 == 0
 
 
 def gemm_i8(stage: Stage, call: calls.Gemm) -> None:

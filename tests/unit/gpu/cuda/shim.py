@@ -18,7 +18,7 @@ FLAGS = (
     " -Wno-unknown-pragmas -Wno-unused-function"
 )
 # The sources whose kernels depend on the architecture.
-DIFFERENT = ("floats", "integers", "linear", "quantized")
+DIFFERENT = ("convolution", "floats", "integers", "linear", "quantized")
 LANES = 32
 NAN_BYTES, LARGE_BYTES = 0xFF, 0x7F
 

@@ -10,6 +10,7 @@ from gpu.errors import CompilationFailed, DeviceUnavailable
 
 MOST_REGISTERS = 255
 MOST_STACK_BYTES = 64  # the bits of 2/pi that far angles index
+MOST_SPILL_BYTES = 64  # a few words in sixteen steps, for a second block beside the first
 # Every source for one architecture; what depends on the architecture, for Turing too.
 QUICK = [*((name, 90) for name in sources.NAMES), ("integers", 75), ("quantized", 75)]
 
@@ -39,7 +40,7 @@ def check(compiler, name, architecture):
     usages = inspection.usages(compiled.log)
     assert len(usages) == compiled.ptx.count(".entry ")
     for usage in usages:
-        assert usage.spill_bytes == 0, usage
+        assert usage.spill_bytes <= MOST_SPILL_BYTES, usage
         assert usage.stack_bytes <= MOST_STACK_BYTES, usage
         assert usage.registers <= MOST_REGISTERS, usage
         assert usage.shared_bytes <= 48 * 1024, usage

@@ -15,7 +15,8 @@ namespace {
 constexpr int kFloatTile = 128, kFloatThreads = 256, kFloatInner = 16, kChunk = 256;
 constexpr int kChunkSteps = kChunk / kFloatInner;
 constexpr int kFloatBeside = 2;  // blocks: while one waits, the other multiplies
-constexpr int kEach = 8, kHalf = kEach / 2;  // a thread's rows: 4, and 4 others 64 further
+constexpr int kEach = 8, kHalf = kEach / 2;  // a thread's rows and columns: 4, and 4 others further
+constexpr int kRowHalf = 16, kColumnHalf = 32;  // how much further
 constexpr int kFetched = kFloatTile * kFloatInner / kFloatThreads;
 constexpr int kFloatRow = kFloatTile + 4;
 
@@ -94,6 +95,24 @@ struct Target {
   Corner corner;
 };
 
+// Four floats, or as many of them as there are; kFours: all or none, and aligned.
+template <bool kFours>
+TM_FN Four read_four(const float *at, int there) {
+  if (kFours) return there > 0 ? *reinterpret_cast<const Four *>(at) : Four{};
+  Four read;
+#pragma unroll
+  for (int e = 0; e < 4; e++) read.at[e] = e < there ? at[e] : 0.0f;
+  return read;
+}
+
+template <bool kFours>
+TM_FN void write_four(float *at, int there, const Four &four) {
+  if (kFours && there > 0) *reinterpret_cast<Four *>(at) = four;
+#pragma unroll
+  for (int e = 0; !kFours && e < 4; e++)
+    if (e < there) at[e] = four.at[e];
+}
+
 // A thread's entries: the chains of a chunk. Their totals lie where the result will, which costs a
 // few reads and writes in 256 steps and leaves registers for a second block beside this one.
 struct FloatTile {
@@ -106,14 +125,21 @@ struct FloatTile {
       for (int j = 0; j < kEach; j++) sum[i][j] = 0.0f;
   }
 
+  // A warp makes 32 x 64 entries, eight lanes side by side: what they read of either side of a product
+  // comes from shared memory at once.
+  TM_FN static int own_row() { return threadIdx.x / kWarp / 2 * 32 + threadIdx.x % kWarp / 8 * kHalf; }
+  TM_FN static int own_column() {
+    return threadIdx.x / kWarp % 2 * 64 + threadIdx.x % 8 * kHalf;
+  }
+
   template <bool kGaps>
   TM_FN void multiply(const FloatSide &left, const FloatSide &right, int k) {
-    const int row = threadIdx.x / 16 * kHalf, column = threadIdx.x % 16 * kHalf;
+    const int row = own_row(), column = own_column();
     float a[kEach], b[kEach];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const Four rows = four_of(left, k, row + half * 64);
-      const Four columns = four_of(right, k, column + half * 64);
+      const Four rows = four_of(left, k, row + half * kRowHalf);
+      const Four columns = four_of(right, k, column + half * kColumnHalf);
 #pragma unroll
       for (int i = 0; i < kHalf; i++) {
         a[half * kHalf + i] = rows.at[i];
@@ -128,37 +154,43 @@ struct FloatTile {
     }
   }
 
-  // The end of a chunk: `begins` and `ends` say whether it is the first and the last of a total.
-  template <bool kFours>
+  // The end of a chunk: `begins` and `ends` say whether it is the first and the last of a total. kRows
+  // totals of a column are read at a time, so that one does not wait for memory at each.
+  template <bool kFours, int kRows>
   TM_FN void add_up(const Target &to, bool begins, bool ends) {
-    const int64_t row = to.corner.row + threadIdx.x / 16 * kHalf;
-    const int64_t column = to.corner.column + threadIdx.x % 16 * kHalf;
 #pragma unroll
-    for (int i = 0; i < kEach; i++)
+    for (int first = 0; first < kEach; first += kRows) {
+      Four totals[kRows][2] = {};
+      if (!begins) each_four<kRows>(to, first, [&](int i, int half, float *at, int there) {
+        totals[i][half] = read_four<kFours>(at, there);
+      });
+      each_four<kRows>(to, first, [&](int i, int half, float *at, int there) {
+        float *sums = &sum[first + i][half * kHalf];
 #pragma unroll
-      for (int half = 0; half < 2; half++) {
-        const int64_t own_row = row + i / kHalf * 64 + i % kHalf, own_column = column + half * 64;
-        const int64_t there = own_row < to.rows ? to.columns - own_column : 0;
-        float *sums = &sum[i][half * kHalf], *at = to.out + own_row * to.out_row + own_column;
-        if (kFours && there > 0)
-          *reinterpret_cast<Four *>(at) =
-              added(begins ? Four{} : *reinterpret_cast<const Four *>(at), sums, ends);
-#pragma unroll
-        for (int e = 0; !kFours && e < 4; e++)
-          if (e < there) at[e] = added(begins ? 0.0f : at[e], sums[e], ends);
-#pragma unroll
-        for (int e = 0; e < 4; e++) sums[e] = 0.0f;
-      }
+        for (int e = 0; e < 4; e++) {
+          const float total = totals[i][half].at[e] + sums[e];
+          totals[i][half].at[e] = ends ? canonical(total) : total;
+          sums[e] = 0.0f;
+        }
+        write_four<kFours>(at, there, totals[i][half]);
+      });
+    }
   }
 
  private:
-  TM_FN float added(float total, float sum, bool ends) {
-    total = total + sum;
-    return ends ? canonical(total) : total;
-  }
-  TM_FN Four added(const Four &total, const float sum[4], bool ends) {
-    return {added(total.at[0], sum[0], ends), added(total.at[1], sum[1], ends),
-            added(total.at[2], sum[2], ends), added(total.at[3], sum[3], ends)};
+  // function(row, half, at, there): the fours of some rows, and how many of one's entries there are.
+  template <int kRows, typename Function>
+  TM_FN void each_four(const Target &to, int first, Function function) {
+    const int64_t row = to.corner.row + own_row() + first / kHalf * kRowHalf + first % kHalf;
+    const int64_t column = to.corner.column + own_column();
+    const int rows = static_cast<int>(smaller_of(to.rows - row, kRows));
+    const int left = static_cast<int>(smaller_of(to.columns - column, kFloatTile));
+    float *at = to.out + row * to.out_row + column;
+#pragma unroll
+    for (int i = 0; i < kRows; i++, at += to.out_row)
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+        function(i, half, at + half * kColumnHalf, i < rows ? left - half * kColumnHalf : 0);
   }
 };
 
@@ -193,8 +225,8 @@ TM_FN void multiply_floats(FloatStages &stages, Left left, Right right, const Ta
 #pragma unroll
     for (int i = 0; i < kFloatInner; i++)
       tile.multiply<Left::kGaps>(stages.left[step % 2], stages.right[step % 2], i);
-    if (!more || (step + 1) % kChunkSteps == 0) tile.add_up<kFours>(to, step < kChunkSteps, !more);
     if (more) finish(step + 1);
+    if (!more || (step + 1) % kChunkSteps == 0) tile.add_up<kFours, Left::kGaps ? 1 : 2>(to, step < kChunkSteps, !more);
   }
 }
 

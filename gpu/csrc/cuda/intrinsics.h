@@ -22,10 +22,8 @@ TM_DEVICE T exchanged(T value, int distance) {
   return __shfl_xor_sync(0xffffffffu, value, distance);
 }
 
-template <typename T>
-TM_DEVICE T from_lane(T value, int lane) {
-  return __shfl_sync(0xffffffffu, value, lane);
-}
+// What the warp's lanes wrote to shared memory before, all of them see after.
+TM_DEVICE void warp_barrier() { __syncwarp(); }
 
 TM_DEVICE uint32_t shared_address(const void *shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));

@@ -1,7 +1,8 @@
 // Products of a few rows of eight-bit numbers with weights, a scale per row and group (W8A8):
-// reference/linear.cpp is the definition. What bounds them is reading the weights: a warp reads a
-// column from end to end, 512 inner elements at a time, 16 to a lane. Sums of lanes that share a group
-// are exact in any order; the groups' own are added in theirs, by all lanes alike.
+// reference/linear.cpp is the definition. What bounds them is reading the weights: a warp reads some
+// columns from end to end, 512 inner elements at a time, 16 to a lane. Sums of lanes that share a group
+// are exact in any order; they go to shared memory, where a lane to each entry adds the groups in
+// theirs.
 #include "cuda/calls.h"
 #include "cuda/device.h"
 
@@ -31,102 +32,122 @@ TM_FN int32_t product(const Piece &left, const Piece &right) {
   return sum;
 }
 
-// The entries of some rows in one column, the same in every lane. kLanes neighbours share a unit: the
-// largest power of two that groups are made of.
-template <int kRows, int kLanes>
-struct Entries {
-  static constexpr int kUnits = tmk::kWarp / kLanes;  // of a step
-  const tmk_scaled_tiles &call;
-  int64_t first_row, column;
-  int group, in_group, of_group;  // of_group: units of a whole one; in_group: those in `sum`
-  int32_t sum[kRows];
-  float total[kRows], scales[kRows];  // a lane has the scales of a group of 32
+// What a warp keeps: sums of units, the largest powers of two that groups are made of, and the product
+// of both scales for the groups that they may belong to.
+template <int kRows>
+struct Kept {
+  static constexpr int kColumns = kRows == 1 ? 8 : 4, kUnits = kRows == 1 ? 64 : 32;
+  static constexpr int kEntries = kColumns * kRows;
+  int32_t sums[kEntries][kUnits + 1];  // one more spares bank conflicts
+  float scales[kEntries][kUnits + 1];
+};
 
-  TM_FN Entries(const tmk_scaled_tiles &call, int64_t first_row, int64_t column)
-      : call(call), first_row(first_row), column(column), group(0), in_group(0),
-        of_group(static_cast<int>(call.group / (kPiece * kLanes))) {
-#pragma unroll
-    for (int r = 0; r < kRows; r++) {
-      sum[r] = 0;
-      total[r] = 0.0f;
-    }
-    read_scales();
-  }
+// An entry: a lane adds up its groups.
+struct Entry {
+  int of_group, in_group;  // units: of a whole group, in `sum`
+  int32_t sum;
+  float total;
 
-  TM_FN int64_t row(int r) const { return tmk::smaller_of(first_row + r, call.rows - 1); }
-
-  TM_FN void read_scales() {
-    const int64_t own = tmk::smaller_of(group + threadIdx.x % tmk::kWarp, call.groups - 1);
-    const float right = call.right_scales[own * call.columns + column];
-#pragma unroll
-    for (int r = 0; r < kRows; r++) scales[r] = call.left_scales[row(r) * call.groups + own] * right;
-  }
-
-  TM_FN void end_group() {
-#pragma unroll
-    for (int r = 0; r < kRows; r++) {
-      const float scale = tmk::from_lane(scales[r], group % tmk::kWarp);
-      total[r] = tmk::fma(static_cast<float>(sum[r]), scale, total[r]);
-      sum[r] = 0;
-    }
+  TM_FN void end_group(float scale) {
+    total = tmk::fma(static_cast<float>(sum), scale, total);
+    sum = 0;
     in_group = 0;
-    if (++group % tmk::kWarp == 0) read_scales();
   }
-
-  TM_FN void add_unit(const int32_t sums[kRows], int unit) {
-#pragma unroll
-    for (int r = 0; r < kRows; r++) sum[r] += tmk::from_lane(sums[r], unit * kLanes);
-    if (++in_group == of_group) end_group();
-  }
-
-  // Inner elements k ... k + 511.
-  TM_FN void add(const Piece &weights, int64_t k) {
-    const int64_t own = k + threadIdx.x % tmk::kWarp * kPiece;
-    int32_t sums[kRows];
-#pragma unroll
-    for (int r = 0; r < kRows; r++)
-      sums[r] = product<kLanes>(read_piece(call.left + row(r) * call.padded, own, call.padded), weights);
-    if (k + kStep <= call.inner) {
-#pragma unroll
-      for (int unit = 0; unit < kUnits; unit++) add_unit(sums, unit);
-    } else {
-      for (int unit = 0; k + unit * kLanes * kPiece < call.inner; unit++) add_unit(sums, unit);
+  // `scales`: of the group that is being added up, and the next ones.
+  TM_FN void add(const int32_t *sums, const float *scales, int units) {
+    for (int u = 0; u < units; u++) {
+      sum += sums[u];
+      if (++in_group == of_group) end_group(*scales++);
     }
   }
 };
 
+// kLanes neighbours share a unit.
 template <int kRows, int kLanes>
-TM_FN void multiply_few(const tmk_scaled_tiles &call, int64_t column) {
-  const int lane = threadIdx.x % tmk::kWarp;
-  const int64_t first_row = int64_t{blockIdx.y} * kRows;
-  const int8_t *numbers = call.right + column * call.padded;
-  Entries<kRows, kLanes> entries(call, first_row, column);
-  for (int64_t start = 0; start < call.inner; start += kAhead * kStep) {
-    Piece weights[kAhead];
-#pragma unroll
-    for (int i = 0; i < kAhead; i++)
-      weights[i] = read_piece(numbers, start + i * kStep + lane * kPiece, call.padded);
-#pragma unroll
-    for (int i = 0; i < kAhead; i++)
-      if (start + i * kStep < call.inner) entries.add(weights[i], start + i * kStep);
+struct FewRows {
+  static constexpr int kColumns = Kept<kRows>::kColumns, kUnits = Kept<kRows>::kUnits;
+  static constexpr int kUnit = kLanes * kPiece, kOfStep = tmk::kWarp / kLanes;
+  static constexpr int kSteps = kUnits / kOfStep;
+  const tmk_scaled_tiles &call;
+  Kept<kRows> &kept;
+  int64_t first_row, first_column;
+
+  // That of a group which the inner elements end within.
+  TM_FN float last_scale(int entry) const {
+    const int64_t column = tmk::smaller_of(first_column + entry % kColumns, call.columns - 1);
+    return call.left_scales[(row(entry / kColumns) + 1) * call.groups - 1] *
+           call.right_scales[(call.groups - 1) * call.columns + column];
   }
-  if (entries.in_group > 0) entries.end_group();
+
+  TM_FN int64_t row(int r) const { return tmk::smaller_of(first_row + r, call.rows - 1); }
+
+  // Some steps of a column, from inner element k on.
+  TM_FN void multiply(int column, int64_t k, int first_step) {
+    const int lane = threadIdx.x % tmk::kWarp;
+    const int64_t own = k + first_step * kStep + lane * kPiece;
+    const int8_t *numbers =
+        call.right + tmk::smaller_of(first_column + column, call.columns - 1) * call.padded;
+    constexpr int kMany = kSteps < kAhead ? kSteps : kAhead;
+    Piece weights[kMany];
 #pragma unroll
-  for (int r = 0; r < kRows; r++)
-    if (lane == r && first_row + r < call.rows)
-      call.out[(first_row + r) * call.out_row + column] = tmk::canonical(entries.total[r]);
-}
+    for (int i = 0; i < kMany; i++) weights[i] = read_piece(numbers, own + i * kStep, call.padded);
+#pragma unroll 1
+    for (int r = 0; r < kRows; r++) {
+      const int8_t *left = call.left + row(r) * call.padded;
+#pragma unroll
+      for (int i = 0; i < kMany; i++) {
+        const Piece piece = read_piece(left, own + i * kStep, call.padded);
+        const int32_t sum = product<kLanes>(piece, weights[i]);
+        if (lane % kLanes == 0)
+          kept.sums[r * kColumns + column][(first_step + i) * kOfStep + lane / kLanes] = sum;
+      }
+    }
+  }
+
+  // Those of the group that inner element k is in, and the next ones.
+  TM_FN void read_scales(int64_t k) {
+    for (int i = threadIdx.x % tmk::kWarp; i < kUnits * Kept<kRows>::kEntries; i += tmk::kWarp) {
+      const int entry = i % Kept<kRows>::kEntries, number = i / Kept<kRows>::kEntries;
+      const int64_t group = tmk::smaller_of(k / call.group + number, call.groups - 1);
+      const int64_t column = tmk::smaller_of(first_column + entry % kColumns, call.columns - 1);
+      kept.scales[entry][number] = call.left_scales[row(entry / kColumns) * call.groups + group] *
+                                   call.right_scales[group * call.columns + column];
+    }
+  }
+
+  TM_FN void run() {
+    const int lane = threadIdx.x % tmk::kWarp, own = lane % Kept<kRows>::kEntries;
+    Entry entry{static_cast<int>(call.group / kUnit), 0, 0, 0.0f};
+    for (int64_t k = 0; k < call.inner; k += kUnits * kUnit) {
+      read_scales(k);
+      for (int column = 0; column < kColumns; column++)
+        for (int step = 0; step < kSteps && k + step * kStep < call.inner; step += kAhead)
+          multiply(column, k, step);
+      tmk::warp_barrier();
+      const int64_t units = tmk::smaller_of(kUnits, tmk::divided_up(call.inner - k, kUnit));
+      entry.add(kept.sums[own], kept.scales[own], static_cast<int>(units));
+      tmk::warp_barrier();
+    }
+    if (entry.in_group > 0) entry.end_group(last_scale(own));
+    const int64_t row = first_row + own / kColumns, column = first_column + own % kColumns;
+    if (lane == own && row < call.rows && column < call.columns)
+      call.out[row * call.out_row + column] = tmk::canonical(entry.total);
+  }
+};
 
 template <int kRows>
 TM_FN void multiply_few(const tmk_scaled_tiles &call) {
-  const int64_t column = int64_t{blockIdx.x} * kWarps + threadIdx.x / tmk::kWarp;
+  __shared__ Kept<kRows> kept[kWarps];
+  const int warp = threadIdx.x / tmk::kWarp;
+  const int64_t row = int64_t{blockIdx.y} * kRows;
+  const int64_t column = (int64_t{blockIdx.x} * kWarps + warp) * Kept<kRows>::kColumns;
   if (column >= call.columns) return;  // the whole warp
   switch (tmk::smaller_of(call.group & -call.group, kStep) / kPiece) {
-    case 2: return multiply_few<kRows, 2>(call, column);
-    case 4: return multiply_few<kRows, 4>(call, column);
-    case 8: return multiply_few<kRows, 8>(call, column);
-    case 16: return multiply_few<kRows, 16>(call, column);
-    default: return multiply_few<kRows, 32>(call, column);
+    case 2: return FewRows<kRows, 2>{call, kept[warp], row, column}.run();
+    case 4: return FewRows<kRows, 4>{call, kept[warp], row, column}.run();
+    case 8: return FewRows<kRows, 8>{call, kept[warp], row, column}.run();
+    case 16: return FewRows<kRows, 16>{call, kept[warp], row, column}.run();
+    default: return FewRows<kRows, 32>{call, kept[warp], row, column}.run();
   }
 }
 

@@ -18,6 +18,7 @@ _PIECE_BYTES = 16
 _FEW_ROWS = 16  # up to these, weights are read once for every 4 rows, not for every 128
 _ROWS_OF_FEW = 4
 _WARPS = THREADS // 32
+_COLUMNS = {1: 8, _ROWS_OF_FEW: 4}  # of a warp: csrc/cuda/quantized_rows.cu
 
 
 class _Quantized(NamedTuple):
@@ -95,7 +96,7 @@ def _linear_i8(stage: Stage, call: calls.Linear) -> None:
         stage.start("quantized", "linear_i8_many", grid, THREADS, tiles)
         return
     rows = _at_once(call)
-    grid = (divided_up(call.columns, _WARPS), divided_up(call.rows, rows), 1)
+    grid = (divided_up(call.columns, _WARPS * _COLUMNS[rows]), divided_up(call.rows, rows), 1)
     stage.start("quantized_rows", f"linear_i8_{rows}", grid, THREADS, tiles)
 
 

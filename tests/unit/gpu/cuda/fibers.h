@@ -97,10 +97,7 @@ TM_DEVICE T exchanged(T value, int distance) {
   return shim::word_of<T>(shim::shown(shim::kShuffle, value)[shim::lane() ^ distance]);
 }
 
-template <typename T>
-TM_DEVICE T from_lane(T value, int lane) {
-  return shim::word_of<T>(shim::shown(shim::kShuffle, value)[lane]);
-}
+inline void warp_barrier() { shim::shown(shim::kShuffle, 0); }
 
 inline void start_copy(void *shared, const void *global) {
   shim::require_aligned(shared, "a copy to a misaligned address");

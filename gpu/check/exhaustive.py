@@ -1,5 +1,8 @@
 """Functions of one number on every float there is, and of two on pairs of awkward ones."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,8 +10,10 @@ from gpu.check.outcome import Pair
 from gpu.ops import Binary, Operations, Unary
 from gpu.tensors import DType
 
+Words = npt.NDArray[np.uint32]
+
 ALL_FLOATS = 1 << 32
-_AT_A_TIME = 1 << 26
+_AT_A_TIME = 1 << 22  # memory that is given back and taken again, not fresh from the system
 
 # Exponents at both ends and around one, mantissas at both ends and in the middle, both signs.
 _EXPONENTS = (*range(4), *range(22, 26), 64, 100, *range(125, 131), 150, 190, *range(251, 256))
@@ -19,17 +24,26 @@ def every_float(pair: Pair, function: Unary, stride: int) -> str:
     """The first of every `stride`-th float whose result differs; empty when there is none."""
     most = -(-ALL_FLOATS // stride)
     first_words = np.arange(min(_AT_A_TIME, most), dtype=np.uint32) * np.uint32(stride)
-    for start in range(0, most, _AT_A_TIME):
+
+    def problem(start: int) -> str:
         words = first_words[: most - start] + np.uint32(start * stride)
         result, right = (_applied(device, function, words) for device in pair)
-        wrong = np.flatnonzero(result != right)
-        if wrong.size:
-            first = int(wrong[0])
-            return (
-                f"{function.name.lower()}({int(words[first]):#010x}) is {int(result[first]):#010x}"
-                f" instead of {int(right[first]):#010x}, and {wrong.size - 1} more are wrong"
-            )
-    return ""
+        return _difference(function, words, result, right)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy takes longer than either device
+        problems = pool.map(problem, range(0, most, _AT_A_TIME))
+        return next(filter(None, problems), "")
+
+
+def _difference(function: Unary, words: Words, result: Words, right: Words) -> str:
+    wrong = np.flatnonzero(result != right)
+    if not wrong.size:
+        return ""
+    first = int(wrong[0])
+    return (
+        f"{function.name.lower()}({int(words[first]):#010x}) is {int(result[first]):#010x}"
+        f" instead of {int(right[first]):#010x}, and {wrong.size - 1} more are wrong"
+    )
 
 
 def awkward_pairs(pair: Pair, function: Binary) -> str:
@@ -47,16 +61,14 @@ def awkward_pairs(pair: Pair, function: Binary) -> str:
     )
 
 
-def awkward_floats() -> npt.NDArray[np.uint32]:
+def awkward_floats() -> Words:
     """Zeros, denormals, infinities, NaNs, and the ends of ranges, as words."""
     positive = [exponent << 23 | mantissa for exponent in _EXPONENTS for mantissa in _MANTISSAS]
     words = np.array(positive, np.uint32)
     return np.concatenate([words, words | np.uint32(1 << 31)])
 
 
-def _applied(
-    device: Operations, function: Unary, words: npt.NDArray[np.uint32]
-) -> npt.NDArray[np.uint32]:
+def _applied(device: Operations, function: Unary, words: Words) -> Words:
     x = device.upload(words.data.cast("B"), words.size, dtype=DType.F32)
     return np.frombuffer(device.download(device.apply(function, x)), np.uint32)
 
@@ -64,8 +76,8 @@ def _applied(
 def _combined(
     device: Operations,
     function: Binary,
-    x: npt.NDArray[np.uint32],
-    y: npt.NDArray[np.uint32],
-) -> npt.NDArray[np.uint32]:
+    x: Words,
+    y: Words,
+) -> Words:
     left, right = (device.upload(a.data.cast("B"), a.size, dtype=DType.F32) for a in (x, y))
     return np.frombuffer(device.download(device.combine(function, left, right)), np.uint32)

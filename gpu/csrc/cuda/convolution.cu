@@ -64,7 +64,7 @@ TM_FN void make_result(const tmk_convolving &call) {
   const float *weights = c.weights + first * c.filters + group * layer.outputs;
   if constexpr (kFours) {
     const tmk::FoursPixels<false> left(call, group, corner.row, first);
-    const tmk::FoursMatrix<false, tmk::kFloatThreads> right(weights, c.filters, layer.outputs, corner.column);
+    const tmk::FoursMatrix<false> right(weights, c.filters, layer.outputs, corner.column);
     multiply<true>(call, left, right, g, corner);
   } else {
     __shared__ tmk::Pixel pixels[tmk::kFloatTile];
@@ -102,7 +102,7 @@ TM_FN void make_weights(const tmk_convolving &call) {
   const float *result = c.result + first * c.filters + group * layer.outputs;
   if constexpr (kFours) {
     const tmk::FoursTaps left(call, group, corner.row, first);
-    const tmk::FoursMatrix<false, tmk::kFloatThreads> right(result, c.filters, layer.outputs, corner.column);
+    const tmk::FoursMatrix<false> right(result, c.filters, layer.outputs, corner.column);
     multiply<true>(call, left, right, g, corner);
   } else {
     __shared__ tmk::Pixel taps[tmk::kFloatTile];

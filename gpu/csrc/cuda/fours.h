@@ -10,27 +10,26 @@ namespace {
 
 // A matrix whose neighbours come in aligned fours. Beyond the last of the outer ones it is read again;
 // what comes of that is not stored.
-template <bool kInnerTogether, int kOwnThreads>
+template <bool kInnerTogether>
 struct FoursMatrix;
 
-template <int kOwnThreads>
-struct FoursMatrix<true, kOwnThreads> {
+template <>
+struct FoursMatrix<true> {
   static constexpr bool kGaps = false;
-  static constexpr int kThreads = kOwnThreads;
-  static constexpr int kFours = kFloatInner / 4, kRows = kThreads / kFours, kOwn = kFloatTile / kRows;
-  const float *own[kOwn];
-  Four fetched[kOwn];
+  static constexpr int kFours = kFloatInner / 4, kRows = kFloatThreads / kFours;
+  const float *own[2];
+  Four fetched[2];
 
   TM_FN FoursMatrix(const float *data, int64_t step, int64_t outer, int64_t first) {
 #pragma unroll
-    for (int i = 0; i < kOwn; i++)
+    for (int i = 0; i < 2; i++)
       own[i] = data + smaller_of(first + threadIdx.x / kFours + i * kRows, outer - 1) * step +
                threadIdx.x % kFours * 4;
   }
   TM_FN void start(int left, FloatSide &) {
     const bool there = static_cast<int>(threadIdx.x) % kFours * 4 < left;
 #pragma unroll
-    for (int i = 0; i < kOwn; i++) {
+    for (int i = 0; i < 2; i++) {
       if (left == kFloatInner)
         fetched[i] = *reinterpret_cast<const Four *>(own[i]);
       else
@@ -40,37 +39,37 @@ struct FoursMatrix<true, kOwnThreads> {
   }
   TM_FN void finish(FloatSide &side) const {
 #pragma unroll
-    for (int i = 0; i < kOwn; i++)
+    for (int i = 0; i < 2; i++)
 #pragma unroll
       for (int e = 0; e < 4; e++)
         side.at[threadIdx.x % kFours * 4 + e][threadIdx.x / kFours + i * kRows] = fetched[i].at[e];
   }
 };
 
-template <int kOwnThreads>
-struct FoursMatrix<false, kOwnThreads> {
+template <>
+struct FoursMatrix<false> {
   static constexpr bool kGaps = false;
-  static constexpr int kThreads = kOwnThreads;
-  static constexpr int kFours = kFloatTile / 4, kRows = kThreads / kFours, kOwn = kFloatInner / kRows;
-  const float *own;
+  static constexpr int kFours = kFloatTile / 4, kRows = kFloatThreads / kFours;
+  const float *own[2];
   int64_t step;
 
-  TM_FN FoursMatrix(const float *data, int64_t step, int64_t outer, int64_t first)
-      : own(data + smaller_of(first + threadIdx.x % kFours * 4, outer - 4) +
-            threadIdx.x / kFours * step),
-        step(step) {}
-  TM_FN void start(int left, FloatSide &side) {
-    const float *from = own;
+  TM_FN FoursMatrix(const float *data, int64_t step, int64_t outer, int64_t first) : step(step) {
 #pragma unroll
-    for (int i = 0; i < kOwn; i++, from += kRows * step) {
+    for (int i = 0; i < 2; i++)
+      own[i] = data + smaller_of(first + threadIdx.x % kFours * 4, outer - 4) +
+               (threadIdx.x / kFours + i * kRows) * step;
+  }
+  TM_FN void start(int left, FloatSide &side) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
       const int inner = threadIdx.x / kFours + i * kRows;
       float *to = &side.at[inner][threadIdx.x % kFours * 4];
       if (inner < left)
-        start_copy(to, from);
+        start_copy(to, own[i]);
       else
         *reinterpret_cast<Four *>(to) = Four{};
+      own[i] += kFloatInner * step;
     }
-    own += kFloatInner * step;
   }
   TM_FN void finish(FloatSide &) const {}
 };

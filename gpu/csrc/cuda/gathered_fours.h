@@ -49,7 +49,6 @@ constexpr int kOuterFours = kFloatTile / 4, kFourSteps = kFloatThreads / kOuterF
 template <bool kBack>
 struct FoursPixels {
   static constexpr bool kGaps = true;
-  static constexpr int kThreads = kFloatThreads;
   const tmk_convolving &call;
   const tmk_convolution &c;
   TapWalk walk;
@@ -117,7 +116,6 @@ struct FoursPixels {
 // See GatheredTaps.
 struct FoursTaps {
   static constexpr bool kGaps = true;
-  static constexpr int kThreads = kFloatThreads;
   const tmk_convolving &call;
   const tmk_convolution &c;
   int channel;       // this thread's first
@@ -174,7 +172,6 @@ struct FoursTaps {
 // See TurnedWeights. Beyond the last channel it is read again.
 struct FoursTurned {
   static constexpr bool kGaps = false;
-  static constexpr int kThreads = kFloatThreads;
   const tmk_convolving &call;
   const tmk_convolution &c;
   int inside, tap;   // among the filters of a tap, the last one first

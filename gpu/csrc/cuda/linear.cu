@@ -29,14 +29,14 @@ TM_FN tmk::Panels<Piece> panels_of(const tmk_linear &call) {
   return {static_cast<const Piece *>(call.packed), call.inner, call.columns};
 }
 
-template <bool kAligned, typename Left, typename Piece>
+template <bool kFours, typename Left, typename Piece>
 TM_FN void multiply_many(const tmk_linear &call) {
   __shared__ tmk::FloatStages stages;
   const tmk::Corner corner = tmk::corner_of_block();
   const Left left(call.left, call.left_row, call.rows, corner.row);
-  const tmk::PanelOperand<Piece, Left::kThreads> right(panels_of<Piece>(call), corner.column);
+  const tmk::PanelOperand<Piece> right(panels_of<Piece>(call), corner.column);
   const tmk::Target to{call.out, call.out_row, call.rows, call.columns, corner};
-  tmk::multiply_floats<kAligned>(stages, left, right, to, call.inner);
+  tmk::multiply_floats<kFours>(stages, left, right, to, call.inner);
 }
 
 // For a few rows: a block reads a panel once. Each warp makes sums of chunks, lane = column; they are
@@ -107,8 +107,8 @@ TM_FN void multiply_few(const tmk_linear &call) {
   TM_KERNEL(linear_##kind##_many, tmk::kFloatThreads, tmk_linear) {                                \
     multiply_many<false, tmk::AnyMatrix<true>, Piece>(call);                                       \
   }                                                                                                \
-  TM_KERNEL_BESIDE(tmk::kFloatBeside, linear_##kind##_many_fours, tmk::kFewThreads, tmk_linear) {  \
-    multiply_many<true, tmk::FoursMatrix<true, tmk::kFewThreads>, Piece>(call);                    \
+  TM_KERNEL_BESIDE(tmk::kFloatBeside, linear_##kind##_many_fours, tmk::kFloatThreads, tmk_linear) { \
+    multiply_many<true, tmk::FoursMatrix<true>, Piece>(call);                                      \
   }                                                                                                \
   TM_KERNEL(linear_##kind##_1, kThreads, tmk_linear) { multiply_few<Piece, 1>(call); }             \
   TM_KERNEL(linear_##kind##_4, kThreads, tmk_linear) { multiply_few<Piece, 4>(call); }

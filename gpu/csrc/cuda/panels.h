@@ -43,12 +43,11 @@ struct Panels {
 };
 
 // As an operand of a tile. Columns beyond the last panel are its last one again.
-template <typename Piece, int kOwnThreads>
+template <typename Piece>
 struct PanelOperand {
   static constexpr bool kGaps = false;
-  static constexpr int kThreads = kOwnThreads;
-  static constexpr int kDeep = kThreads / kFloatTile;  // pieces of a column side by side
-  static constexpr int kOwn = kFloatInner / Piece::kInner / kDeep;
+  static constexpr int kOwn = kFetched / Piece::kInner;
+  static constexpr int kDeep = kFloatThreads / kFloatTile;  // pieces of a column side by side
   const Piece *own;
   Piece fetched[kOwn];
 

@@ -4,11 +4,10 @@ The layouts are the device's own. Floats and bfloat16s: the panels of csrc/cuda/
 bits: [columns][padded] bytes, inner elements together, then the scales as [groups][columns].
 """
 
-from itertools import starmap
 from typing import NamedTuple
 
 from gpu.cuda.calls import Quantization, ScaledTiles
-from gpu.cuda.launches.products import FEW_THREADS, STAGE_INNER, in_fours, tiles_of
+from gpu.cuda.launches.products import STAGE_INNER, in_fours, tiles_of
 from gpu.cuda.launches.stage import THREADS, Stage, divided_up, rounded_up
 from gpu.ops import calls
 from gpu.tensors import DType
@@ -63,13 +62,13 @@ def linear(stage: Stage, call: calls.Linear) -> None:
     kind, _ = _PIECES[call.kind]
     if call.rows > _FEW_ROWS:
         operands = (call.left, call.left_row, call.inner), (call.out, call.out_row, call.columns)
-        suffix, threads = ("_fours", FEW_THREADS) if all(starmap(in_fours, operands)) else ("", THREADS)
-        grid = tiles_of(call.rows, call.columns)
-        stage.start("linear", f"linear_{kind}_many{suffix}", grid, threads, call)
-        return
-    rows = _at_once(call)
-    grid = (divided_up(call.columns, _PANEL), divided_up(call.rows, rows), 1)
-    stage.start("linear", f"linear_{kind}_{rows}", grid, THREADS, call)
+        suffix = "_fours" if all(in_fours(*operand) for operand in operands) else ""
+        kernel, grid = f"linear_{kind}_many{suffix}", tiles_of(call.rows, call.columns)
+    else:
+        rows = _at_once(call)
+        kernel = f"linear_{kind}_{rows}"
+        grid = (divided_up(call.columns, _PANEL), divided_up(call.rows, rows), 1)
+    stage.start("linear", kernel, grid, THREADS, call)
 
 
 def _at_once(call: calls.Linear) -> int:

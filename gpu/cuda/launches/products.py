@@ -1,6 +1,5 @@
 """Products of matrices: floats in place; bytes laid out first, inner elements together."""
 
-from itertools import starmap
 from typing import NamedTuple
 
 from gpu.cuda.calls import Layout, Tiles
@@ -9,7 +8,6 @@ from gpu.errors import KernelFailed
 from gpu.ops import calls
 
 TILE = 128  # rows and columns of a block of threads
-FEW_THREADS = 128  # of a block that reads floats in fours: csrc/cuda/float_tile.h
 STAGE_INNER = 64  # csrc/cuda/integer_tile.h
 _SQUARE = 64  # csrc/cuda/integers.cu
 _FOUR_BYTES = 16
@@ -38,9 +36,9 @@ def gemm_f32(stage: Stage, call: calls.Gemm) -> None:
     left = (call.left_row, call.inner) if left_together else (call.left_column, call.rows)
     right = (call.right_column, call.inner) if right_together else (call.right_row, call.columns)
     operands = (call.left, *left), (call.right, *right), (call.out, call.out_row, call.columns)
-    suffix, threads = ("_fours", FEW_THREADS) if all(starmap(in_fours, operands)) else ("", THREADS)
+    suffix = "_fours" if all(in_fours(*operand) for operand in operands) else ""
     grid = tiles_of(call.rows, call.columns)
-    stage.start("floats", f"gemm_f32_{kernel}{suffix}", grid, threads, call)
+    stage.start("floats", f"gemm_f32_{kernel}{suffix}", grid, THREADS, call)
 
 
 def in_fours(address: int | None, step: int, count: int) -> bool:

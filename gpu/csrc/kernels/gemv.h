@@ -22,20 +22,20 @@ struct FloatPanel {
   FloatPanel next() const { return {data + panel_step, step, panel_step}; }
 };
 
-// bfloat16, two inner elements together: [inner / 2][kPanel][2].
+// bfloat16, two inner elements together, k the first and even: [inner / 2][kPanel][2].
 struct HalfPanel {
   const uint32_t *data;
   int64_t pairs;
   static constexpr int kTogether = 2;
   Floats at(int64_t k, int which, int half) const {
-    const Words both = load(data + k / 2 * kPanel + half * kLanes);
+    const Words both = load(data + k * (kPanel / 2) + half * kLanes);
     return which ? second_of_pairs(both) : first_of_pairs(both);
   }
   HalfPanel next() const { return {data + pairs * kPanel, pairs}; }
 };
 
-// sums[kPanels][kRows][2] = one chunk of kPanels panels. What is read together is used up before the
-// next is read, so that all sums have registers.
+// sums[kPanels][kRows][2] = one chunk of kPanels panels. What is read together is used up before
+// the next is read, so that all sums have registers.
 template <int kRows, int kPanels, typename Panel>
 TM_FN void stream_chunk(const float *left, int64_t left_row, const Panel (&panels)[kPanels],
                         int64_t k, int64_t last, Floats (&sums)[kPanels][kRows][2]) {

@@ -34,7 +34,7 @@ class Workspace {
 
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-inline int64_t rounded_up(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
+constexpr int64_t rounded_up(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
 
 }  // namespace
 

@@ -47,34 +47,45 @@ Gather backward(const tmk_convolution &c, const Layer &layer, int64_t group, int
   return gather;
 }
 
-int64_t backward_part(const tmk_convolution &c) {
+int64_t backward_copy(const tmk_convolution &c) {
   const Layer layer(c);
   int64_t most = 0;
   for (int64_t top = 0; top < least(c.stride[0], c.height); top++)
     for (int64_t left = 0; left < least(c.stride[1], c.width); left++) {
-      const int64_t part = gather_part(backward(c, layer, 0, top, left));
-      if (part > most) most = part;
+      const int64_t size = backward(c, layer, 0, top, left).copy_size();
+      if (size > most) most = size;
     }
   return most;
 }
 
-float *workers(const tmk_convolution &c, int64_t part, Workspace &space) {
-  return space.part<float>(part * threads_of(c.pool));
+GatherMemory memory_of(const Gather &gather, int64_t copy_size, tmk_pool *pool,
+                       Workspace &space) {
+  float *packed = space.part<float>(gather.panels() * gather.panel_size());
+  return {packed, space.part<float>(copy_size * threads_of(pool)), copy_size};
 }
 
-bool run_forward(const tmk_convolution &c, int64_t part, float *memory) {
+GatherMemory forward_memory(const tmk_convolution &c, Workspace &space) {
+  const Gather gather = forward(c, Layer(c), 0);
+  return memory_of(gather, gather.copy_size(), c.pool, space);
+}
+
+GatherMemory backward_memory(const tmk_convolution &c, Workspace &space) {
+  return memory_of(backward(c, Layer(c), 0, 0, 0), backward_copy(c), c.pool, space);
+}
+
+bool run_forward(const tmk_convolution &c, const GatherMemory &memory) {
   const Layer layer(c);
   for (int64_t group = 0; group < c.groups; group++)
-    if (!run_gather(forward(c, layer, group), c.pool, memory, part)) return false;
+    if (!run_gather(forward(c, layer, group), c.pool, memory)) return false;
   return true;
 }
 
-bool run_backward(const tmk_convolution &c, int64_t part, float *memory) {
+bool run_backward(const tmk_convolution &c, const GatherMemory &memory) {
   const Layer layer(c);
   for (int64_t group = 0; group < c.groups; group++)
     for (int64_t top = 0; top < least(c.stride[0], c.height); top++)
       for (int64_t left = 0; left < least(c.stride[1], c.width); left++)
-        if (!run_gather(backward(c, layer, group, top, left), c.pool, memory, part)) return false;
+        if (!run_gather(backward(c, layer, group, top, left), c.pool, memory)) return false;
   return true;
 }
 
@@ -85,7 +96,7 @@ uint64_t TMK_ENTRY(conv2d_workspace)(const tmk_convolution *call) {
   if (!valid(*call)) return 0;
   if (tmk::is_pixelwise(*call)) return tmk::Pixelwise(*call, tmk::kResult).needed();
   Workspace space;
-  tmk::workers(*call, tmk::gather_part(tmk::forward(*call, Layer(*call), 0)), space);
+  tmk::forward_memory(*call, space);
   return space.needed();
 }
 
@@ -94,11 +105,10 @@ int TMK_ENTRY(conv2d)(const tmk_convolution *call) {
   if (!valid(c)) return TMK_BAD_ARGUMENT;
   if (tmk::is_pixelwise(c)) return tmk::Pixelwise(c, tmk::kResult).run();
   Workspace space(c.workspace);
-  const int64_t part = tmk::gather_part(tmk::forward(c, Layer(c), 0));
-  float *memory = tmk::workers(c, part, space);
+  const tmk::GatherMemory memory = tmk::forward_memory(c, space);
   if (!space.held()) return TMK_SMALL_WORKSPACE;
   const FloatState state;
-  if (!tmk::run_forward(c, part, memory)) conv2d_entries(c);
+  if (!tmk::run_forward(c, memory)) conv2d_entries(c);
   return TMK_OK;
 }
 
@@ -106,7 +116,7 @@ uint64_t TMK_ENTRY(conv2d_input_workspace)(const tmk_convolution *call) {
   if (!valid(*call)) return 0;
   if (tmk::is_pixelwise(*call)) return tmk::Pixelwise(*call, tmk::kImage).needed();
   Workspace space;
-  tmk::workers(*call, tmk::backward_part(*call), space);
+  tmk::backward_memory(*call, space);
   return space.needed();
 }
 
@@ -115,10 +125,9 @@ int TMK_ENTRY(conv2d_input)(const tmk_convolution *call) {
   if (!valid(c)) return TMK_BAD_ARGUMENT;
   if (tmk::is_pixelwise(c)) return tmk::Pixelwise(c, tmk::kImage).run();
   Workspace space(c.workspace);
-  const int64_t part = tmk::backward_part(c);
-  float *memory = tmk::workers(c, part, space);
+  const tmk::GatherMemory memory = tmk::backward_memory(c, space);
   if (!space.held()) return TMK_SMALL_WORKSPACE;
   const FloatState state;
-  if (!tmk::run_backward(c, part, memory)) conv2d_input_entries(c);
+  if (!tmk::run_backward(c, memory)) conv2d_input_entries(c);
   return TMK_OK;
 }

@@ -22,19 +22,20 @@ struct FloatPanel {
   FloatPanel next() const { return {data + panel_step, step, panel_step}; }
 };
 
-// bfloat16, two inner elements together: [inner / 2][kPanel][2].
+// bfloat16, two inner elements together, k the first and even: [inner / 2][kPanel][2].
 struct HalfPanel {
   const uint32_t *data;
   int64_t pairs;
   static constexpr int kTogether = 2;
   Floats at(int64_t k, int which, int half) const {
-    const Words both = load(data + k / 2 * kPanel + half * kLanes);
+    const Words both = load(data + k * (kPanel / 2) + half * kLanes);
     return which ? second_of_pairs(both) : first_of_pairs(both);
   }
   HalfPanel next() const { return {data + pairs * kPanel, pairs}; }
 };
 
-// sums[kPanels][kRows][2] = one chunk of kPanels panels.
+// sums[kPanels][kRows][2] = one chunk of kPanels panels. What is read together is used up before
+// the next is read, so that all sums have registers.
 template <int kRows, int kPanels, typename Panel>
 TM_FN void stream_chunk(const float *left, int64_t left_row, const Panel (&panels)[kPanels],
                         int64_t k, int64_t last, Floats (&sums)[kPanels][kRows][2]) {
@@ -42,22 +43,24 @@ TM_FN void stream_chunk(const float *left, int64_t left_row, const Panel (&panel
   for (int p = 0; p < kPanels; p++)
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; r++) sums[p][r][0] = sums[p][r][1] = Floats{};
-  for (; k < last; k += Panel::kTogether)
+  for (; k < last; k += Panel::kTogether) {
+    Floats factor[Panel::kTogether][kRows];
 #pragma GCC unroll 2
-    for (int which = 0; which < Panel::kTogether; which++) {
-      Floats factor[kRows];
+    for (int which = 0; which < Panel::kTogether; which++)
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; r++) factor[r] = broadcast(left[r * left_row + k + which]);
+      for (int r = 0; r < kRows; r++) factor[which][r] = broadcast(left[r * left_row + k + which]);
 #pragma GCC unroll 8
-      for (int p = 0; p < kPanels; p++)
+    for (int p = 0; p < kPanels; p++)
 #pragma GCC unroll 2
-        for (int half = 0; half < 2; half++) {
+      for (int half = 0; half < 2; half++)
+#pragma GCC unroll 2
+        for (int which = 0; which < Panel::kTogether; which++) {
           const Floats weight = panels[p].at(k, which, half);
 #pragma GCC unroll 8
           for (int r = 0; r < kRows; r++)
-            sums[p][r][half] = fma(factor[r], weight, sums[p][r][half]);
+            sums[p][r][half] = fma(factor[which][r], weight, sums[p][r][half]);
         }
-    }
+  }
 }
 
 // Rows 0 .. kRows-1 times kPanels neighbouring panels; `width` columns are there.

@@ -28,7 +28,7 @@ struct HalfWeights {
     const HalfPanel half = stream(number);
     for (int64_t i = 0; i < depth; i++)
       for (int h = 0; h < 2; h++)
-        store(spare + i * kPanel + h * kLanes, half.at(k + i, static_cast<int>(i % 2), h));
+        store(spare + i * kPanel + h * kLanes, half.at(k + i - i % 2, static_cast<int>(i % 2), h));
     return spare;
   }
   const float *soon(int64_t number, int64_t k) const {

@@ -10,7 +10,9 @@ from gpu.errors import CompilationFailed, DeviceUnavailable
 
 MOST_REGISTERS = 255
 MOST_STACK_BYTES = 64  # the bits of 2/pi that far angles index
-MOST_SPILL_BYTES = 64  # a few words in sixteen steps, for a second block beside the first
+# Of tiles of floats, mostly where a chunk ends: the price of a second block beside the first, which
+# is worth more. Nothing of it on compute capability 9.0 but for convolutions (8 to 52 bytes).
+MOST_SPILL_BYTES = 288
 # Every source for one architecture; what depends on the architecture, for Turing too.
 QUICK = [*((name, 90) for name in sources.NAMES), ("integers", 75), ("quantized", 75)]
 
@@ -40,7 +42,7 @@ def check(compiler, name, architecture):
     usages = inspection.usages(compiled.log)
     assert len(usages) == compiled.ptx.count(".entry ")
     for usage in usages:
-        assert usage.spill_bytes <= MOST_SPILL_BYTES, usage
+        assert usage.spill_bytes <= (MOST_SPILL_BYTES if "fours" in usage.kernel else 0), usage
         assert usage.stack_bytes <= MOST_STACK_BYTES, usage
         assert usage.registers <= MOST_REGISTERS, usage
         assert usage.shared_bytes <= 48 * 1024, usage

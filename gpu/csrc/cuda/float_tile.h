@@ -98,19 +98,25 @@ struct Target {
 // Four floats, or as many of them as there are; kFours: all or none, and aligned.
 template <bool kFours>
 TM_FN Four read_four(const float *at, int there) {
-  if (kFours) return there > 0 ? *reinterpret_cast<const Four *>(at) : Four{};
-  Four read;
+  if constexpr (kFours) {
+    return there > 0 ? *reinterpret_cast<const Four *>(at) : Four{};
+  } else {
+    Four read;
 #pragma unroll
-  for (int e = 0; e < 4; e++) read.at[e] = e < there ? at[e] : 0.0f;
-  return read;
+    for (int e = 0; e < 4; e++) read.at[e] = e < there ? at[e] : 0.0f;
+    return read;
+  }
 }
 
 template <bool kFours>
 TM_FN void write_four(float *at, int there, const Four &four) {
-  if (kFours && there > 0) *reinterpret_cast<Four *>(at) = four;
+  if constexpr (kFours) {
+    if (there > 0) *reinterpret_cast<Four *>(at) = four;
+  } else {
 #pragma unroll
-  for (int e = 0; !kFours && e < 4; e++)
-    if (e < there) at[e] = four.at[e];
+    for (int e = 0; e < 4; e++)
+      if (e < there) at[e] = four.at[e];
+  }
 }
 
 // A thread's entries: the chains of a chunk. Their totals lie where the result will, which costs a
@@ -146,8 +152,8 @@ struct FloatTile {
         b[half * kHalf + i] = columns.at[i];
       }
     }
-    // To and fro: what two neighbours share need not be read from registers again, which are as short
-    // of ports as the product is of time. It is a tenth faster.
+    // To and fro: neighbours share an operand, and the compiler finds places for the others in different
+    // banks of registers (docs/decisions.md). It is a tenth faster than row by row.
 #pragma unroll
     for (int i = 0; i < kEach; i++) {
       if (kGaps && to_bits(a[i]) == kAbsent) continue;
@@ -231,7 +237,8 @@ TM_FN void multiply_floats(FloatStages &stages, Left left, Right right, const Ta
     for (int i = 0; i < kFloatInner; i++)
       tile.multiply<Left::kGaps>(stages.left[step % 2], stages.right[step % 2], i);
     if (more) finish(step + 1);
-    if (!more || (step + 1) % kChunkSteps == 0) tile.add_up<kFours, Left::kGaps ? 1 : 2>(to, step < kChunkSteps, !more);
+    if (!more || (step + 1) % kChunkSteps == 0)
+      tile.add_up<kFours, Left::kGaps ? 1 : 2>(to, step < kChunkSteps, !more);
   }
 }
 

@@ -10,9 +10,9 @@ from gpu.errors import CompilationFailed, DeviceUnavailable
 
 MOST_REGISTERS = 255
 MOST_STACK_BYTES = 64  # the bits of 2/pi that far angles index
-# Of tiles of floats, mostly where a chunk ends: the price of a second block beside the first, which
-# is worth more. Nothing of it on compute capability 9.0 but for convolutions (8 to 52 bytes).
-MOST_SPILL_BYTES = 288
+# Of tiles of floats, stored and read, outside their innermost steps: the price of a second block
+# beside the first, which is worth more. On compute capability 9.0 only convolutions spill.
+MOST_SPILL_BYTES = 448
 # Every source for one architecture; what depends on the architecture, for Turing too.
 QUICK = [*((name, 90) for name in sources.NAMES), ("integers", 75), ("quantized", 75)]
 

@@ -28,22 +28,12 @@ def every_float(pair: Pair, function: Unary, stride: int) -> str:
     def problem(start: int) -> str:
         words = first_words[: most - start] + np.uint32(start * stride)
         result, right = (_applied(device, function, words) for device in pair)
-        return _difference(function, words, result, right)
+        found = _first_wrong(function, (words,), result, right)
+        return found and f"{found}, and {np.count_nonzero(result != right) - 1} more are wrong"
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy takes longer than either device
         problems = pool.map(problem, range(0, most, _AT_A_TIME))
         return next(filter(None, problems), "")
-
-
-def _difference(function: Unary, words: Words, result: Words, right: Words) -> str:
-    wrong = np.flatnonzero(result != right)
-    if not wrong.size:
-        return ""
-    first = int(wrong[0])
-    return (
-        f"{function.name.lower()}({int(words[first]):#010x}) is {int(result[first]):#010x}"
-        f" instead of {int(right[first]):#010x}, and {wrong.size - 1} more are wrong"
-    )
 
 
 def awkward_pairs(pair: Pair, function: Binary) -> str:
@@ -51,13 +41,20 @@ def awkward_pairs(pair: Pair, function: Binary) -> str:
     floats = awkward_floats()
     x, y = np.repeat(floats, floats.size), np.tile(floats, floats.size)
     result, right = (_combined(device, function, x, y) for device in pair)
+    return _first_wrong(function, (x, y), result, right)
+
+
+def _first_wrong(
+    function: Unary | Binary, operands: tuple[Words, ...], result: Words, right: Words
+) -> str:
     wrong = np.flatnonzero(result != right)
     if not wrong.size:
         return ""
     first = int(wrong[0])
+    called = ", ".join(f"{int(words[first]):#010x}" for words in operands)
     return (
-        f"{function.name.lower()}({int(x[first]):#010x}, {int(y[first]):#010x}) is"
-        f" {int(result[first]):#010x} instead of {int(right[first]):#010x}"
+        f"{function.name.lower()}({called}) is {int(result[first]):#010x}"
+        f" instead of {int(right[first]):#010x}"
     )
 
 
@@ -73,11 +70,6 @@ def _applied(device: Operations, function: Unary, words: Words) -> Words:
     return np.frombuffer(device.download(device.apply(function, x)), np.uint32)
 
 
-def _combined(
-    device: Operations,
-    function: Binary,
-    x: Words,
-    y: Words,
-) -> Words:
+def _combined(device: Operations, function: Binary, x: Words, y: Words) -> Words:
     left, right = (device.upload(a.data.cast("B"), a.size, dtype=DType.F32) for a in (x, y))
     return np.frombuffer(device.download(device.combine(function, left, right)), np.uint32)

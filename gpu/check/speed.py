@@ -2,17 +2,16 @@
 
 from gpu.check.outcome import Outcome
 from gpu.cpu.cases import Case, measured
-from gpu.cuda.figures import Figures, Sizes
+from gpu.cuda.figures import PARTS, Figures, Sizes
 from gpu.cuda.peers import peer
 from gpu.ops import Operations
 
-PARTS = ("products", "memory", "layers")
 _RUNS = 5
 
 
 def speed(part: str, device: Operations, sizes: Sizes) -> Outcome:
     """Measure one of the parts; it passes whatever comes of it."""
-    cases = getattr(Figures(device, peer(), sizes), part)()
+    cases = PARTS[part](Figures(device, peer(), sizes))
     return Outcome(f"speed {part}", passed=True, detail="\n".join(map(_line, cases)))
 
 

@@ -9,10 +9,10 @@ from gpu.check.exhaustive import awkward_pairs, every_float
 from gpu.check.fuzz import CASES, fuzz
 from gpu.check.operands import Fuzz
 from gpu.check.outcome import Outcome, Pair
-from gpu.check.speed import PARTS, speed
+from gpu.check.speed import speed
 from gpu.cpu import CpuBackend
 from gpu.cuda.backend import CudaBackend
-from gpu.cuda.figures import Sizes
+from gpu.cuda.figures import PARTS, Sizes
 from gpu.ops import Binary, Unary
 
 _SEED = 20_261_126

@@ -6,7 +6,7 @@ take less power, which makes some devices faster.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -46,8 +46,8 @@ class Figures:
 
     def all(self) -> Iterator[Case]:
         """Every case; the data of one is made when it is asked for."""
-        for part in (self.products, self.memory, self.layers):
-            yield from part()
+        for part in PARTS.values():
+            yield from part(self)
 
     def products(self) -> Iterator[Case]:
         """Of square matrices."""
@@ -104,10 +104,8 @@ class Figures:
 
     def _row_times_weights(self, kind: DType) -> Case:
         inner, columns = self._sizes.weights
-        weights = self._device.pack(self._floats(inner, columns), kind)
-        out = self._empty(DType.F32, 1, columns)
-        run = partial(self._device.linear, self._floats(1, inner), weights, out=out)
         metric = f"one row times {inner} x {columns} {kind} weights"
+        run = self._times_weights(1, kind)
         return self._beside_copy(metric, inner * columns * kind.item_bytes, run, 0.8)
 
     def _beside_copy(self, metric: str, size: int, run: Run, target: float | None) -> Case:
@@ -125,12 +123,16 @@ class Figures:
 
     def _rows_times_weights(self, kind: DType) -> Case:
         rows, (inner, columns) = self._sizes.many, self._sizes.weights
-        weights = self._device.pack(self._floats(inner, columns), kind)
-        out = self._empty(DType.F32, rows, columns)
-        run = partial(self._device.linear, self._floats(rows, inner), weights, out=out)
         metric = f"{rows} rows times {inner} x {columns} {kind} weights"
+        run = self._times_weights(rows, kind)
         case = Case(metric, "TFLOP/s", 2e-12 * rows * inner * columns, run, "cuBLAS, f32")
         return self._steady(case, lambda peer: peer.product(rows, inner, columns))
+
+    def _times_weights(self, rows: int, kind: DType) -> Run:
+        inner, columns = self._sizes.weights
+        weights = self._device.pack(self._floats(inner, columns), kind)
+        out = self._empty(DType.F32, rows, columns)
+        return partial(self._device.linear, self._floats(rows, inner), weights, out=out)
 
     def _attention(self) -> Case:
         tokens, heads, cached, size = self._sizes.attention
@@ -183,6 +185,13 @@ class Figures:
 
     def _empty(self, dtype: DType, *shape: int) -> Tensor:
         return self._device.empty(*shape, dtype=dtype)
+
+
+PARTS: Mapping[str, Callable[[Figures], Iterator[Case]]] = {
+    "products": Figures.products,
+    "memory": Figures.memory,
+    "layers": Figures.layers,
+}
 
 
 def _waiting(run: Run, wait: Run) -> Callable[[int], None]:

@@ -1,4 +1,4 @@
-"""What a compiled kernel may hold: only instructions whose result IEEE 754 fixes, and few spills.
+"""What a compiled kernel may hold: only instructions whose result IEEE 754 fixes; and what it uses.
 
 The PTX is what is looked at. Its `.rn` on products and sums also forbids a driver to contract them;
 the machine code has approximations only within the sequences that make division and roots exact.

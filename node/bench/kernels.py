@@ -9,7 +9,6 @@ sides run in turn in this process, and the best of the runs counts. A peer that 
 
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 # Read when numpy is loaded, which makes its library's threads.
@@ -17,6 +16,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 from gpu.cpu.cases import Case, measured
 from gpu.cpu.figures import SIZES, cases
+from gpu.cuda.figures import Figures, Sizes
+from gpu.cuda.peers import peer
 from node.bench.devices import CPU, opened
 from node.bench.report import Report, Row, report
 
@@ -30,16 +31,9 @@ def bench_kernels(
     """
     if peers is not None:
         sys.path.append(str(peers))
-    found = cases(sizes) if device == CPU else _cases_of_gpu(device)
+    found = cases(sizes) if device == CPU else Figures(opened(device), peer(), Sizes()).all()
     rows = [_load("before"), *(_row(case, runs) for case in found), _load("after")]
     return report("kernels" if device == CPU else f"kernels of {device}", rows)
-
-
-def _cases_of_gpu(device: str) -> Iterable[Case]:
-    from gpu.cuda.figures import Figures, Sizes
-    from gpu.cuda.peers import peer
-
-    return Figures(opened(device), peer(), Sizes()).all()
 
 
 def _row(case: Case, runs: int) -> Row:

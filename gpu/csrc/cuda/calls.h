@@ -53,7 +53,7 @@ struct tmk_attending {
 struct tmk_convolving {
   tmk_convolution convolution;
   float *parts;                            // or null
-  int32_t height, width, inputs, outputs;  // of the result, and of a group, where fours are read
+  int32_t height, width, inputs, outputs;  // of the result, of a group; for kernels of fours
 };
 
 // Sums of chunks to add in ascending order: out[row * out_row + group * columns + column].

@@ -28,15 +28,15 @@ TM_FN Pixel pixel_of(int64_t number, int64_t batch, int64_t height, int64_t widt
 }
 
 // Where tap k of an axis meets it, from a pixel's place on; less than 0 where it does not. kBack: in
-// the result, whose places are strides apart.
-template <bool kBack>
-TM_FN int64_t met(const tmk_convolution &c, int axis, int64_t from, int64_t k) {
-  const int64_t distance = k * c.dilation[axis];
+// the result, whose places are strides apart. Int: of 32 or 64 bits.
+template <bool kBack, typename Int>
+TM_FN Int met(const tmk_convolution &c, int axis, Int from, Int k) {
+  const Int distance = k * static_cast<Int>(c.dilation[axis]);
   if (!kBack) return from + distance;
-  const int64_t at = from - distance;
-  if (c.stride[axis] == 1 || at < 0) return at;
-  const int64_t place = quotient(at, c.stride[axis]);
-  return place * c.stride[axis] == at ? place : -1;
+  const Int at = from - distance, stride = static_cast<Int>(c.stride[axis]);
+  if (stride == 1 || at < 0) return at;
+  const Int place = sizeof at == 4 ? at / stride : static_cast<Int>(quotient(at, stride));
+  return place * stride == at ? place : -1;
 }
 
 // To the pixel that is `steps` further.
@@ -48,27 +48,33 @@ TM_FN void advance(Pixel &pixel, int64_t steps, const Layer &layer) {
   }
 }
 
-// Gives what was gathered its final form; done late, so that nothing waits for memory.
-TM_FN void mark(unsigned there, float fetched[kFetched]) {
+// Brings numbers in their final form, and marks what is absent: at the end, so that nothing waits for
+// memory.
+template <bool kInnerTogether>
+struct Gathered : Scattered<kInnerTogether> {
+  static constexpr bool kGaps = true;
+  unsigned there = 0;  // a bit for each that was fetched
+
+  TM_FN void finish(FloatSide &side) {
 #pragma unroll
-  for (int i = 0; i < kFetched; i++)
-    fetched[i] = there >> i & 1 ? canonical(fetched[i]) : absent();
-}
+    for (int i = 0; i < kFetched; i++)
+      this->fetched[i] = there >> i & 1 ? canonical(this->fetched[i]) : absent();
+    Scattered<kInnerTogether>::finish(side);
+  }
+};
 
 // The left side of forward (kBack: of the input gradient): rows are pixels, inner elements are
 // channels (filters) of taps. The pixels of a tile lie in shared memory.
 template <bool kBack>
-struct GatheredPixels : Scattered<true> {
-  static constexpr bool kGaps = true;
+struct GatheredPixels : Gathered<true> {
   const tmk_convolution &c;
   const Layer &layer;
   const Pixel *pixels;
   int64_t group, k;  // k: the next inner element
-  unsigned there;    // a bit for each that was fetched
 
   TM_FN GatheredPixels(const tmk_convolution &c, const Layer &layer, Pixel *pixels, int64_t group,
                        int64_t first, int64_t k)
-      : c(c), layer(layer), pixels(pixels), group(group), k(k), there(0) {
+      : c(c), layer(layer), pixels(pixels), group(group), k(k) {
     if (threadIdx.x < kFloatTile) {
       const int64_t number = first + threadIdx.x;
       Pixel pixel = kBack ? pixel_of(number, c.batch, c.height, c.width)
@@ -101,26 +107,20 @@ struct GatheredPixels : Scattered<true> {
     }
     k += kFloatInner;
   }
-  TM_FN void finish(FloatSide &side) {
-    mark(there, fetched);
-    Scattered<true>::finish(side);
-  }
 };
 
 // The left side of the weight gradient: rows are channels of taps, inner elements are pixels of the
 // result. What the rows of a tile meet at the first pixel lies in shared memory: y, x, and in place of
 // the image the channel.
-struct GatheredTaps : Scattered<false> {
-  static constexpr bool kGaps = true;
+struct GatheredTaps : Gathered<false> {
   const tmk_convolution &c;
   const Layer &layer;
   const Pixel *taps;
   int64_t k;
-  unsigned there;
 
   TM_FN GatheredTaps(const tmk_convolution &c, const Layer &layer, Pixel *taps, int64_t group,
                      int64_t first, int64_t k)
-      : c(c), layer(layer), taps(taps), k(k), there(0) {
+      : c(c), layer(layer), taps(taps), k(k) {
     if (threadIdx.x < kFloatTile) {
       const int64_t row = first + threadIdx.x, tap = quotient(row, layer.inputs);
       const int64_t ky = quotient(tap, c.kernel[1]), kx = tap - ky * c.kernel[1];
@@ -145,10 +145,6 @@ struct GatheredTaps : Scattered<false> {
       there |= 1u << i;
     }
     k += kFloatInner;
-  }
-  TM_FN void finish(FloatSide &side) {
-    mark(there, fetched);
-    Scattered<false>::finish(side);
   }
 };
 

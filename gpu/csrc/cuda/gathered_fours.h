@@ -42,9 +42,6 @@ TM_FN Four marked(bool there, const Four &four) {
   return made;
 }
 
-constexpr int kInnerFours = kFloatInner / 4, kFourRows = kFloatThreads / kInnerFours;
-constexpr int kOuterFours = kFloatTile / 4, kFourSteps = kFloatThreads / kOuterFours;
-
 // See GatheredPixels.
 template <bool kBack>
 struct FoursPixels {
@@ -76,23 +73,20 @@ struct FoursPixels {
   TM_FN int width() const { return kBack ? call.width : static_cast<int>(c.width); }
   TM_FN int64_t all() const { return kBack ? c.filters : c.channels; }
   TM_FN int deep() const { return kBack ? call.outputs : call.inputs; }
+  // The last tap comes first on the way back.
+  TM_FN int tap(int axis, int walked) const {
+    return kBack ? static_cast<int>(c.kernel[axis]) - 1 - walked : walked;
+  }
   TM_FN int place_of(int axis, int64_t at) const {
     if (at == kNowhere) return kLost;
     return static_cast<int>(kBack ? at + c.padding[axis] : at * c.stride[axis] - c.padding[axis]);
   }
-  // See met, in 32 bits.
-  TM_FN int met_by(int axis, int from, int k) const {
-    const int stride = static_cast<int>(c.stride[axis]), step = static_cast<int>(c.dilation[axis]);
-    if (!kBack) return from + k * step;
-    const int at = from - (static_cast<int>(c.kernel[axis]) - 1 - k) * step;
-    if (stride == 1 || at < 0) return at;
-    return at / stride * stride == at ? at / stride : -1;
-  }
 
   TM_FN void start(int, FloatSide &) {
+    const int ky = tap(0, walk.ky), kx = tap(1, walk.kx);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      const int down = met_by(0, y[i], walk.ky), across = met_by(1, x[i], walk.kx);
+      const int down = met<kBack>(c, 0, y[i], ky), across = met<kBack>(c, 1, x[i], kx);
       there[i] = walk.there(c) && down >= 0 && down < height() && across >= 0 &&
                  across < width();
       const int64_t pixel = (int64_t{image[i]} * height() + down) * width() + across;
@@ -102,14 +96,8 @@ struct FoursPixels {
     walk.advance(c, deep());
   }
   TM_FN void finish(FloatSide &side) const {
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      const Four four = marked(there[i], fetched[i]);
-#pragma unroll
-      for (int e = 0; e < 4; e++)
-        side.at[threadIdx.x % kInnerFours * 4 + e][threadIdx.x / kInnerFours + i * kFourRows] =
-            four.at[e];
-    }
+    const Four fours[2] = {marked(there[0], fetched[0]), marked(there[1], fetched[1])};
+    keep_turned(fours, side);
   }
 };
 
@@ -198,14 +186,7 @@ struct FoursTurned {
       row -= call.inputs * c.filters;
     }
   }
-  TM_FN void finish(FloatSide &side) const {
-#pragma unroll
-    for (int i = 0; i < 2; i++)
-#pragma unroll
-      for (int e = 0; e < 4; e++)
-        side.at[threadIdx.x % kInnerFours * 4 + e][threadIdx.x / kInnerFours + i * kFourRows] =
-            fetched[i].at[e];
-  }
+  TM_FN void finish(FloatSide &side) const { keep_turned(fetched, side); }
 };
 
 }  // namespace

@@ -86,7 +86,7 @@ def _convolve(
     parts = stage.scratch(size) if apart else None
     grid = (*tiles, call.groups * chunks if apart else call.groups)
     suffix = "_fours" if _in_fours(call, layer) else ""
-    sizes = (layer.height, layer.width, layer.inputs, layer.outputs) if suffix else ()
+    sizes = (layer.height, layer.width, layer.inputs, layer.outputs)
     convolving = Convolving(call, parts, *sizes)
     stage.start("convolution", f"{kernel}{suffix}", grid, THREADS, convolving)
     if apart:

@@ -7,7 +7,7 @@ bits: [columns][padded] bytes, inner elements together, then the scales as [grou
 from typing import NamedTuple
 
 from gpu.cuda.calls import Quantization, ScaledTiles
-from gpu.cuda.launches.products import STAGE_INNER, in_fours, tiles_of
+from gpu.cuda.launches.products import STAGE_INNER, suffix_for, tiles_of
 from gpu.cuda.launches.stage import THREADS, Stage, divided_up, rounded_up
 from gpu.ops import calls
 from gpu.tensors import DType
@@ -61,8 +61,8 @@ def linear(stage: Stage, call: calls.Linear) -> None:
         return
     kind, _ = _PIECES[call.kind]
     if call.rows > _FEW_ROWS:
-        operands = (call.left, call.left_row, call.inner), (call.out, call.out_row, call.columns)
-        suffix = "_fours" if all(in_fours(*operand) for operand in operands) else ""
+        left, out = (call.left, call.left_row, call.inner), (call.out, call.out_row, call.columns)
+        suffix = suffix_for(left, out)
         kernel, grid = f"linear_{kind}_many{suffix}", tiles_of(call.rows, call.columns)
     else:
         rows = _at_once(call)

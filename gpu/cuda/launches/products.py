@@ -1,5 +1,6 @@
 """Products of matrices: floats in place; bytes laid out first, inner elements together."""
 
+from itertools import starmap
 from typing import NamedTuple
 
 from gpu.cuda.calls import Layout, Tiles
@@ -35,8 +36,8 @@ def gemm_f32(stage: Stage, call: calls.Gemm) -> None:
     }[left_together, right_together]
     left = (call.left_row, call.inner) if left_together else (call.left_column, call.rows)
     right = (call.right_column, call.inner) if right_together else (call.right_row, call.columns)
-    operands = (call.left, *left), (call.right, *right), (call.out, call.out_row, call.columns)
-    suffix = "_fours" if all(in_fours(*operand) for operand in operands) else ""
+    out = (call.out, call.out_row, call.columns)
+    suffix = suffix_for((call.left, *left), (call.right, *right), out)
     grid = tiles_of(call.rows, call.columns)
     stage.start("floats", f"gemm_f32_{kernel}{suffix}", grid, THREADS, call)
 
@@ -44,6 +45,11 @@ def gemm_f32(stage: Stage, call: calls.Gemm) -> None:
 def in_fours(address: int | None, step: int, count: int) -> bool:
     """Whether rows of `count` floats, `step` apart, can be read as aligned fours."""
     return (address or 0) % _FOUR_BYTES == 0 and step % 4 == 0 and count % 4 == 0
+
+
+def suffix_for(*operands: tuple[int | None, int, int]) -> str:
+    """What the kernel's name ends with: see `in_fours`, which each operand is judged by."""
+    return "_fours" if all(starmap(in_fours, operands)) else ""
 
 
 def gemm_i8(stage: Stage, call: calls.Gemm) -> None:

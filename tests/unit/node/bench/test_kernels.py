@@ -5,7 +5,6 @@ import pytest
 from gpu.cpu import CpuBackend, figures, inference_figures
 from gpu.cpu.convolution_figures import Layer
 from gpu.cuda import figures as cuda
-from gpu.cuda import peers
 from gpu.cuda.figures import Sizes
 from node.bench import kernels
 from node.bench.kernels import bench_kernels
@@ -46,9 +45,9 @@ def test_a_gpu_has_cases_of_its_own(monkeypatch):
     """The CPU stands in for it."""
     small = Sizes((32,), (16,), (4, 64), (64, 64), 20, (40, 4, 2, 16), (2, 6, 5))
     monkeypatch.setattr(cuda, "LEAST_S", 0.0)
-    monkeypatch.setattr(cuda, "Sizes", lambda: small)
+    monkeypatch.setattr(kernels, "Sizes", lambda: small)
     monkeypatch.setattr(kernels, "opened", lambda _device: CpuBackend())
-    monkeypatch.setattr(peers, "peer", lambda: None)
+    monkeypatch.setattr(kernels, "peer", lambda: None)
     result = bench_kernels(1, device="cuda:0")
     assert result.bench == "kernels of cuda:0"
     values = {row.metric: row.value for row in result.rows}

@@ -5,7 +5,7 @@ is burned, so that the parts always add up to the reward and at least the burn's
 burned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -86,6 +86,29 @@ def split(reward: int, shares: Shares, payees: Payees, fee_reserve: int) -> Spli
     treasury = reward * shares.treasury // BASIS_POINTS
     paid = sum(amount for _, amount in to_workers + to_validators) + treasury + fees
     return Split(to_workers, to_validators, treasury, fees, reward - paid)
+
+
+class JuryPay(msgspec.Struct, frozen=True):
+    """The parts of what a jury is paid of, in units; jurors in the order of their addresses."""
+
+    jurors: tuple[tuple[str, int], ...]
+    fees: int
+    burn: int
+
+
+def jury_pay(
+    amount: int, jurors: Collection[str], fee_reserve: int, *, most: int | None = None
+) -> JuryPay:
+    """Divide `amount` units equally among distinct jurors, who get `most` of it together.
+
+    Of what is theirs `fee_reserve` units go to the fees; what does not divide, and what is beyond
+    `most`, is burned.
+    """
+    theirs = amount if most is None else min(amount, most)
+    addresses, fees = sorted(set(jurors)), min(fee_reserve, theirs)
+    share = (theirs - fees) // len(addresses) if addresses else 0
+    each = tuple((address, share) for address in addresses if share)
+    return JuryPay(each, fees, amount - fees - share * len(addresses))
 
 
 def _divide(part: int, weights: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

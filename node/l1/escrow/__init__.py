@@ -1,32 +1,41 @@
 """Money that a chain of the `market` profile holds: the transactions that move it, as typed forms.
 
-A customer's deposit at a market, the escrow of a task, the bond of a validator or worker. All
+A customer's deposit at a market, the escrow of a task and a dispute about it, the bond of a
+validator or worker. All
 amounts are units of 10^-18 CPC, in payloads decimal text. `docs/devchain.md` has the rules.
 
 `forms`    what the payloads are.
 `reading`  a payload read strictly: what is wrong is named by its field.
 `claims`   the bytes that validators sign, and their signatures.
+`bonded`   what a bond becomes by what happens to it.
 `gas`      what each transaction costs.
 `drafts`   builders.
 `payout`   whom a settlement pays, and how much.
 `views`    what the chain shows over HTTP, and its parameters.
 """
 
+from node.l1.escrow.bonded import Bond, Leaving
 from node.l1.escrow.claims import (
+    award_bytes,
+    award_digest,
+    award_message,
     check_approvals,
     claim_bytes,
     claim_digest,
     claim_message,
     escrow_id_of,
     refund_message,
+    sign_award,
     sign_claim,
     sign_refund,
 )
 from node.l1.escrow.drafts import (
+    appeal_escrow,
     bond,
     deposit,
     open_escrow,
     refund_escrow,
+    rule_escrow,
     settle_escrow,
     slash,
     unbond,
@@ -36,7 +45,11 @@ from node.l1.escrow.drafts import (
 from node.l1.escrow.forms import (
     MAX_MEMBERS,
     MAX_WORKERS,
+    Act,
+    Appealing,
     Approval,
+    Award,
+    Awarding,
     Bonding,
     Claim,
     CustomerWithdrawal,
@@ -60,9 +73,10 @@ from node.l1.escrow.gas import (
     TYPES,
     gas_of,
 )
-from node.l1.escrow.payout import payout
-from node.l1.escrow.reading import check_claim, check_opening, read
+from node.l1.escrow.payout import award_payout, payout
+from node.l1.escrow.reading import check_award, check_claim, check_opening, read
 from node.l1.escrow.views import (
+    AppealView,
     BondView,
     DepositView,
     EscrowView,
@@ -79,7 +93,13 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "MAX_WORKERS",
     "TYPES",
+    "Act",
+    "AppealView",
+    "Appealing",
     "Approval",
+    "Award",
+    "Awarding",
+    "Bond",
     "BondView",
     "Bonding",
     "Claim",
@@ -87,6 +107,7 @@ __all__ = [
     "DepositView",
     "Depositing",
     "EscrowView",
+    "Leaving",
     "MarketParameters",
     "MarketView",
     "MarketWithdrawal",
@@ -100,8 +121,14 @@ __all__ = [
     "Slashing",
     "Unbonded",
     "Unbonding",
+    "appeal_escrow",
+    "award_bytes",
+    "award_digest",
+    "award_message",
+    "award_payout",
     "bond",
     "check_approvals",
+    "check_award",
     "check_claim",
     "check_opening",
     "claim_bytes",
@@ -115,7 +142,9 @@ __all__ = [
     "read",
     "refund_escrow",
     "refund_message",
+    "rule_escrow",
     "settle_escrow",
+    "sign_award",
     "sign_claim",
     "sign_refund",
     "slash",

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from node.l1.errors import BadPayload
-from node.l1.escrow.forms import Approval, Claim, Payee
+from node.l1.escrow.forms import Approval, Award, Claim, Payee
 from p2p.encoding import tagged, text, u64
 from p2p.identity import Identity, verify
 
@@ -46,6 +46,24 @@ def refund_message(chain_id: str, escrow_id: str) -> bytes:
     return tagged("tmnode/escrow-refund", 1, chain_id, bytes.fromhex(escrow_id))
 
 
+def award_bytes(award: Award) -> bytes:
+    """The award's canonical bytes: outcome, the numbers of jurors, false results and culprits, then
+    each of them, every field with its length in front."""
+    counts = (u64(len(award.jurors)), u64(len(award.false)), u64(len(award.culprits)))
+    parts = (*map(text, award.jurors), *map(bytes.fromhex, award.false), *map(text, award.culprits))
+    return tagged("tmnode/escrow-award-body", 1, "", text(award.outcome), *counts, *parts)
+
+
+def award_digest(award: Award) -> str:
+    """Hex of SHA-256 of the canonical bytes."""
+    return sha256(award_bytes(award)).hexdigest()
+
+
+def award_message(chain_id: str, escrow_id: str, award: Award) -> bytes:
+    """What is signed to decide a dispute about an escrow; `escrow_id` is hex."""
+    return tagged("tmnode/escrow-award", 1, chain_id, bytes.fromhex(escrow_id), award_bytes(award))
+
+
 def sign_claim(identity: Identity, chain_id: str, escrow_id: str, claim: Claim) -> Approval:
     """A validator's signature to settle."""
     return _approved(identity, claim_message(chain_id, escrow_id, claim))
@@ -54,6 +72,11 @@ def sign_claim(identity: Identity, chain_id: str, escrow_id: str, claim: Claim) 
 def sign_refund(identity: Identity, chain_id: str, escrow_id: str) -> Approval:
     """A validator's signature to refund."""
     return _approved(identity, refund_message(chain_id, escrow_id))
+
+
+def sign_award(identity: Identity, chain_id: str, escrow_id: str, award: Award) -> Approval:
+    """A validator's signature under what a jury came to."""
+    return _approved(identity, award_message(chain_id, escrow_id, award))
 
 
 def in_order(approvals: Iterable[Approval]) -> tuple[Approval, ...]:

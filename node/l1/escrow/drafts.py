@@ -10,7 +10,11 @@ import msgspec
 from node.amounts import Amount
 from node.l1.escrow.claims import in_order
 from node.l1.escrow.forms import (
+    Act,
+    Appealing,
     Approval,
+    Award,
+    Awarding,
     Binding,
     Bonding,
     Claim,
@@ -29,9 +33,12 @@ from node.l1.escrow.reading import read_parts
 from node.l1.transactions import MIN_GAS_PRICE, Draft
 
 
-def deposit(market: str, amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
-    """Money of the sender's, held by the chain for what it buys at a market."""
-    return _draft("DEPOSIT", Depositing(), to_address=market, amount=amount, gas_price=gas_price)
+def deposit(
+    market: str, amount: int, *, customer: str | None = None, gas_price: int = MIN_GAS_PRICE
+) -> Draft:
+    """Money of the sender's, held by the chain for what it, or `customer`, buys at a market."""
+    form = Depositing(customer=customer)
+    return _draft("DEPOSIT", form, to_address=market, amount=amount, gas_price=gas_price)
 
 
 def withdraw_for(customer: str, amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
@@ -70,17 +77,42 @@ def refund_escrow(
     return _draft("ESCROW_REFUND", form, gas_price=gas_price)
 
 
-def bond(amount: int, binding: Binding, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
-    """Money of the sender's that vouches for its node's key."""
-    return _draft("BOND", Bonding.of(binding), amount=amount, gas_price=gas_price)
+def appeal_escrow(
+    escrow_id: str, fee: int, deadline: int, *, gas_price: int = MIN_GAS_PRICE
+) -> Draft:
+    """A market's customer disputes a result, for a fee, until the block of height `deadline`."""
+    form = Appealing(escrow_id=escrow_id, fee=Amount(fee), deadline=deadline)
+    return _draft("ESCROW_APPEAL", form, gas_price=gas_price)
 
 
-def unbond(amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+def rule_escrow(
+    escrow_id: str,
+    award: Award,
+    acts: Iterable[Act],
+    approvals: Iterable[Approval],
+    *,
+    gas_price: int = MIN_GAS_PRICE,
+) -> Draft:
+    """Decide a dispute; see `sign_award`."""
+    ordered = tuple(sorted(acts, key=lambda one: one.address))
+    form = Awarding(escrow_id=escrow_id, award=award, acts=ordered, signatures=in_order(approvals))
+    return _draft("ESCROW_RULE", form, gas_price=gas_price)
+
+
+def bond(market: str, amount: int, binding: Binding, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """Money of the sender's that vouches for its node's key at a market."""
+    form = Bonding.of(binding)
+    return _draft("BOND", form, to_address=market, amount=amount, gas_price=gas_price)
+
+
+def unbond(market: str, amount: int, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
     """Take from the sender's bond; it is paid out after the chain's unbonding time."""
-    return _draft("UNBOND", Unbonding(amount=Amount(amount)), gas_price=gas_price)
+    form = Unbonding(market=market, amount=Amount(amount))
+    return _draft("UNBOND", form, gas_price=gas_price)
 
 
 def slash(
+    market: str,
     offender: str,
     evidence: Mapping[str, object],
     *,
@@ -88,8 +120,8 @@ def slash(
     proof_gas: int = 0,
     gas_price: int = MIN_GAS_PRICE,
 ) -> Draft:
-    """Show what a bonded key did; `node.verification.offences` makes the evidence."""
-    form = Slashing(offender=offender, evidence=dict(evidence))
+    """Show what a key bonded at a market did; `node.verification.offences` makes the evidence."""
+    form = Slashing(market=market, offender=offender, evidence=dict(evidence))
     return _draft("SLASH", form, signatures=signatures, more_gas=proof_gas, gas_price=gas_price)
 
 

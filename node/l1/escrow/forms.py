@@ -3,7 +3,7 @@
 A struct has the payload's own field names. Keys, signatures and digests are lower-case hex.
 """
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -14,6 +14,10 @@ MAX_MEMBERS = 64
 """Validators of an escrow's set, signatures under a claim, and validators that it pays."""
 MAX_WORKERS = 256
 """Workers that a claim pays."""
+MAX_FALSE = 256
+"""Results that an award calls false."""
+MAX_CULPRITS = MAX_WORKERS + MAX_MEMBERS
+"""Accounts that answer for them."""
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """Hex of 32 bytes; also an Ed25519 key."""
@@ -30,8 +34,11 @@ class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A part of a payload: what it does not name is refused."""
 
 
-class Depositing(Form, frozen=True, kw_only=True):
-    """DEPOSIT has no payload: recipient and amount are the transaction's."""
+class Depositing(Form, frozen=True, kw_only=True, omit_defaults=True):
+    """DEPOSIT: recipient and amount are the transaction's."""
+
+    customer: str | None = None
+    """Whose deposit it is to be, if not the sender's."""
 
 
 class MarketWithdrawal(Form, frozen=True, kw_only=True):
@@ -142,6 +149,47 @@ class Refund(Form, frozen=True, kw_only=True):
     signatures: Approvals
 
 
+class Appealing(Form, frozen=True, kw_only=True):
+    """ESCROW_APPEAL, by the market: its customer disputes the result, and puts a fee down."""
+
+    escrow_id: Digest
+    fee: Amount
+    """Units out of the customer's deposit."""
+    deadline: Number
+    """A block height: until then no claim settles the escrow."""
+
+
+class Award(Form, frozen=True, kw_only=True):
+    """What became of a dispute; all lists strictly rising.
+
+    `inconclusive` names nobody, `upheld` the jurors only, `overturned` all of them.
+    """
+
+    outcome: Literal["upheld", "overturned", "inconclusive"]
+    jurors: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_MEMBERS)]
+    """Addresses of those who computed what decides."""
+    false: Annotated[tuple[Digest, ...], msgspec.Meta(max_length=MAX_FALSE)]
+    """Hashes of the results that are."""
+    culprits: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_CULPRITS)]
+    """Addresses of those who answer for them."""
+
+
+class Act(Form, frozen=True, kw_only=True):
+    """What a culprit signed: `node.verification.acts` reads the evidence."""
+
+    address: str
+    evidence: dict[str, Any]
+
+
+class Awarding(Form, frozen=True, kw_only=True):
+    """ESCROW_RULE, by anybody: a quorum's award, and for each culprit, in their order, its act."""
+
+    escrow_id: Digest
+    award: Award
+    acts: Annotated[tuple[Act, ...], msgspec.Meta(max_length=MAX_CULPRITS)]
+    signatures: Approvals
+
+
 class Binding(Protocol):
     """What `node.keys.KeyBinding` has: two public keys, each signed by the other."""
 
@@ -171,7 +219,10 @@ class BindingTerms(Form, frozen=True, kw_only=True):
 
 
 class Bonding(Form, frozen=True, kw_only=True):
-    """BOND: the key that the amount vouches for, and the proof that one owner has both keys."""
+    """BOND: the key that the amount vouches for, and the proof that one owner has both keys.
+
+    The transaction's recipient is the market whose juries may take from it.
+    """
 
     public_key: Digest
     binding: BindingTerms
@@ -190,12 +241,15 @@ class Bonding(Form, frozen=True, kw_only=True):
 class Unbonding(Form, frozen=True, kw_only=True):
     """UNBOND."""
 
+    market: str
     amount: Amount
 
 
 class Slashing(Form, frozen=True, kw_only=True):
     """SLASH: `node.verification.offences` reads the evidence."""
 
+    market: str
+    """At which the bond is that pays for it."""
     offender: str
     evidence: dict[str, Any]
 
@@ -207,6 +261,8 @@ Payload = (
     | Opening
     | Settlement
     | Refund
+    | Appealing
+    | Awarding
     | Bonding
     | Unbonding
     | Slashing

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from node.l1.canonical import canonical_payload
 from node.l1.errors import BadPayload
-from node.l1.escrow.forms import Bonding, Payload, Refund, Settlement
+from node.l1.escrow.forms import Awarding, Bonding, Payload, Refund, Settlement
 
 BASE_GAS: Mapping[str, int] = {
     "DEPOSIT": 30_000,
@@ -16,6 +16,8 @@ BASE_GAS: Mapping[str, int] = {
     "ESCROW_OPEN": 60_000,
     "ESCROW_SETTLE": 60_000,
     "ESCROW_REFUND": 40_000,
+    "ESCROW_APPEAL": 40_000,
+    "ESCROW_RULE": 60_000,
     "BOND": 40_000,
     "UNBOND": 30_000,
     "SLASH": 60_000,
@@ -30,14 +32,15 @@ TYPES = frozenset(BASE_GAS)
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 """Of the payload's canonical JSON."""
-MAX_SLASH_BYTES = 256 * 1024
-"""The same where it holds evidence: a proof and an output, each up to 32 KiB, in hex."""
+MAX_EVIDENCE_BYTES = 256 * 1024
+"""The same where it holds evidence: a proof and an output, each up to 32 KiB, in hex; or acts."""
+_WITH_EVIDENCE = ("SLASH", "ESCROW_RULE")
 
 
 def payload_bytes(tx_type: str, payload: Mapping[str, object]) -> int:
     """The length of its canonical JSON; raises BadPayload if it is too long."""
     length = len(canonical_payload(payload))
-    bound = MAX_SLASH_BYTES if tx_type == "SLASH" else MAX_PAYLOAD_BYTES
+    bound = MAX_EVIDENCE_BYTES if tx_type in _WITH_EVIDENCE else MAX_PAYLOAD_BYTES
     if length > bound:
         raise BadPayload("payload", f"has {length} bytes, {bound} at most")
     return length
@@ -55,4 +58,6 @@ def signatures_in(payload: Payload) -> int:
     """How many signatures are verified, but for those of a SLASH's evidence."""
     if isinstance(payload, Settlement | Refund):
         return len(payload.signatures)
+    if isinstance(payload, Awarding):
+        return len(payload.signatures) + len(payload.acts)
     return 2 if isinstance(payload, Bonding) else 0

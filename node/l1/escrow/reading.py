@@ -16,6 +16,9 @@ from node.amounts import MAX_AMOUNT
 from node.errors import ConfigError
 from node.l1.errors import BadAddress, BadPayload
 from node.l1.escrow.forms import (
+    Appealing,
+    Award,
+    Awarding,
     Bonding,
     Claim,
     CustomerWithdrawal,
@@ -38,11 +41,19 @@ _FORMS: dict[str, type[Payload]] = {
     "ESCROW_OPEN": Opening,
     "ESCROW_SETTLE": Settlement,
     "ESCROW_REFUND": Refund,
+    "ESCROW_APPEAL": Appealing,
+    "ESCROW_RULE": Awarding,
     "BOND": Bonding,
     "UNBOND": Unbonding,
     "SLASH": Slashing,
 }
 _WITH_AMOUNT = ("DEPOSIT", "BOND")
+_NAMED_IN: dict[str, tuple[str, ...]] = {
+    "inconclusive": (),
+    "upheld": ("jurors",),
+    "overturned": ("jurors", "false", "culprits"),
+}
+"""Whom and what an award has to name, by its outcome; the rest has to be empty."""
 _PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<place>.*)`)?\Z", re.DOTALL)
 _NAMED = re.compile(r"(?P<problem>unknown|missing required) field `(?P<name>.*)`\Z", re.DOTALL)
 
@@ -94,13 +105,27 @@ def check_claim(claim: Claim, field: str = "claim") -> None:
         raise BadPayload(f"{field}.workers", "have no weight; the escrow is to be refunded")
 
 
+def check_award(award: Award, field: str = "award") -> None:
+    """What the types of an award do not say; raises BadPayload."""
+    named = {"jurors": award.jurors, "false": award.false, "culprits": award.culprits}
+    wanted = _NAMED_IN[award.outcome]
+    for name, values in named.items():
+        if bool(values) != (name in wanted):
+            problem = "is needed" if name in wanted else "has to be empty"
+            raise BadPayload(f"{field}.{name}", f"{problem} where the outcome is {award.outcome}")
+        _check_rising(f"{field}.{name}", values)
+    for name in ("jurors", "culprits"):
+        for index, address in enumerate(named[name]):
+            _check_account(f"{field}.{name}[{index}]", address)
+
+
 def _check_outside(tx_type: str, to_address: str | None, amount: int) -> None:
     """The transaction's own fields: what a type does not use has to be empty."""
     if tx_type in _WITH_AMOUNT:
         _check_amount("amount", amount)
     elif amount:
         raise BadPayload("amount", f"must be 0 in {tx_type}, or it would go to nobody")
-    if tx_type == "DEPOSIT":
+    if tx_type in _WITH_AMOUNT:
         _check_account("to_address", to_address or "")
     elif to_address:
         raise BadPayload("to_address", f"must be empty in {tx_type}")
@@ -145,7 +170,33 @@ def _check_settlement(payload: Settlement) -> None:
     _check_signers(payload)
 
 
-def _check_signers(payload: Settlement | Refund) -> None:
+def _check_awarding(payload: Awarding) -> None:
+    check_award(payload.award)
+    if tuple(one.address for one in payload.acts) != payload.award.culprits:
+        raise BadPayload("acts", "are not one of each culprit, in their order")
+    _check_signers(payload)
+
+
+def _check_appealing(payload: Appealing) -> None:
+    _check_amount("fee", payload.fee)
+
+
+def _check_unbonding(payload: Unbonding) -> None:
+    _check_account("market", payload.market)
+    _check_amount("amount", payload.amount)
+
+
+def _check_slashing(payload: Slashing) -> None:
+    _check_account("market", payload.market)
+    _check_account("offender", payload.offender)
+
+
+def _check_depositing(payload: Depositing) -> None:
+    if payload.customer is not None:
+        _check_account("customer", payload.customer)
+
+
+def _check_signers(payload: Settlement | Refund | Awarding) -> None:
     _check_rising("signatures", [one.public_key for one in payload.signatures])
 
 
@@ -186,6 +237,9 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     Opening: check_opening,
     Settlement: _check_settlement,
     Refund: _check_signers,
-    Unbonding: lambda one: _check_amount("amount", one.amount),
-    Slashing: lambda one: _check_account("offender", one.offender),
+    Appealing: _check_appealing,
+    Awarding: _check_awarding,
+    Depositing: _check_depositing,
+    Unbonding: _check_unbonding,
+    Slashing: _check_slashing,
 }

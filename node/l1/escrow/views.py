@@ -33,6 +33,14 @@ class DepositView(msgspec.Struct, frozen=True, kw_only=True):
     """From this block on a second WITHDRAW of the customer's pays the rest, and no escrow opens."""
 
 
+class AppealView(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispute about an open escrow that is not decided."""
+
+    fee: Amount
+    deadline: int
+    """Until this block no claim settles the escrow."""
+
+
 class EscrowView(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /escrow/{id}`; 404 for an id that was never used."""
 
@@ -47,6 +55,10 @@ class EscrowView(msgspec.Struct, frozen=True, kw_only=True):
     """`claim_digest` of the claim by which it was settled."""
     opening: Opening | None
     """While it is open."""
+    appeal: AppealView | None = None
+    """While it is open and disputed."""
+    award: str | None = None
+    """`award_digest` of what a dispute about it came to."""
 
 
 class Unbonded(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +70,9 @@ class Unbonded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BondView(msgspec.Struct, frozen=True, kw_only=True):
-    """`GET /bond/{address}`; one that never was is 0, without a key."""
+    """`GET /bond/{market}/{address}`; one that never was is 0, without a key."""
 
+    market: str
     address: str
     public_key: str | None
     amount: Amount

@@ -20,7 +20,7 @@ from node.keys import bind
 from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
-from node.market.appeals import AppealDesk
+from node.market.appeals import AppealDesk, Beacon
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
@@ -130,13 +130,13 @@ class Shop:
         self.desk = AppealDesk(
             db=self.db,
             board=self.board,
-            appeals=self.settlement.appeals,
+            disputes=self.settlement.disputes,
             bars=self.bars,
             snapshots=self.snapshots,
             network=self.network,
             identity=MARKET.identity,
             now_ms=self.clock,
-            beacon=lambda: bytes(32),
+            beacon=lambda: Beacon(1, bytes(32)),
         )
         self.service = MarketService(
             db=self.db,

@@ -359,7 +359,12 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
     VerdictAnswer: lambda: VerdictAnswer(verdict()),
     RequestSettlement: large_settlement,
     RequestAward: lambda: RequestAward(
-        bytes(32), large_settlement(), large_draw(), large_jury(), U63, (large_ruling(),) * MAX_SEATS
+        bytes(32),
+        large_settlement(),
+        large_draw(),
+        large_jury(),
+        U63,
+        (large_ruling(),) * MAX_SEATS,
     ),
     RequestRefund: lambda: RequestRefund(
         sign_end(TASK, "x" * MAX_CODE, U63, CHAIN, author(1).identity)

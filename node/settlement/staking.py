@@ -1,4 +1,4 @@
-"""Bonds as the API has them: put down and taken back, once for each key, durably; or the chain's."""
+"""Bonds as the API has them: put down and taken back, once for each key; or held by the chain."""
 
 from collections.abc import Callable
 from typing import Protocol

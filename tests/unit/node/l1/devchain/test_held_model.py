@@ -110,7 +110,7 @@ def step_of(lots: random.Random, number: int) -> Op | str:
             outcome=lots.choice(("upheld", "overturned", "overturned", "inconclusive")),
         ),
     ]
-    weights = [6, 1, 1, 10, 3, 2, 3, 3, 2, 3, 14, 20, 20, 1]
+    weights = [6, 1, 1, 10, 7, 2, 3, 3, 2, 3, 14, 20, 20, 1]
     return lots.choices([*ways, "mine", "restart"], weights)[0]
 
 

@@ -62,6 +62,7 @@ PARAMETERS = SettlementParameters(
     treasury_address="cpc1treasure",
     dispute_window_s=WINDOW_S,
     unbonding_s=20.0,
+    appeal_s=20.0,
 )
 
 

@@ -101,7 +101,9 @@ class ChainBook:
         self._notices = notices
         self._withdrawals = withdrawals
         self._disputes = disputes
-        self._on_chain = ChainDisputes(ledger, disputes, bonds, self._taken, self._give_way)
+        self._on_chain = ChainDisputes(
+            ledger, disputes, bonds, taken=self._taken, give_way=self._give_way
+        )
         self._bonds = bonds
         self._terms = terms
         self._maturing = MaturingBook(db)

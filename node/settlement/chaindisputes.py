@@ -55,14 +55,15 @@ class ChainDisputes:
         ledger: Ledger,
         disputes: EscrowDisputes,
         bonds: ChainBonds,
+        *,
         taken: Taken,
-        way: GiveWay,
+        give_way: GiveWay,
     ) -> None:
         self._ledger = ledger
         self._disputes = disputes
         self._bonds = bonds
         self._taken = taken
-        self._give_way = way
+        self._give_way = give_way
 
     def appealed(
         self, batch: Batch, record: EscrowRecord, form: Appealing, tx: Transaction, at_ms: int
@@ -94,7 +95,7 @@ class ChainDisputes:
         if outcome == "upheld":
             pay = jury_pay(dispute.fee, form.award.jurors, record.fee_reserve)
             source = [posting(accounts.appeal(record.task_id), -dispute.fee)]
-            self._pay_jury(batch, record, outcome, cause, source, pay, at_ms)
+            self._pay_jury(batch, outcome, cause, source, pay, at_ms)
         else:
             self._disputes.give_fee_back(batch, record, cause, outcome, at_ms)
         if outcome == "overturned":
@@ -110,7 +111,7 @@ class ChainDisputes:
     def _found(
         self, batch: Batch, record: EscrowRecord, form: Appealing, at_ms: int
     ) -> Dispute | None:
-        """A dispute whose fee the books do not have: from before they were restored, or given up."""
+        """A dispute that the books do not have: they were restored, or had given it up."""
         log.error("task %s is disputed on the chain, and not in the books", record.task_id)
         unclear = f"unclear:{record.task_id}"
         self._disputes.give_fee_back(batch, record, unclear, "failed", at_ms)
@@ -127,12 +128,11 @@ class ChainDisputes:
         if total:
             jurors, most = form.award.jurors, record.dispute.fee
             pay = jury_pay(total, jurors, record.fee_reserve, most=most)
-            self._pay_jury(batch, record, "slash", f"slash:{record.task_id}", taken, pay, at_ms)
+            self._pay_jury(batch, "slash", f"slash:{record.task_id}", taken, pay, at_ms)
 
     def _pay_jury(
         self,
         batch: Batch,
-        record: EscrowRecord,
         kind: str,
         cause: str,
         source: Sequence[Posting],

@@ -12,7 +12,7 @@ the customer the chain does when deadline and grace are over. The fee comes back
 closes an escrow whose dispute is not ruled.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
@@ -23,7 +23,6 @@ Outcome = Literal["upheld", "overturned", "inconclusive"]
 DisputeState = Literal["wanted", "sent", "open", "ruled", "lapsed", "failed"]
 DisputeStage = Literal["appeal", "appealing", "disputed", "unruled", "awarded", "ruling"]
 """What a dispute that holds the pay of its task waits for, see `Dispute.stage`."""
-DISPUTE_STAGES = get_args(DisputeStage)
 
 
 class Dispute(msgspec.Struct, frozen=True, kw_only=True):

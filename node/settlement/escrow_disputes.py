@@ -158,7 +158,9 @@ class EscrowDisputes:
             self._ledger.post(batch, cause=cause, kind=kind, postings=postings, at_ms=at_ms)
 
     def _end(self, batch: Batch, record: EscrowRecord, state: str, problem: str) -> EscrowRecord:
-        after = self.keep(batch, record, msgspec.structs.replace(record.dispute, state=state))
+        assert record.dispute is not None, "it is disputed"
+        ended = msgspec.structs.replace(record.dispute, state=state)
+        after = self.keep(batch, record, ended)
         self.on_ended(batch, record.task_id, problem)
         return after
 
@@ -185,8 +187,4 @@ class EscrowDisputes:
     def _is_decided(record: EscrowRecord | None) -> bool:
         if record is None or record.dispute is None or record.state in CLOSED:
             return True
-        return record.dispute.award is not None or record.dispute.state in (
-            "ruled",
-            "lapsed",
-            "failed",
-        )
+        return record.dispute.award is not None or not record.dispute.holds_pay

@@ -222,9 +222,9 @@ class EscrowRewards(Rewards):
         """The open escrows whose dispute has an award that lacks signatures (`dispute.award`)."""
         for one in self._book.active():
             dispute = one.dispute if one.state == "open" else None
-            if dispute is not None and dispute.award is not None and dispute.is_undecided:
-                if not dispute.is_approved(one.needed):
-                    yield one
+            is_wanted = dispute is not None and dispute.award is not None and dispute.is_undecided
+            if is_wanted and dispute is not None and not dispute.is_approved(one.needed):
+                yield one
 
     def approve_award(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:
         """Keep a member's signature under the award of an escrow's dispute; False if it is of no

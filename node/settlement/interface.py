@@ -110,7 +110,7 @@ class BondBook(Protocol):
 
 
 class Disputes(Protocol):
-    """The money of disputes. All is staged into the caller's batch and may be repeated, and whatever
+    """The money of disputes. All is staged into the caller's batch and may be repeated, and what
     raises has not touched the batch.
 
     `uphold`, `give_up` and `overturn` say what a jury came to, one of them for each dispute: they

@@ -23,6 +23,7 @@ _AT_LEAST_ONE = (
     "confirmations",
     "escrow_grace_blocks",
 )
+_NOT_NEGATIVE = ("fee_reserve", "dispute_window_s", "unbonded_wait_s", "appeal_s", "worker_bond")
 
 
 class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,13 +117,7 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("must be above 0", field="escrow_block_s")
         if not 0 <= self.slash_bp <= BASIS_POINTS:
             raise ConfigError(f"is {self.slash_bp} basis points", field="slash_bp")
-        for field in (
-            "fee_reserve",
-            "dispute_window_s",
-            "unbonded_wait_s",
-            "appeal_s",
-            "worker_bond",
-        ):
+        for field in _NOT_NEGATIVE:
             if getattr(self, field) < 0:
                 raise ConfigError("must not be negative", field=field)
         if self.min_payout < self.transfer_fee:

@@ -250,31 +250,36 @@ async def no_award(*_: object) -> None:
 
 @pytest.mark.parametrize("outcome", ["upheld", "overturned"])
 async def test_an_award_that_nobody_signs_lapses(
-    court, collude, autojump_clock, outcome: str
+    open_court, collude, autojump_clock, outcome: str
 ) -> None:
     """The customer has the fee back either way; what is false is never paid for, and comes back
     when the escrow's time is over."""
-    if outcome == "overturned":
-        collude(court)
-    for member in court.team("validator")[1:]:
-        member.answers[RequestAward] = no_award
-    task = await court.buy(deadline_s=virtual_clock_ms() // 1000 + 60)
-    await court.until(task.task_id, "verified")
-    await appeal(court, task.task_id)
-    await court.holds(lambda: stage_of(court, task.task_id) == "unruled")
-    assert court.market.task(task.task_id).appeal.outcome == outcome
-    waiting = court.status().waiting
-    assert any("signatures" in line for line in waiting), waiting
-    await court.holds(lambda: record_of(court, task.task_id).dispute.state == "lapsed")
+    with trio.fail_after(LONGEST_S):
+        async with open_court(appeal_s=60.0) as court:
+            if outcome == "overturned":
+                collude(court)
+            for member in court.team("validator")[1:]:
+                member.answers[RequestAward] = no_award
+            task = await court.buy(deadline_s=virtual_clock_ms() // 1000 + 60)
+            await court.until(task.task_id, "verified")
+            await appeal(court, task.task_id)
+            await court.holds(lambda: stage_of(court, task.task_id) == "unruled")
+            assert court.market.task(task.task_id).appeal.outcome == outcome
+            assert any("signatures" in line for line in court.status().waiting)
+            await check_lapsed(court, task.task_id, outcome)
+
+
+async def check_lapsed(world, task_id: str, outcome: str) -> None:
     if outcome == "upheld":
-        await court.until(task.task_id, "settled")
-        await at_rest(court, REWARD)
+        await world.until(task_id, "settled")
+        await at_rest(world, REWARD)
     else:
-        assert court.market.task(task.task_id).phase == "overturned"
-        await at_rest(court, 0)
-        assert court.chain.tip.height >= record_of(court, task.task_id).late_height
-    assert court.market.task(task.task_id).appeal.outcome == outcome
-    assert not escrow_of(court, task.task_id).award
+        assert world.market.task(task_id).phase == "overturned"
+        await at_rest(world, 0)
+        assert world.chain.tip.height >= record_of(world, task_id).late_height
+    assert record_of(world, task_id).dispute.state == "lapsed"
+    assert world.market.task(task_id).appeal.outcome == outcome
+    assert not escrow_of(world, task_id).award
 
 
 @pytest.mark.parametrize("outcome", ["upheld", "overturned"])

@@ -12,11 +12,12 @@ from node.l1.blocks import block_digest
 from node.l1.escrow import award_digest, escrow_id_of
 from node.settlement.escrow_claims import award_of
 from node.settlement.escrows import EscrowBook
-from node.verification.draws import sign_draw
+from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.ends import sign_end
 from node.verification.juries import Jury, case_digest, seats_of, sign_jury
 from node.verification.onchain import MarketProfile
 from node.verification.rulings import Ruling, sign_ruling
+from node.verification.snapshots import draw_from
 from node.wire.approvals import RequestAward, RequestRefund
 from p2p.errors import RequestRefused
 from p2p.identity import Identity
@@ -101,6 +102,20 @@ class Market:
     def shown(self, **changes: Any) -> RequestAward:
         return msgspec.structs.replace(self.message, **changes)
 
+    def drawn(self, draw: Draw, **changes: Any) -> Draw:
+        """Another draw, whose seats follow."""
+        other = msgspec.structs.replace(draw, **changes)
+        drawn = draw_from(
+            snapshot_of(self.world, draw.snapshot),
+            task_id=other.task_id,
+            epoch=other.epoch,
+            kind=other.kind,
+            size=self.world.network.protocol.quorum_size,
+            passed=frozenset(),
+        )
+        seats = tuple(Seat(one.key, one.address) for one in drawn)
+        return sign_draw(msgspec.structs.replace(other, seats=seats), CHAIN, self.identity)
+
     def judged(self, **changes: Any) -> RequestAward:
         settlement = msgspec.structs.replace(self.message.settlement, **changes)
         return self.shown(settlement=settlement)
@@ -118,7 +133,7 @@ async def test_a_market_that_shows_something_else(court, autojump_clock) -> None
     own = sign_ruling(first, CHAIN, market.identity)
     forged = msgspec.structs.replace(own, validator_key=first.validator_key)
     elsewhere = msgspec.structs.replace(first, case=bytes(32))
-    moved = sign_draw(msgspec.structs.replace(draw, epoch=2), CHAIN, market.identity)
+    moved = market.drawn(draw, epoch=2)
     spoiled = msgspec.structs.replace(job, verdicts=job.verdicts[:1])
     cases = {
         "did not sign this jury": market.shown(

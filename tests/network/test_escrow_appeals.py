@@ -282,17 +282,41 @@ async def check_lapsed(world, task_id: str, outcome: str) -> None:
     assert not escrow_of(world, task_id).award
 
 
+STAGES = get_args(DisputeStage)
+
+
+def hold(world, stage: str) -> trio.Event:
+    """Have nobody rule, or sign, before the event: so that this stage lasts."""
+    gate, kind = trio.Event(), RequestRuling if stage in STAGES[:3] else RequestAward
+
+    async def answer(sender, message, handler):
+        await gate.wait()
+        return await handler(sender, message)
+
+    if stage in (*STAGES[:3], "unruled"):
+        for member in world.team("validator"):
+            member.answers[kind] = answer
+    return gate
+
+
+def has_reached(world, task_id: str, stage: str) -> bool:
+    now = stage_of(world, task_id)
+    return now not in STAGES or STAGES.index(now) >= STAGES.index(stage)
+
+
 @pytest.mark.parametrize("outcome", ["upheld", "overturned"])
-@pytest.mark.parametrize("stage", get_args(DisputeStage))
+@pytest.mark.parametrize("stage", STAGES)
 async def test_the_market_dies_in_any_stage(
     court, collude, autojump_clock, outcome: str, stage: str
 ) -> None:
     if outcome == "overturned":
         collude(court)
+    gate = hold(court, stage)
     task_id = await completed(court)
     await appeal(court, task_id)
-    await court.holds(lambda: stage_of(court, task_id) == stage, every_s=0.005)
+    await court.holds(lambda: has_reached(court, task_id, stage))
     await court.restart(court.members["market"])
+    gate.set()
     end = "settled" if outcome == "upheld" else "overturned"
     view = await court.until(task_id, "settled", "overturned", "reclaimed")
     assert (view.phase, view.appeal.outcome) == (end, outcome)
@@ -303,10 +327,12 @@ async def test_the_market_dies_in_any_stage(
 async def test_everybody_dies_while_the_award_is_signed(court, collude, autojump_clock) -> None:
     """What a validator has signed it signs again, and nothing else."""
     collude(court)
+    gate = hold(court, "unruled")
     task_id = await completed(court)
     await appeal(court, task_id)
-    await court.holds(lambda: stage_of(court, task_id) == "unruled", every_s=0.005)
+    await court.holds(lambda: has_reached(court, task_id, "unruled"))
     await court.restart(*court.members.values())
+    gate.set()
     await court.until(task_id, "overturned")
     await at_rest(court, 0)
 

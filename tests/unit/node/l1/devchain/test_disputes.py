@@ -314,6 +314,11 @@ async def test_whoever_signed_nothing_false_is_nobody_s_culprit(court: Court) ->
     forged = parties.vouched(0, task)
     forged.evidence["verdict"]["signature"] = "00" * 64
     assert await problem(forged) == "acts[0].verdict.signature: is not its validator's"
+    parties.chain_id = "cpc-testnet-1"
+    foreign = parties.computed(task), parties.vouched(0, task)
+    del parties.chain_id
+    for act in foreign:
+        assert (await problem(act)).partition(": ")[0].endswith(".signature")
     odd = Act(address=worker, evidence={"result": {}})
     assert (await problem(odd)).startswith("acts[0].evidence: ")
     assert await court.bonds() == [1_000, 1_000, 0]

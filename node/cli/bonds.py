@@ -58,7 +58,8 @@ def bond(
 
     with Client(api) as client:
         if l1 is None:
-            return _change(client.bond, amount, idempotency_key, as_json=as_json)
+            _change(client.bond, amount, idempotency_key, as_json=as_json)
+            return
         market, chain_id = _market(client), client.status().chain_id
 
     def draft(keys: "NodeKeys", units: int) -> "Draft":
@@ -94,7 +95,8 @@ def unbond(
 
     with Client(api) as client:
         if l1 is None:
-            return _change(client.unbond, amount, idempotency_key, as_json=as_json)
+            _change(client.unbond, amount, idempotency_key, as_json=as_json)
+            return
         market = _market(client)
 
     def draft(_keys: "NodeKeys", units: int) -> "Draft":

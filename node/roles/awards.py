@@ -85,7 +85,7 @@ class AwardGate:
     def _decision(
         self, jury: Jury, rulings: Sequence[Ruling], jobs: Sequence[Judgement]
     ) -> Decision:
-        """What the rulings come to; without enough of them nothing, once the jury's time is over."""
+        """What the rulings come to; without enough of them nothing, when the time is over."""
         for one in rulings:
             check_ruling(one, jury, self._chain_id)
         if len({one.validator_key for one in rulings}) != len(rulings):

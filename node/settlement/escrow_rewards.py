@@ -80,9 +80,9 @@ class EscrowRewards(Rewards):
         return sum(counts[stage] for stage in ("opening", "closing", "appealing", "ruling"))
 
     def returning(self, customer: str) -> int:
-        """Units of a customer's in escrows that are to be refunded."""
+        """Units of a customer's in escrows that are to be refunded, and in decided disputes."""
         mine = (one for one in self._book.active() if one.customer == customer)
-        return sum(self._ledger.balance(accounts.returning(one.task_id)) for one in mine)
+        return sum(self._ledger.balance(name) for one in mine for name in _coming_back(one))
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """As `Rewards.reserve`; Conflict, too, for a customer who is taking the deposit out."""
@@ -264,6 +264,18 @@ def _with(
     check_approvals(message, (approval,))
     is_known = approval.public_key in {one.public_key for one in before}
     return () if is_known or len(before) >= record.needed else (*before, approval)
+
+
+def _coming_back(record: EscrowRecord) -> Iterator[str]:
+    """Accounts whose money the customer gets back when a block has what closes the escrow, or its
+    dispute."""
+    dispute = record.dispute
+    yield accounts.returning(record.task_id)
+    if dispute is not None and dispute.award is not None:
+        if dispute.is_overturned:
+            yield accounts.maturing(record.task_id)
+        if dispute.award.outcome != "upheld" or dispute.state == "lapsed":
+            yield accounts.appeal(record.task_id)
 
 
 def ending_message(record: EscrowRecord, chain_id: str) -> bytes:

@@ -187,6 +187,8 @@ async def test_a_false_result_costs_the_bonds_of_all_who_answer_for_it(
     before = await balances(court, jurors)
     view = await court.until(task_id, "overturned")
     assert (view.status, view.error.code, view.result) == ("failed", "overturned", None)
+    account = court.market.account(court.customer.address)
+    assert account.available + account.reserved == DEPOSIT, "it is on its way back"
     await at_rest(court, 0)
     for one in (worker, *liars):
         assert bond_of(court, one) == 2 * CPC, one.name
@@ -359,7 +361,7 @@ async def test_an_appeal_that_the_chain_never_takes(open_court, silence, autojum
         async with open_court(dispute_window_s=60.0) as court:
             await silenced(court, silence)
             task_id = await completed(court)
-            await court.holds(lambda: isinstance(escrow_of(court, task_id), Escrow))
+            await court.holds(lambda: record_of(court, task_id).state == "open")
             await send(court, withdraw_all(court.members["market"].address))
             await trio.sleep(25)
             await appeal(court, task_id)

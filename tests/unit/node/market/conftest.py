@@ -91,6 +91,7 @@ class Shop:
     """Three are connected at first."""
     worker, second_worker = WORKERS
     stranger = STRANGER
+    beacon = Beacon(7, b"b" * 32)
     market = MARKET
 
     def __init__(
@@ -136,7 +137,7 @@ class Shop:
             network=self.network,
             identity=MARKET.identity,
             now_ms=self.clock,
-            beacon=lambda: Beacon(1, bytes(32)),
+            beacon=lambda: self.beacon,
         )
         self.service = MarketService(
             db=self.db,

@@ -132,10 +132,11 @@ def _add_releaser(
     parts: Parts, assembly: Assembly, author: Author, gate: SeatGate, juries: JuryGate
 ) -> None:
     """Where the chain holds the money: who signs how it is released, and sees that it was."""
+    economics = parts.config.network.economics
     unclosed = UnclosedEscrows(
         parts.db,
         parts.l1,
-        window_s=parts.config.network.economics.dispute_window_s,
+        window_s=economics.dispute_window_s + economics.unbonded_wait_s,
         now_ms=parts.now_ms,
     )
     Releaser(

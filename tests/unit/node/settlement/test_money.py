@@ -336,7 +336,9 @@ def test_disputes_are_paid_on_the_chain_wherever_the_market_is_killed(
             await driver.run([*RICH, *more, *DISPUTES])
             async with world.market() as market:
                 check_balances(driver, market)
-                assert set(driver.model.ruled.values()) == {one[-1] for one in DISPUTES if one[0] == "dispute"}
+                assert set(driver.model.ruled.values()) == {
+                    one[-1] for one in DISPUTES if one[0] == "dispute"
+                }
                 assert len(slashes_of(market.ledger)) == 1
                 each = (CPC // 10 + 1 - RESERVE) // 2
                 assert [world.balance(address) for address in JURORS] == [2 * each] * 2

@@ -18,7 +18,6 @@ from node.verification.cases import (
     Findings,
     check_about,
     check_excluded,
-    check_strangers,
     findings_of,
     parties_of,
 )
@@ -78,7 +77,6 @@ class AwardGate:
         draws = (message.draw, *(one.draw for one in (*jobs, *earlier)))
         workers = [one.result.worker_address for one in (*jobs, *earlier)]
         parties = parties_of(draws, workers)
-        check_strangers(jury, parties)
         check_excluded(jury, snapshot, parties, escrow.customer)
         return findings_of(self._decision(jury, message.rulings, jobs), jury, jobs)
 

@@ -23,7 +23,6 @@ from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
 from node.market.views import MAX_REASON
 from node.settlement.interface import Disputes
-from node.verification.acts import acts_of
 from node.verification.cases import findings_of
 from node.verification.draws import Pass, PassReason, Refusal, Seat, check_pass
 from node.verification.rulings import Decision, Outcome, Ruling, check_ruling, decide_appeal
@@ -197,8 +196,7 @@ class AppealDesk:
             after = overturned(task, OVERTURNED)
             stakes = self._stakes(appeal, found.culprits)
             false = [jobs[index] for index in decision.wrong]
-            acts = acts_of(false)
-            self._disputes.overturn(batch, task_id, found.false, acts, found.jurors, now_ms)
+            self._disputes.overturn(batch, task_id, found.false, found.acts, found.jurors, now_ms)
             self._bars.bar(batch, {seat for one in false for seat in signers_of(one)})
         done = _decide(appeal, found.outcome, now_ms, stakes)
         self.book.put(batch, done)

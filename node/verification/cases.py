@@ -7,12 +7,13 @@ award, and anybody with a receipt.
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from node.l1.escrow import Act
+from node.verification.acts import acts_of
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw
 from node.verification.juries import Jury, JuryJob, involved
 from node.verification.rulings import Decision, Outcome
 from node.verification.snapshots import Snapshot
-from node.verification.stakes import culprits
 from node.verification.statements import ComputeResult, Judgement
 
 
@@ -33,8 +34,13 @@ class Findings(NamedTuple):
     """Addresses of those who computed what decides."""
     false: tuple[str, ...]
     """Hashes of false results, hex."""
-    culprits: tuple[str, ...]
-    """Addresses of those who answer for them."""
+    acts: tuple[Act, ...]
+    """Of those who answer for them."""
+
+    @property
+    def culprits(self) -> tuple[str, ...]:
+        """Their addresses."""
+        return tuple(one.address for one in self.acts)
 
 
 def parties_of(draws: Iterable[Draw], workers: Iterable[str]) -> Parties:
@@ -92,12 +98,11 @@ def findings_of(decision: Decision, jury: Jury, jobs: Sequence[Judgement]) -> Fi
     """What a decision about these jobs means; market and validators come to the same."""
     agreeing = {seat.address for seat in jury.seats if seat.key in decision.agreeing}
     false = [jobs[index] for index in decision.wrong]
-    workers, liars = culprits((one.draw, one.result, one.verdicts) for one in false)
     return Findings(
         decision.outcome,
         _rising(agreeing),
         _rising({one.result.result_hash for one in false}),
-        _rising(workers | {seat.address for seat in liars}),
+        acts_of(false),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from node.verification.acts import acts_of
 from node.verification.cases import (
     Findings,
     Parties,
@@ -109,4 +110,5 @@ def test_what_a_decision_means(cast, jurors) -> None:
     found = findings_of(Decision("overturned", (0,), agreeing), jury, [one])
     signers = {author.address for author in cast.validators[:2]}
     culprits = tuple(sorted({one.result.worker_address} | signers))
-    assert found == Findings("overturned", paid, (one.result.result_hash,), culprits)
+    assert found == Findings("overturned", paid, (one.result.result_hash,), acts_of([one]))
+    assert found.culprits == culprits

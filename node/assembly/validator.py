@@ -147,7 +147,11 @@ def _add_releaser(
         protocol=parts.config.network.protocol,
         gate=gate,
         awards=AwardGate(
-            chain_id=author.chain_id, gate=juries, blocks=parts.l1, now_ms=parts.now_ms
+            chain_id=author.chain_id,
+            gate=juries,
+            chain=parts.l1,
+            least_bond=economics.validator_bond,
+            now_ms=parts.now_ms,
         ),
         chain=parts.l1,
         unclosed=unclosed,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from node.l1.blocks import Block, block_digest
 from node.l1.errors import L1Error
-from node.l1.escrow import EscrowView
+from node.l1.escrow import BondView, EscrowView
 from node.roles.admission import SKEW_MS
 from node.roles.juror import JuryGate
 from node.verification.cases import (
@@ -34,22 +34,33 @@ OPENED_WITHIN_BLOCKS = 20
 """A quick task may be done, and disputed, some blocks before the one that opens its escrow."""
 
 
-class BlockSource(Protocol):
-    """A chain."""
+class BondSource(Protocol):
+    """A chain that holds bonds."""
 
     async def block(self, height: int) -> Block | None:
         """A block, or None for one that is not there yet; raises L1Error."""
+
+    async def bond(self, market: str, address: str) -> BondView:
+        """What vouches for the key of an account's node at a market; raises L1Error."""
 
 
 class AwardGate:
     """Works out awards; `gate` is the one that jurors have."""
 
     def __init__(
-        self, *, chain_id: str, gate: JuryGate, blocks: BlockSource, now_ms: Callable[[], int]
+        self,
+        *,
+        chain_id: str,
+        gate: JuryGate,
+        chain: BondSource,
+        least_bond: int,
+        now_ms: Callable[[], int],
     ) -> None:
+        """`least_bond` units are what the network asks of a validator."""
         self._chain_id = chain_id
         self._gate = gate
-        self._blocks = blocks
+        self._chain = chain
+        self._least_bond = least_bond
         self._now_ms = now_ms
 
     async def findings(
@@ -78,7 +89,9 @@ class AwardGate:
         workers = [one.result.worker_address for one in (*jobs, *earlier)]
         parties = parties_of(draws, workers)
         check_excluded(jury, snapshot, parties, escrow.customer)
-        return findings_of(self._decision(jury, message.rulings, jobs), jury, jobs)
+        decision = self._decision(jury, message.rulings, jobs)
+        await self._check_bonds(jury, decision, escrow.market)
+        return findings_of(decision, jury, jobs)
 
     def _decision(
         self, jury: Jury, rulings: Sequence[Ruling], jobs: Sequence[Judgement]
@@ -104,13 +117,31 @@ class AwardGate:
         """
         is_early = height + OPENED_WITHIN_BLOCKS < opened_height
         try:
-            block = None if is_early else await self._blocks.block(height)
+            block = None if is_early else await self._chain.block(height)
         except L1Error as error:
             raise RequestRefused("l1", f"the chain does not say: {error}") from error
         if block is None or block_digest(block.header) != jury.beacon:
             raise StatementInvalid("is of no block since the task was begun", field="jury.beacon")
         if self._gate.drawn_ms(jury) + SKEW_MS < block.header.timestamp * 1000:
             raise StatementInvalid("is of a block after the jury was drawn", field="jury.beacon")
+
+    async def _check_bonds(self, jury: Jury, decision: Decision, market: str) -> None:
+        """Where validators need bonds, those who decide have them, for the keys that they rule by.
+
+        A market can put anybody into its snapshot: keys of its own would rule as it likes.
+        """
+        if not self._least_bond:
+            return
+        for seat in jury.seats:
+            if seat.key not in decision.agreeing:
+                continue
+            try:
+                bond = await self._chain.bond(market, seat.address)
+            except L1Error as error:
+                raise RequestRefused("l1", f"the chain does not say: {error}") from error
+            units = bond.amount + sum(one.amount for one in bond.unbonding)
+            if bond.public_key != seat.key.hex() or units < self._least_bond:
+                raise StatementInvalid("a juror has too little bonded", field="jury.seats")
 
 
 def check_disputed(escrow: EscrowView, jury: Jury) -> None:

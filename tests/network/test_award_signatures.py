@@ -7,9 +7,11 @@ import msgspec
 import pytest
 import trio
 
-from node.amounts import Amount
+from node.amounts import UNITS_PER_CPC, Amount
+from node.keys import bind
 from node.l1.blocks import block_digest
-from node.l1.escrow import award_digest, escrow_id_of
+from node.l1.devchain.holdings import bond_key
+from node.l1.escrow import award_digest, bond, escrow_id_of
 from node.settlement.escrow_claims import award_of
 from node.settlement.escrows import EscrowBook
 from node.verification.draws import Draw, Seat, sign_draw
@@ -24,6 +26,7 @@ from p2p.identity import Identity
 from p2p.memory import virtual_clock_ms
 
 CHAIN = "cpc-devnet-1"
+CPC = UNITS_PER_CPC
 LONGEST_S = 3600
 TIMEOUT_S = 5.0
 RULES = {"settlement": "escrow", "escrow_grace_blocks": 200}
@@ -253,3 +256,42 @@ async def test_the_beacon_is_a_block_of_the_chain(court, autojump_clock) -> None
     message = await recorded(court)
     block = await court.l1.block(message.beacon_height)
     assert block_digest(block.header) == message.jury.beacon
+
+
+async def test_who_rules_has_what_the_network_asks_of_a_validator(
+    tmp_path, open_world, autojump_clock
+) -> None:
+    """A market can have keys of its own in a snapshot, and no bonds for them."""
+    rules = {**RULES, "validator_bond": Amount(CPC)}
+    with trio.fail_after(LONGEST_S):
+        async with open_world(
+            tmp_path,
+            validators=6,
+            pins_market=True,
+            profile=MarketProfile(CHAIN),
+            economics=rules,
+        ) as world:
+            for member in world.team("validator"):
+                await stake(world, member)
+            log = world.members["market"].assembly.market._desk._snapshots
+            await world.holds(lambda: len(log.newest.candidates) == 6)
+            message = await recorded(world)
+            market = world.members["market"].address
+            seat, records = message.jury.seats[0], world.chain.holdings.records
+            own = records[bond_key(market, seat.address)]
+            for less in (
+                msgspec.structs.replace(own, public_key="00" * 32),
+                own.slash(5_000)[0],
+            ):
+                records[bond_key(market, seat.address)] = less
+                assert "too little bonded" in await ask(world, message)
+            records[bond_key(market, seat.address)] = own.leave(CPC, 10**6)
+            assert await ask(world, message) == ""
+            records[bond_key(market, seat.address)] = own
+
+
+async def stake(world, member) -> None:
+    keys, market = member.keys, world.members["market"].address
+    draft = bond(market, CPC, bind(keys.identity, keys.account, CHAIN))
+    await world.l1.send(draft.signed(keys.account, 0))
+    await world.holds(lambda: world.ledger.balance(f"bond:{member.address}"))

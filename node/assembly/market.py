@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
+import trio
+
 from node import waiting
 from node.assembly.backends import add_escrow, add_transfer
 from node.assembly.parts import Assembly, Parts, SenderOwner
@@ -11,11 +13,10 @@ from node.directory import Directory
 from node.info import money_waits, queue_waits
 from node.l1.follower import Follower
 from node.l1.sender import Sender
-from node.market.appeals import AppealDesk
+from node.market.appeals import AppealDesk, Beacon
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
-from node.market.desk import Desk, NoAppeals
 from node.market.lifecycle import Lifecycle
 from node.market.overdue import MarketOverdue
 from node.market.progress import JobProgressBook
@@ -146,7 +147,8 @@ def add_market(
         l1=chain,
         now_ms=parts.now_ms,
     )
-    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
+    follow = partial(_follow, settlement, deposits)
+    assembly.runs += [follow, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
     arrivals = Arrivals(parts.l1, deposits, address, settlement.deposit_by)
     overdue = MarketOverdue(
         board=board,
@@ -162,11 +164,17 @@ def add_market(
     assembly.runs.append(arrivals.run)
     if isinstance(settlement, TransferSettlement):
         add_transfer(parts, assembly, settlement, sender)
-    if isinstance(desk, AppealDesk):
-        appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
-        assembly.runs.append(appeals.run)
+    appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
+    assembly.runs.append(appeals.run)
     if isinstance(settlement, EscrowSettlement):
-        add_escrow(parts, assembly, settlement, board=board, results=lifecycle.results)
+        add_escrow(
+            parts,
+            assembly,
+            settlement,
+            board=board,
+            results=lifecycle.results,
+            appeals=desk.book,
+        )
     return settlement.outbox
 
 
@@ -177,21 +185,31 @@ def _appeal_desk(
     snapshots: SnapshotLog,
     bars: BarBook,
     chain: ChainWatch,
-) -> Desk:
-    """Where the market has the bonds and the pay that a dispute is about."""
-    if not isinstance(settlement, TransferSettlement):
-        return NoAppeals()
+) -> AppealDesk:
     return AppealDesk(
         db=parts.db,
         board=board,
-        appeals=settlement.appeals,
+        disputes=settlement.disputes,
         bars=bars,
         snapshots=snapshots,
         network=parts.config.network,
         identity=parts.keys.identity,
         now_ms=parts.now_ms,
-        beacon=lambda: chain.last_hash,
+        beacon=lambda: Beacon(chain.height or 0, chain.last_hash),
+        operator=str(parts.config.market.operator),
     )
+
+
+async def _follow(
+    settlement: Settlement,
+    deposits: Follower,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Book blocks from when the settlement can."""
+    task_status.started()
+    await settlement.can_book()
+    await deposits.run()
 
 
 def _electorate(

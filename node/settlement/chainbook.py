@@ -10,6 +10,8 @@ what the chain holds, apart from what is between two blocks:
     maturing -> those who earned it -> l1     ESCROW_SETTLE
     returning -> customer                 ESCROW_REFUND
 
+What becomes of disputes is in `chaindisputes`, of bonds in `chainbonds`.
+
 `handle` is for `node.l1.follower.Follower`; what it books is in the batch that moves the position.
 """
 
@@ -22,24 +24,34 @@ import msgspec
 from node.amounts import format_cpc
 from node.errors import InsufficientFunds
 from node.l1.blocks import Block
-from node.l1.errors import BadTransaction
+from node.l1.errors import BadTransaction, L1Unavailable
 from node.l1.escrow import (
+    Appealing,
+    Awarding,
+    Bonding,
     CustomerWithdrawal,
+    Depositing,
     MarketWithdrawal,
     Opening,
     Refund,
     Settlement,
+    Slashing,
+    Unbonding,
     read,
 )
 from node.l1.escrow.payout import payees_of
 from node.l1.sender import Sender
 from node.l1.transactions import Transaction, tx_hash
 from node.settlement import accounts
+from node.settlement.chainbonds import ChainBonds
+from node.settlement.chaindisputes import ChainDisputes
+from node.settlement.chainterms import Terms
 from node.settlement.entries import Posting, move, posting
+from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord
 from node.settlement.interface import TaskMoved, TaskUnfunded
 from node.settlement.ledger import Ledger
-from node.settlement.maturing import MaturingBook
+from node.settlement.maturing import HeldBook, MaturingBook
 from node.settlement.notices import NoticeBook
 from node.settlement.rewards import credits_of
 from node.settlement.withdrawn import WithdrawalBook
@@ -73,6 +85,9 @@ class ChainBook:
         notices: NoticeBook,
         withdrawals: WithdrawalBook,
         listener: Listener,
+        disputes: EscrowDisputes,
+        bonds: ChainBonds,
+        terms: Terms,
         address: str,
         escrow_id: Callable[[str], str],
     ) -> None:
@@ -85,13 +100,27 @@ class ChainBook:
         self._book = book
         self._notices = notices
         self._withdrawals = withdrawals
+        self._disputes = disputes
+        self._on_chain = ChainDisputes(
+            ledger, disputes, bonds, taken=self._taken, give_way=self._give_way
+        )
+        self._bonds = bonds
+        self._terms = terms
         self._maturing = MaturingBook(db)
+        self._held_pay = HeldBook(db)
         self._address = address
         self._escrow_id = escrow_id
 
     def handle(self, batch: Batch, block: Block) -> None:
-        """Book a confirmed block, at the time of its slot."""
+        """Book a confirmed block, at the time of its slot.
+
+        Raises L1Unavailable, for the follower to come again, before the chain has told its terms:
+        what happens to a bond follows from them.
+        """
+        if self._terms.known is None:
+            raise L1Unavailable("the L1 has not told its terms yet")
         at_ms, height = block.header.timestamp * 1000, block.header.height
+        self._bonds.begin(batch, height, at_ms)
         for tx in block.txs:
             book = _BOOKED.get(tx.tx_type)
             if book is not None:
@@ -111,11 +140,12 @@ class ChainBook:
         self._post(batch, cause, "refund", postings, at_ms)
         if account == accounts.maturing(record.task_id):
             self._forget_pay(batch, record)
-            self._listener.on_reclaimed(batch, record.task_id)
+            self._tell(self._listener.on_reclaimed, batch, record)
 
     def fail(self, batch: Batch, record: EscrowRecord, at_ms: int, problem: str) -> None:
         """Give an escrow up that never was on the chain and can never be: its task has to end."""
         self._sender.give_up(batch, record.opening, problem)
+        record = self._disputes.closed(batch, record, at_ms, problem)
         failed = msgspec.structs.replace(record, state="failed")
         self._book.put(batch, failed)
         if self._ledger.balance(accounts.reserved(record.task_id), batch):
@@ -123,10 +153,12 @@ class ChainBook:
         self.reclaim(batch, failed, at_ms)
 
     def _deposited(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
-        if tx.to_address != self._address:
+        form = _form(tx)
+        if tx.to_address != self._address or not isinstance(form, Depositing):
             return
-        customer = tx.from_address
-        self._notices.end(batch, customer)
+        customer = form.customer or tx.from_address
+        if customer == tx.from_address:  # or anybody could keep a customer from leaving
+            self._notices.end(batch, customer)
         postings = move(accounts.L1, accounts.customer(customer), tx.amount)
         if self._post(batch, f"deposit:{_name(tx)}", "deposit", postings, at_ms):
             log.info("%s CPC by %s, held by the chain", format_cpc(tx.amount), customer)
@@ -161,7 +193,7 @@ class ChainBook:
             for task_id in self._unopened(batch, customer):
                 self._listener.on_unfunded(batch, task_id, TAKEN_OUT)
             return
-        self._give_up_openings(batch, customer, at_ms)
+        self._give_up_underway(batch, customer, at_ms)
         units = self._ledger.balance(accounts.customer(customer), batch)
         held = {accounts.customer(customer): units, **self._underway(batch, customer)}
         total = sum(held.values())
@@ -170,10 +202,15 @@ class ChainBook:
             postings = (*out, posting(accounts.L1, total))
             self._post(batch, f"sent:{_name(tx)}", "sent", postings, at_ms)
 
-    def _give_up_openings(self, batch: Batch, customer: str, at_ms: int) -> None:
+    def _give_up_underway(self, batch: Batch, customer: str, at_ms: int) -> None:
+        """What was to be taken from the customer's deposit and now never can be."""
         for record in self._book.active():
-            if record.customer == customer and record.state in ("wanted", "sent"):
+            if record.customer != customer:
+                continue
+            if record.state in ("wanted", "sent"):
                 self.fail(batch, record, at_ms, TAKEN_OUT)
+            elif record.dispute is not None and record.dispute.is_on_its_way:
+                self._disputes.fail(batch, record, at_ms, TAKEN_OUT)
 
     def _underway(self, batch: Batch, customer: str) -> dict[str, int]:
         """Withdrawals by the market that the chain had not made when the customer took it all."""
@@ -248,7 +285,7 @@ class ChainBook:
         record = self._book.find(form.escrow_id, batch) if isinstance(form, Settlement) else None
         if record is None or record.state in CLOSED or not isinstance(form, Settlement):
             return
-        self._close(batch, record, "settled", tx)
+        record = self._close(batch, record, "settled", tx, at_ms)
         held = self._held(batch, record)
         if held is None:
             return
@@ -263,20 +300,62 @@ class ChainBook:
         self._post(batch, f"paid:{record.task_id}", "paid", out, at_ms)
         if account == accounts.maturing(record.task_id):
             self._forget_pay(batch, record)
-            self._listener.on_paid(batch, record.task_id)
+            self._tell(self._listener.on_paid, batch, record)
 
     def _refunded(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
         form = _form(tx)
         record = self._book.find(form.escrow_id, batch) if isinstance(form, Refund) else None
         if record is not None and record.state not in CLOSED:
-            self._close(batch, record, "refunded", tx)
+            record = self._close(batch, record, "refunded", tx, at_ms)
             self.reclaim(batch, record, at_ms)
 
-    def _close(self, batch: Batch, record: EscrowRecord, state: str, tx: Transaction) -> None:
+    def _appealed(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        record = self._book.find(form.escrow_id, batch) if isinstance(form, Appealing) else None
+        if record is not None and record.state == "open" and isinstance(form, Appealing):
+            self._on_chain.appealed(batch, record, form, tx, at_ms)
+
+    def _ruled(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        record = self._book.find(form.escrow_id, batch) if isinstance(form, Awarding) else None
+        if record is None or record.state != "open" or not isinstance(form, Awarding):
+            return
+        record = self._on_chain.ruled(batch, record, form, tx, at_ms)
+        if form.award.outcome == "overturned":
+            record = self._close(batch, record, "refunded", tx, at_ms)
+            self.reclaim(batch, record, at_ms)
+
+    def _bonded(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, Bonding) and tx.to_address == self._address:
+            self._bonds.bonded(batch, form, tx.from_address, tx.amount, _name(tx), at_ms)
+
+    def _unbonded(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, Unbonding):
+            self._bonds.unbonded(batch, form, tx.from_address, height, _name(tx), at_ms)
+
+    def _slashed(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, Slashing):
+            self._bonds.slashed(batch, form, _name(tx), at_ms)
+
+    def _close(
+        self, batch: Batch, record: EscrowRecord, state: str, tx: Transaction, at_ms: int
+    ) -> EscrowRecord:
         """Note how the chain closed an escrow; a transaction of ours that came too late goes."""
-        self._book.put(batch, msgspec.structs.replace(record, state=state))
+        problem = f"the escrow is {state} already"
+        record = self._disputes.closed(batch, record, at_ms, problem)
+        record = msgspec.structs.replace(record, state=state)
+        self._book.put(batch, record)
         if record.closing:
-            self._give_way(batch, record.closing, tx, f"the escrow is {state} already")
+            self._give_way(batch, record.closing, tx, problem)
+        return record
+
+    def _tell(self, listener: TaskMoved, batch: Batch, record: EscrowRecord) -> None:
+        """Say what became of a completed task's pay, but for one whose end its jury has said."""
+        if record.dispute is None or not record.dispute.is_overturned:
+            listener(batch, record.task_id)
 
     def _give_way(self, batch: Batch, cause: str, tx: Transaction, problem: str) -> None:
         """Give up a transaction of ours for which another one came first."""
@@ -299,6 +378,7 @@ class ChainBook:
         pay = self._maturing.get(record.task_id, batch)
         if pay is not None:
             self._maturing.remove(batch, record.task_id, pay)
+        self._held_pay.forget(batch, record.task_id)
 
     def _taken(
         self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
@@ -338,4 +418,9 @@ _BOOKED: dict[str, _Book] = {
     "ESCROW_OPEN": ChainBook._opened,
     "ESCROW_SETTLE": ChainBook._settled,
     "ESCROW_REFUND": ChainBook._refunded,
+    "ESCROW_APPEAL": ChainBook._appealed,
+    "ESCROW_RULE": ChainBook._ruled,
+    "BOND": ChainBook._bonded,
+    "UNBOND": ChainBook._unbonded,
+    "SLASH": ChainBook._slashed,
 }

@@ -66,7 +66,7 @@ class TransferSettlement:
         owed = OwedBook(db)
         self.rewards = Rewards(db, self.ledger, owed, parameters)
         self.bonds = Bonds(db, self.ledger, parameters)
-        self.appeals = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
+        self.disputes = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
         self.payouts = Payouts(db, self.ledger, owed, self.outbox, parameters, chain_id)
         self._late = TransferLate(
             self.ledger,
@@ -81,6 +81,10 @@ class TransferSettlement:
     def late(self, now_ms: int, trouble: str) -> Iterable[Iterator[Late]]:
         """What stayed too long where it is, see `Settlement`."""
         return self._late.found(now_ms, trouble)
+
+    async def can_book(self) -> None:
+        """At once."""
+        await trio.lowlevel.checkpoint()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Make payouts until cancelled, from when the sender is ready; raises StorageFailed."""

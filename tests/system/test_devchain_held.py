@@ -164,6 +164,7 @@ def overturned() -> tuple[Draft, Award]:
         jurors=(MARKET.address,),
         false=((b"f" * 32).hex(),),
         culprits=(VALIDATOR.address,),
+        keys=(SIGNERS[0].public_key.hex(),),
     )
     signed = [sign_award(one, CHAIN, FALSE, award) for one in SIGNERS[1:]]
     return rule_escrow(FALSE, award, [act], signed), award

@@ -41,7 +41,7 @@ from node.l1.escrow import (
 )
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, Transaction
-from node.verification.acts import SignedResult, SignedVerdict
+from node.verification.acts import SignedResult, SignedVerdict, keys_of
 from node.verification.author import Author
 from node.verification.evidence import ATTESTED
 from node.verification.jsonable import to_jsonable
@@ -413,7 +413,8 @@ class Play:
         if op.outcome == "overturned":
             task_id = self.parties.opening(f"t{op.task + op.blocks}").task_id
             acts = [_act(self.keys[who], who, task_id) for who in op.culprits]
-            nobody = {"culprits": tuple(sorted(one.address for one in acts))}
+            keys = keys_of(sorted(acts, key=lambda act: act.address))
+            nobody = {"culprits": tuple(keys), "keys": tuple(keys.values())}
         award = self.parties.award(outcome=op.outcome, **nobody)
         chain_id = self.parties.chain_id
         signed = [sign_award(self.signers[n], chain_id, name, award) for n in op.signers]

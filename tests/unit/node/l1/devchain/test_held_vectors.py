@@ -39,6 +39,7 @@ from node.l1.escrow import (
 )
 from node.l1.keys import address_of, verify_digest
 from node.l1.transactions import Transaction, tx_digest, tx_hash
+from node.verification.acts import keys_of
 from node.verification.offences import two_verdicts
 from node.verification.statements import Verdict, sign_verdict
 from p2p.identity import verify
@@ -207,7 +208,8 @@ def awards_of(parties: Any, task_id: str) -> tuple[Award, Award, list[Act]]:
     right = parties.award(outcome="upheld", false=(), culprits=())
     vouched = (parties.vouched(0, task_id), parties.vouched(1, task_id))
     acts = sorted((parties.computed(task_id), *vouched), key=lambda act: act.address)
-    wrong = parties.award(culprits=tuple(act.address for act in acts))
+    keys = keys_of(acts)
+    wrong = parties.award(culprits=tuple(keys), keys=tuple(keys.values()))
     return right, wrong, acts
 
 
@@ -273,7 +275,11 @@ def awarded(award: dict[str, Any]) -> bytes:
         *(len(one).to_bytes(8, "big") for one in named),
         *(one.encode() for one in jurors),
         *map(bytes.fromhex, false),
-        *(one.encode() for one in culprits),
+        *(
+            part
+            for one, key in zip(culprits, award["keys"], strict=True)
+            for part in (one.encode(), bytes.fromhex(key))
+        ),
     )
 
 

@@ -31,10 +31,10 @@ from node.l1.escrow import (
 from node.l1.outbound import OutboundRecord
 from node.l1.sender import Sender
 from node.settlement import accounts
-from node.settlement.chainbook import TAKEN_OUT, ChainBook
+from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms, TermsSource
-from node.settlement.credit import Credits
 from node.settlement.entries import move, name_of
+from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_late import EscrowLate
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord
@@ -81,9 +81,9 @@ class EscrowSettlement:
         parameters.check_market(address)
         self.parameters = parameters
         self.ledger = Ledger(db)
-        self.credit = Credits(db, self.ledger)
         self.book = EscrowBook(db, clock_ms)
         self._notices = NoticeBook(db)
+        self.credit = EscrowCredits(db, self.ledger, self._notices)
         self.withdrawals = WithdrawalBook(db)
         escrow_id = partial(escrow_id_of, chain_id, address)
         self.rewards = EscrowRewards(
@@ -93,6 +93,7 @@ class EscrowSettlement:
             escrow_id=escrow_id,
             book=self.book,
             notices=self._notices,
+            credit=self.credit,
             sender=sender,
             chain_id=chain_id,
         )
@@ -102,6 +103,7 @@ class EscrowSettlement:
             sender,
             book=self.book,
             notices=self._notices,
+            credit=self.credit,
             withdrawals=self.withdrawals,
             listener=self.rewards,
             address=address,
@@ -211,7 +213,7 @@ class EscrowSettlement:
             if height >= record.deadline:
                 self.deposits.fail(batch, record, at_ms, "its deadline came before a block had it")
             elif self._is_notice_over(record.customer, height):
-                self.deposits.fail(batch, record, at_ms, TAKEN_OUT)
+                self.deposits.fail_without_deposit(batch, record, at_ms)
         elif not record.closing and self._is_refund_due(record, height):
             self._refund(batch, record)
 

@@ -24,11 +24,13 @@ from node.l1.escrow.forms import Approvals
 from node.l1.transactions import Transaction
 
 
-def deposit(_form: Depositing, tx: Transaction, overlay: Overlay, _slot: Slot) -> None:
-    """From the sender's balance; a notice that was given is over."""
-    key = deposit_key(tx.to_address or "", tx.from_address)
+def deposit(form: Depositing, tx: Transaction, overlay: Overlay, _slot: Slot) -> None:
+    """From the sender's balance; the owner's own ends the notice that it gave."""
+    owner = form.customer or tx.from_address
+    key = deposit_key(tx.to_address or "", owner)
     before = overlay.find(key, Deposit) or Deposit()
-    overlay.hold(key, Deposit(Amount(before.units + tx.amount)))
+    notice = None if owner == tx.from_address else before.notice
+    overlay.hold(key, Deposit(Amount(before.units + tx.amount), notice))
 
 
 def withdraw_for(form: MarketWithdrawal, tx: Transaction, overlay: Overlay, _slot: Slot) -> None:

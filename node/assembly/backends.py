@@ -12,6 +12,7 @@ from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.escrows import OPEN_STAGES, Stage
 from node.settlement.feedesk import FeeDesk
+from node.settlement.interface import Settlement
 from node.settlement.paydesk import PayDesk
 from node.settlement.staking import Staking
 from node.settlement.transfer import TransferSettlement
@@ -24,13 +25,7 @@ def add_transfer(
     """Where the market holds the money: where operator, payees and who has a bond there ask."""
     config, chain_id = parts.config, parts.config.network.network.chain_id
     operator = str(config.market.operator)
-    assembly.credit = CreditDesk(
-        parts.db,
-        settlement.credit,
-        operator=operator,
-        market=parts.keys.account.address,
-        now_ms=parts.now_ms,
-    )
+    assembly.credit = _credit_desk(parts, settlement)
     assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
     assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
     assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
@@ -52,7 +47,9 @@ def add_escrow(
     board: TaskBoard,
     results: Results,
 ) -> None:
-    """Where the chain holds the money: who collects the signatures that release it."""
+    """Where the chain holds the money: who collects the signatures that release it, and where the
+    operator gives credit."""
+    assembly.credit = _credit_desk(parts, settlement)
     approvals = ApprovalRole(
         network=parts.network,
         db=parts.db,
@@ -68,6 +65,16 @@ def add_escrow(
     terms, book = settlement.terms, settlement.book
     assembly.info.add(lambda: _by_stage(book.counts()))
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
+
+
+def _credit_desk(parts: Parts, settlement: Settlement) -> CreditDesk:
+    return CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=str(parts.config.market.operator),
+        market=parts.keys.account.address,
+        now_ms=parts.now_ms,
+    )
 
 
 def _by_stage(counts: Counter[Stage]) -> dict[str, int]:

@@ -33,6 +33,7 @@ class WalletGroup(LazyGroup):
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
         "deposit": Entry("node.cli.deposits:deposit", "Pay in at a market, from your account."),
+        "repay": Entry("node.cli.repay:repay", "Pay back what you owe a market's operator."),
         "reclaim": Entry(
             "node.cli.deposits:reclaim", "Take a deposit out by the chain, without the market."
         ),

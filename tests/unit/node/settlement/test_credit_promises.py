@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import trio
+from trio.abc import Clock
 
 from node.errors import Conflict, InsufficientFunds, InvalidInput
 from tests.unit.node.settlement.support.escrows import Key, until
@@ -21,7 +21,7 @@ from tests.unit.node.settlement.support.lending import (
 
 @pytest.fixture(params=["transfer", "escrow"])
 async def desk(
-    make_world: Any, key: Key, request: Any, autojump_clock: trio.abc.Clock
+    make_world: Any, key: Key, request: Any, autojump_clock: Clock
 ) -> AsyncIterator[Lending]:
     world = make_world(back_end=request.param)
     async with world.running(), world.market() as market:
@@ -35,7 +35,9 @@ async def desk(
         made.check_chain(OPERATOR, CUSTOMER, OTHER)
 
 
-async def test_a_customer_without_money_buys_up_to_the_limit(desk: Lending) -> None:
+async def test_a_customer_without_money_buys_up_to_the_limit(
+    desk: Lending, autojump_clock: Clock
+) -> None:
     with pytest.raises(InsufficientFunds):
         desk.reserve("t0", CUSTOMER, 1)
     desk.limit(CUSTOMER, 4 * CPC)
@@ -51,7 +53,9 @@ async def test_a_customer_without_money_buys_up_to_the_limit(desk: Lending) -> N
     assert view.backer == desk.key(OPERATOR).address
 
 
-async def test_its_worker_is_paid_and_only_the_operator_s_money_is_gone(desk: Lending) -> None:
+async def test_its_worker_is_paid_and_only_the_operator_s_money_is_gone(
+    desk: Lending, autojump_clock: Clock
+) -> None:
     await desk.deposit(OTHER, 7 * CPC)
     desk.limit(CUSTOMER, 4 * CPC)
     desk.reserve("t", CUSTOMER, 4 * CPC)
@@ -64,7 +68,7 @@ async def test_its_worker_is_paid_and_only_the_operator_s_money_is_gone(desk: Le
         await desk.withdraw(OPERATOR, 6 * CPC + 1)
 
 
-async def test_a_refund_is_owed_by_nobody(desk: Lending) -> None:
+async def test_a_refund_is_owed_by_nobody(desk: Lending, autojump_clock: Clock) -> None:
     desk.limit(CUSTOMER, 4 * CPC)
     for task, leased in (("queued", False), ("leased", True)):
         desk.reserve(task, CUSTOMER, 3 * CPC)
@@ -76,7 +80,7 @@ async def test_a_refund_is_owed_by_nobody(desk: Lending) -> None:
         assert (desk.left(CUSTOMER), desk.free(CUSTOMER)) == (4 * CPC, 0)
 
 
-async def test_what_is_paid_back_can_be_spent_again(desk: Lending) -> None:
+async def test_what_is_paid_back_can_be_spent_again(desk: Lending, autojump_clock: Clock) -> None:
     desk.limit(CUSTOMER, 4 * CPC)
     desk.reserve("t", CUSTOMER, 4 * CPC)
     desk.settle("t")
@@ -92,13 +96,13 @@ async def test_what_is_paid_back_can_be_spent_again(desk: Lending) -> None:
     assert desk.free(OPERATOR) == 10 * CPC
 
 
-async def test_only_tasks_are_on_credit(desk: Lending) -> None:
+async def test_only_tasks_are_on_credit(desk: Lending, autojump_clock: Clock) -> None:
     desk.limit(CUSTOMER, 5 * CPC)
     with pytest.raises(InsufficientFunds):
         await desk.withdraw(CUSTOMER, CPC)
 
 
-async def test_the_operator_lends_own_money_only(desk: Lending) -> None:
+async def test_the_operator_lends_own_money_only(desk: Lending, autojump_clock: Clock) -> None:
     await desk.deposit(OTHER, 100 * CPC)
     with pytest.raises(InsufficientFunds, match="pay in from"):
         desk.limit(CUSTOMER, 10 * CPC + 1)
@@ -111,7 +115,9 @@ async def test_the_operator_lends_own_money_only(desk: Lending) -> None:
         desk.limit(OPERATOR, 1)
 
 
-async def test_what_is_not_owed_can_be_taken_back_by_who_gave_it(desk: Lending) -> None:
+async def test_what_is_not_owed_can_be_taken_back_by_who_gave_it(
+    desk: Lending, autojump_clock: Clock
+) -> None:
     desk.limit(CUSTOMER, 5 * CPC)
     desk.reserve("t", CUSTOMER, 2 * CPC)
     with pytest.raises(Conflict, match=r"2\.0 CPC are owed"):
@@ -128,7 +134,7 @@ async def test_what_is_not_owed_can_be_taken_back_by_who_gave_it(desk: Lending) 
     assert desk.view(CUSTOMER).backer == desk.key(OTHER).address
 
 
-async def test_what_is_lost_is_the_operators(desk: Lending) -> None:
+async def test_what_is_lost_is_the_operators(desk: Lending, autojump_clock: Clock) -> None:
     desk.limit(CUSTOMER, 5 * CPC)
     desk.reserve("t", CUSTOMER, 2 * CPC)
     assert desk.write_off(CUSTOMER) == 0, "an open task's reward may come back"
@@ -142,7 +148,7 @@ async def test_what_is_lost_is_the_operators(desk: Lending) -> None:
     assert (desk.free(OPERATOR), desk.free(CUSTOMER)) == (8 * CPC, 0)
 
 
-async def test_all_credit_is_shown(desk: Lending) -> None:
+async def test_all_credit_is_shown(desk: Lending, autojump_clock: Clock) -> None:
     desk.limit(CUSTOMER, 5 * CPC)
     desk.reserve("t", CUSTOMER, 5 * CPC)
     (view,) = desk.market.settlement.credit.views()

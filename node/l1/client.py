@@ -94,8 +94,8 @@ class MarketClient(L1Client, Protocol):
     async def escrow(self, escrow_id: str) -> EscrowView | None:
         """An escrow, open or closed; None for an id that was never used."""
 
-    async def bond(self, address: str) -> BondView:
-        """What vouches for the key of an account's node."""
+    async def bond(self, market: str, address: str) -> BondView:
+        """What vouches for the key of an account's node at a market."""
 
     async def market(self) -> MarketView:
         """The chain's parameters, and all that it holds."""
@@ -190,8 +190,9 @@ class HttpL1Client:
             raise L1Malformed(f"asked for escrow {escrow_id}, got {view.escrow_id[:80]}")
         return view
 
-    async def bond(self, address: str) -> BondView:
-        return _decoded(await self._get(f"/bond/{quote(address, safe='')}"), BondView)
+    async def bond(self, market: str, address: str) -> BondView:
+        path = f"/bond/{quote(market, safe='')}/{quote(address, safe='')}"
+        return _decoded(await self._get(path), BondView)
 
     async def market(self) -> MarketView:
         return _decoded(await self._get("/market"), MarketView)

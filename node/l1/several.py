@@ -64,8 +64,8 @@ class SeveralClients:
     async def escrow(self, escrow_id: str) -> EscrowView | None:
         return await self._ask(lambda client: client.escrow(escrow_id))
 
-    async def bond(self, address: str) -> BondView:
-        return await self._ask(lambda client: client.bond(address))
+    async def bond(self, market: str, address: str) -> BondView:
+        return await self._ask(lambda client: client.bond(market, address))
 
     async def market(self) -> MarketView:
         return await self._ask(lambda client: client.market())

@@ -108,20 +108,30 @@ def slash_gas(slashing: Slashing, chain_id: str) -> int:
     return shown_by(slashing).gas(length, chain_id)
 
 
-def two_verdicts(offender: str, first: Verdict, second: Verdict) -> Draft:
-    """The SLASH of the validator whose account is `offender`; raises BadTransaction."""
+def two_verdicts(market: str, offender: str, first: Verdict, second: Verdict) -> Draft:
+    """The SLASH of the validator whose account is `offender`, of its bond at a market.
+
+    Raises BadTransaction.
+    """
     evidence = {"kind": "two_verdicts", **to_jsonable(TwoVerdicts(first, second))}
-    return slash(offender, evidence, signatures=2)
+    return slash(market, offender, evidence, signatures=2)
 
 
 def false_proof(
-    result: ComputeResult, manifest: Manifest, parameters: bytes, output: bytes, chain_id: str
+    market: str,
+    result: ComputeResult,
+    *,
+    manifest: Manifest,
+    parameters: bytes,
+    output: bytes,
+    chain_id: str,
 ) -> Draft:
-    """The SLASH of a result's worker; raises BadTransaction."""
+    """The SLASH of a result's worker, of its bond at a market; raises BadTransaction."""
     shown = FalseProof(result, inline.Evidence(parameters, manifest, output))
     evidence = {"kind": "false_proof", **to_jsonable(shown)}
     gas = shown.proof_gas(chain_id)
-    return slash(result.worker_address, evidence, signatures=PROOF_SIGNATURES, proof_gas=gas)
+    offender = result.worker_address
+    return slash(market, offender, evidence, signatures=PROOF_SIGNATURES, proof_gas=gas)
 
 
 def _about(one: Verdict) -> tuple[object, ...]:

@@ -7,7 +7,8 @@ verified. The gas of a proven result is that of a SUBMIT_RESULT and one for each
 units of the proof's verification, known before anything is computed.
 
 It also knows the transactions of `node.l1.escrow`. What they do to deposits, escrows and bonds is
-the chain's own; here their signatures are verified, and the evidence of a SLASH (`offences`).
+the chain's own; here their signatures are verified, and the evidence of a SLASH (`offences`), the
+acts in an ESCROW_RULE (`acts`).
 """
 
 import re
@@ -19,14 +20,17 @@ import msgspec
 from gpu.proofs.envelope import PayloadKind, ProofEnvelope, ProofSystem
 from node.keys import BindingInvalid, KeyBinding, verify_binding
 from node.l1.canonical import canonical_payload
-from node.l1.devchain.profiles import Offence
+from node.l1.devchain.profiles import Offence, Signed
 from node.l1.errors import BadPayload, BadTransaction
 from node.l1.escrow import (
     TYPES,
+    Act,
+    Awarding,
     Bonding,
     Refund,
     Settlement,
     Slashing,
+    award_message,
     check_approvals,
     claim_message,
     gas_of,
@@ -35,7 +39,7 @@ from node.l1.escrow import (
 )
 from node.l1.escrow.gas import payload_bytes, signatures_in
 from node.l1.transactions import GAS, Transaction, check_result
-from node.verification import inline
+from node.verification import acts, inline
 from node.verification.batches import MAX_BATCH, check_batch
 from node.verification.claims import StatementInvalid
 from node.verification.offences import shown_by, slash_gas
@@ -83,6 +87,10 @@ class MarketProfile:
         """What the evidence of a SLASH shows, if it holds; raises BadTransaction."""
         return shown_by(slashing).offence(self._chain_id)
 
+    def signed(self, act: Act) -> Signed:
+        """What an act in an ESCROW_RULE says, if it is signed; raises BadTransaction."""
+        return acts.shown_by(act).signed()
+
     def _held_gas(self, tx: Transaction) -> int:
         form = read(tx)
         if isinstance(form, Slashing):
@@ -98,6 +106,10 @@ class MarketProfile:
             check_approvals(message, form.signatures)
         elif isinstance(form, Refund):
             check_approvals(refund_message(self._chain_id, form.escrow_id), form.signatures)
+        elif isinstance(form, Awarding):
+            message = award_message(self._chain_id, form.escrow_id, form.award)
+            check_approvals(message, form.signatures)
+            acts.check_acts(form.acts, form.award.false, self._chain_id)
         elif isinstance(form, Bonding):
             self._check_binding(form, tx.from_address)
         elif isinstance(form, Slashing):

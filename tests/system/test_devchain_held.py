@@ -143,7 +143,7 @@ def two_faced() -> Draft:
         for finding in ("valid", "invalid")
     ]
     signed = [sign_verdict(one, CHAIN, SIGNERS[0]) for one in verdicts]
-    return two_verdicts(VALIDATOR.address, signed[0], signed[1])
+    return two_verdicts(MARKET.address, VALIDATOR.address, signed[0], signed[1])
 
 
 async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
@@ -151,7 +151,8 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
     async with running(tmp_path, born) as chain:
         binding = bind(SIGNERS[0], VALIDATOR, CHAIN)
         await chain.included(
-            (CUSTOMER, deposit(MARKET.address, 3 * 10**19)), (VALIDATOR, bond(1_000, binding))
+            (CUSTOMER, deposit(MARKET.address, 3 * 10**19)),
+            (VALIDATOR, bond(MARKET.address, 1_000, binding)),
         )
         height = (await chain.client.status()).height
         first, second = opening(FIRST, height), opening(SECOND, height)
@@ -159,7 +160,7 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
         assert (await chain.client.market()).escrows == 2 * 10**19
     async with running(tmp_path, born) as chain:  # killed, and nothing that was shown is lost
         assert (await chain.client.market()).escrows == 2 * 10**19
-        assert (await chain.client.bond(VALIDATOR.address)).amount == 1_000
+        assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 1_000
         claim = claimed()
         paying = [sign_claim(one, CHAIN, PAID, claim) for one in SIGNERS[:2]]
         before = await chain.client.balance(WORKER.address)
@@ -182,12 +183,12 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
         assert held.amount == 2 * 10**19
 
         assert await chain.included((WORKER, two_faced())) == []
-        assert (await chain.client.bond(VALIDATOR.address)).amount == 500
+        assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 500
         assert await chain.included((MARKET, two_faced())) == [
             "rejected: evidence: this act was slashed before"
         ]
-        assert await chain.included((VALIDATOR, unbond(400))) == []
-        assert (await chain.client.bond(VALIDATOR.address)).amount == 100
+        assert await chain.included((VALIDATOR, unbond(MARKET.address, 400))) == []
+        assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 100
 
         await chain.included((CUSTOMER, withdraw_all(MARKET.address)))
         await chain.included((WORKER, deposit(MARKET.address, 1)))

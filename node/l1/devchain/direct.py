@@ -62,9 +62,9 @@ class DirectClient:
         await trio.lowlevel.checkpoint()
         return escrow_view(self._chain, escrow_id)
 
-    async def bond(self, address: str) -> BondView:
+    async def bond(self, market: str, address: str) -> BondView:
         await trio.lowlevel.checkpoint()
-        return bond_view(self._chain, address)
+        return bond_view(self._chain, market, address)
 
     async def market(self) -> MarketView:
         await trio.lowlevel.checkpoint()

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from node.l1.devchain import bonds, escrows
+from node.l1.devchain import bonds, deposits, disputes, escrows
 from node.l1.devchain.slots import Slot
 from node.l1.devchain.state import Overlay
 from node.l1.escrow import (
+    Appealing,
+    Awarding,
     Bonding,
     CustomerWithdrawal,
     Depositing,
@@ -23,12 +25,14 @@ from node.l1.transactions import Transaction
 
 _RULES: Mapping[type, Callable[[Any, Transaction, Overlay, Slot], None]] = MappingProxyType(
     {
-        Depositing: escrows.deposit,
-        MarketWithdrawal: escrows.withdraw_for,
-        CustomerWithdrawal: escrows.withdraw_all,
+        Depositing: deposits.deposit,
+        MarketWithdrawal: deposits.withdraw_for,
+        CustomerWithdrawal: deposits.withdraw_all,
         Opening: escrows.open_escrow,
         Settlement: escrows.settle,
         Refund: escrows.refund,
+        Appealing: disputes.appeal,
+        Awarding: disputes.rule,
         Bonding: bonds.bond,
         Unbonding: bonds.unbond,
         Slashing: bonds.slash,

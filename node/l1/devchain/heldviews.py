@@ -2,7 +2,7 @@
 
 from node.amounts import Amount
 from node.l1.devchain.holdings import (
-    Bond,
+    Appeal,
     Closed,
     Deposit,
     Escrow,
@@ -13,7 +13,15 @@ from node.l1.devchain.holdings import (
     units_of,
 )
 from node.l1.devchain.node import DevChain
-from node.l1.escrow import BondView, DepositView, EscrowView, MarketView, Unbonded
+from node.l1.escrow import (
+    AppealView,
+    Bond,
+    BondView,
+    DepositView,
+    EscrowView,
+    MarketView,
+    Unbonded,
+)
 
 
 def deposit_view(chain: DevChain, market: str, customer: str) -> DepositView:
@@ -44,18 +52,23 @@ def escrow_view(chain: DevChain, escrow_id: str) -> EscrowView | None:
             closed_height=None,
             claim=None,
             opening=record.opening,
+            appeal=_appeal_view(record.undecided),
+            award=record.award,
         )
     return _closed_view(escrow_id, record) if isinstance(record, Closed) else None
 
 
-def bond_view(chain: DevChain, address: str) -> BondView:
-    """The bond of an account."""
-    record = chain.holdings.records.get(bond_key(address))
-    if not isinstance(record, Bond):
-        return BondView(address=address, public_key=None, amount=Amount(0), unbonding=())
-    leaving = tuple(Unbonded(amount=one.units, height=one.height) for one in record.leaving)
+def bond_view(chain: DevChain, market: str, address: str) -> BondView:
+    """The bond of an account at a market."""
+    record = chain.holdings.records.get(bond_key(market, address))
+    found = record if isinstance(record, Bond) else None
+    leaving = found.leaving if found else ()
     return BondView(
-        address=address, public_key=record.public_key, amount=record.units, unbonding=leaving
+        market=market,
+        address=address,
+        public_key=found.public_key if found else None,
+        amount=found.units if found else Amount(0),
+        unbonding=tuple(Unbonded(amount=one.units, height=one.height) for one in leaving),
     )
 
 
@@ -75,6 +88,10 @@ def market_view(chain: DevChain) -> MarketView:
     )
 
 
+def _appeal_view(record: Appeal | None) -> AppealView | None:
+    return AppealView(fee=record.fee, deadline=record.deadline) if record else None
+
+
 def _closed_view(escrow_id: str, record: Closed) -> EscrowView:
     return EscrowView(
         escrow_id=escrow_id,
@@ -86,4 +103,5 @@ def _closed_view(escrow_id: str, record: Closed) -> EscrowView:
         closed_height=record.closed,
         claim=record.claim,
         opening=None,
+        award=record.award,
     )

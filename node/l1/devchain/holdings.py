@@ -13,7 +13,7 @@ import msgspec
 
 from node.amounts import Amount
 from node.l1.blocks import l1_merkle_root
-from node.l1.escrow import Opening
+from node.l1.escrow import Bond, Opening
 
 BUCKETS = 256
 _EMPTY = bytes(32)
@@ -26,6 +26,18 @@ class Deposit(msgspec.Struct, frozen=True, tag="deposit"):
     notice: int | None = None
     """Height of the customer's notice."""
 
+    def more(self, units: int) -> "Deposit":
+        """With so many units more; a notice goes on."""
+        return Deposit(Amount(self.units + units), self.notice)
+
+
+class Appeal(msgspec.Struct, frozen=True):
+    """What a dispute about an escrow was opened with."""
+
+    fee: Amount
+    deadline: int
+    """Height of the last block in which no claim settles the escrow."""
+
 
 class Escrow(msgspec.Struct, frozen=True, tag="escrow"):
     """One that is open."""
@@ -33,6 +45,21 @@ class Escrow(msgspec.Struct, frozen=True, tag="escrow"):
     market: str
     opening: Opening
     opened: int
+    appeal: Appeal | None = None
+    """Of the one dispute that there may be about it."""
+    award: str | None = None
+    """Digest of what that came to."""
+
+    @property
+    def undecided(self) -> Appeal | None:
+        """The dispute, while it goes on."""
+        return None if self.award else self.appeal
+
+    @property
+    def units(self) -> Amount:
+        """All that goes back to the deposit if it is closed unpaid."""
+        fee = self.undecided.fee if self.undecided else 0
+        return Amount(self.opening.amount + fee)
 
 
 class Closed(msgspec.Struct, frozen=True, tag="closed", gc=False):
@@ -48,37 +75,25 @@ class Closed(msgspec.Struct, frozen=True, tag="closed", gc=False):
     closed: int
     claim: str | None
     """Digest of the claim by which it was settled; None if it was refunded."""
+    award: str | None = None
+    """Digest of what a dispute about it came to."""
 
     def __post_init__(self) -> None:
         for name in ("market", "customer"):
             msgspec.structs.force_setattr(self, name, intern(getattr(self, name)))
 
 
-class Leaving(msgspec.Struct, frozen=True):
-    """A part of a bond on its way to the balance."""
+class Bonded(msgspec.Struct, frozen=True, order=True):
+    """Whose bond it is, and at which market."""
 
-    units: Amount
-    height: int
-
-
-class Bond(msgspec.Struct, frozen=True, tag="bond"):
-    """An account's, for the key of its node."""
-
-    public_key: str
-    units: Amount
-    leaving: tuple[Leaving, ...] = ()
-    """By rising heights, one entry for each."""
-
-    @property
-    def total(self) -> int:
-        """All that a slash reaches."""
-        return self.units + sum(one.units for one in self.leaving)
+    market: str
+    address: str
 
 
 class Due(msgspec.Struct, frozen=True, tag="due"):
-    """Whose bonds have something leaving in a block."""
+    """Which bonds have something leaving in a block."""
 
-    addresses: tuple[str, ...]
+    bonds: tuple[Bonded, ...]
 
 
 class Act(msgspec.Struct, frozen=True, tag="act"):
@@ -100,9 +115,9 @@ def escrow_key(escrow_id: str) -> str:
     return f"escrow/{escrow_id}"
 
 
-def bond_key(address: str) -> str:
+def bond_key(market: str, address: str) -> str:
     """Where a `Bond` is."""
-    return f"bond/{address}"
+    return f"bond/{market}/{address}"
 
 
 def due_key(height: int) -> str:
@@ -110,17 +125,15 @@ def due_key(height: int) -> str:
     return f"due/{height}"
 
 
-def act_key(offender: str, act: str) -> str:
-    """Where the `Act` of a bonded account is."""
-    return f"act/{offender}/{act}"
+def act_key(market: str, offender: str, act: str) -> str:
+    """Where the `Act` is for which a bond paid."""
+    return f"act/{market}/{offender}/{act}"
 
 
 def units_of(record: Held) -> int:
     """The money in a record."""
-    if isinstance(record, Deposit):
+    if isinstance(record, Deposit | Escrow):
         return record.units
-    if isinstance(record, Escrow):
-        return record.opening.amount
     return record.total if isinstance(record, Bond) else 0
 
 

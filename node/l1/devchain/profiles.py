@@ -4,7 +4,7 @@ from collections.abc import Set
 from typing import NamedTuple, Protocol
 
 from node.l1.errors import BadTransaction
-from node.l1.escrow import Slashing
+from node.l1.escrow import Act, Slashing
 from node.l1.transactions import GAS, Transaction
 
 
@@ -15,6 +15,16 @@ class Offence(NamedTuple):
     """Whose it was, in hex."""
     act: str
     """The same for all evidence of one act."""
+
+
+class Signed(NamedTuple):
+    """What an act of a culprit says, if it is signed."""
+
+    public_key: str
+    """Who signs it, in hex."""
+    task_id: str
+    result_hash: str
+    """Of the result that it vouches for, in hex."""
 
 
 class Profile(Protocol):
@@ -44,6 +54,9 @@ class Profile(Protocol):
     def offence(self, slashing: Slashing) -> Offence:
         """What the evidence of a SLASH shows, without verifying it; raises BadTransaction."""
 
+    def signed(self, act: Act) -> Signed:
+        """What an act in an ESCROW_RULE says, without verifying it; raises BadTransaction."""
+
 
 class Upstream:
     """The existing chain's: gas by type, and nothing in a result is looked at."""
@@ -61,6 +74,10 @@ class Upstream:
     def offence(self, slashing: Slashing) -> Offence:
         """There are no bonds."""
         raise BadTransaction(f"offender: {slashing.offender} has no bond, for nobody has")
+
+    def signed(self, act: Act) -> Signed:
+        """There are no escrows."""
+        raise BadTransaction(f"acts: {act.address} can answer for nothing, for nobody can")
 
 
 UPSTREAM = Upstream()

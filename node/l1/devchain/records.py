@@ -63,7 +63,7 @@ class Records:
         self._blocks = Table(db, "devchain-blocks", _BlockRecord)
         self._places = Table(db, "devchain-txs", _PlaceRecord)
         self._accounts = Table(db, "devchain-accounts", _AccountRecord)
-        self._held = Table(db, "devchain-held", _HeldRecord)
+        self._held = Table(db, "devchain-held", _HeldRecord, version=2)
         self._validators = Table(db, "devchain-validators", _ValidatorRecord)
         self._chain = Table(db, "devchain-tip", _ChainRecord)
         self._identity = Table(db, "devchain-identity", _IdentityRecord)

@@ -125,9 +125,9 @@ def _held_routes(chain: DevChain) -> APIRouter:
             raise HTTPException(404, "Escrow not found")
         return _view(found)
 
-    @router.get("/bond/{address}")
-    async def bond(address: str) -> Response:
-        return _view(bond_view(chain, address))
+    @router.get("/bond/{market}/{address}")
+    async def bond(market: str, address: str) -> Response:
+        return _view(bond_view(chain, market, address))
 
     @router.get("/market")
     async def market() -> Response:

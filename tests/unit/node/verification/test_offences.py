@@ -25,6 +25,7 @@ from node.workloads import size_of
 CHAIN = "cpc-devnet-1"
 REPORTER = AccountKey(bytes([9]) * 32)
 MARKET = MarketProfile(CHAIN)
+BONDED_AT = AccountKey(bytes([8]) * 32).address
 
 
 def resealed(claim: Any, proof: bytes) -> ComputeResult:
@@ -41,7 +42,7 @@ def lied(claim: Any) -> ComputeResult:
 
 def shown(claim: Any, result: ComputeResult, **changes: Any) -> Draft:
     parts = {"manifest": claim.manifest, "parameters": claim.parameters, "output": claim.output}
-    return false_proof(result, **{**parts, **changes}, chain_id=CHAIN)
+    return false_proof(BONDED_AT, result, **{**parts, **changes}, chain_id=CHAIN)
 
 
 def signed(draft: Draft) -> Transaction:
@@ -117,7 +118,7 @@ def test_hostile_evidence_raises_one_error(claim: Any, cast: Any, value: object)
     draw, validator = cast.draw(), cast.validators[0]
     result = cast.result(draw)
     verdicts = [cast.verdict(draw, result, validator, one) for one in ("valid", "invalid")]
-    true = (two_verdicts(validator.address, *verdicts), shown(claim, lied(claim)))
+    true = (two_verdicts(BONDED_AT, validator.address, *verdicts), shown(claim, lied(claim)))
     for draft in true:
         for path in paths_in(draft.payload["evidence"]):
             evidence = copy.deepcopy(draft.payload["evidence"])
@@ -125,7 +126,9 @@ def test_hostile_evidence_raises_one_error(claim: Any, cast: Any, value: object)
             for step in path[:-1]:
                 place = place[step]
             before, place[path[-1]] = place[path[-1]], value
-            slashing = Slashing(offender=draft.payload["offender"], evidence=evidence)
+            slashing = Slashing(
+                market=BONDED_AT, offender=draft.payload["offender"], evidence=evidence
+            )
             try:
                 found = shown_by(slashing)
                 found.gas(0, CHAIN)
@@ -149,18 +152,20 @@ def test_two_verdicts_are_their_validators_offence(cast: Any) -> None:
     result = cast.result(draw)
     one = cast.verdict(draw, result, validator, "valid")
     other = cast.verdict(draw, result, validator, "invalid")
-    draft = two_verdicts(validator.address, one, other)
+    draft = two_verdicts(BONDED_AT, validator.address, one, other)
     tx = signed(draft)
     MARKET.check(tx)
     assert MARKET.gas(tx) == tx.gas_limit
     offence = MARKET.offence(msgspec.convert(tx.payload, Slashing))
     assert offence.public_key == validator.identity.public_key.hex()
-    turned = two_verdicts(validator.address, other, one)
+    turned = two_verdicts(BONDED_AT, validator.address, other, one)
     assert MARKET.offence(msgspec.convert(turned.payload, Slashing)) == offence
     redrawn = sign_verdict(msgspec.structs.replace(other, redraw=1), CHAIN, validator.identity)
-    MARKET.check(signed(two_verdicts(validator.address, one, redrawn)))
+    MARKET.check(signed(two_verdicts(BONDED_AT, validator.address, one, redrawn)))
     colleague = cast.verdict(draw, result, cast.validators[1], "invalid")
-    problem = refusal(two_verdicts(validator.address, one, colleague))
+    problem = refusal(two_verdicts(BONDED_AT, validator.address, one, colleague))
     assert problem == "evidence: the verdicts are not about the same"
     assert refusal(draft, MarketProfile("cpc-testnet-1")).startswith("evidence.first.signature")
-    assert refusal(two_verdicts(validator.address, one, one)).endswith("contradict each other")
+    assert refusal(two_verdicts(BONDED_AT, validator.address, one, one)).endswith(
+        "contradict each other"
+    )

@@ -148,6 +148,8 @@ async def test_a_settlement_pays_what_the_market_would_have_paid(held: Any) -> N
         "closed_height": held.height,
         "claim": claim_digest(claim),
         "opening": None,
+        "appeal": None,
+        "award": None,
     }
 
 
@@ -374,7 +376,7 @@ async def test_the_existing_chain_knows_nothing_of_it(world: Any, parties: Any) 
     assert response.status_code == 422
     assert "DEPOSIT" not in response.json()["detail"][0]["msg"]
     assert world.chain.submit(tx)[1] == "unknown_tx_type"
-    for path in ("/market", "/bond/x", "/escrow/x", "/deposit/x/y"):
+    for path in ("/market", "/bond/x/y", "/escrow/x", "/deposit/x/y"):
         assert (await world.http.get(path)).status_code == 404
 
 
@@ -382,8 +384,8 @@ async def test_every_client_shows_the_same(held: Any, world: Any) -> None:
     await deposited(held)
     opening = await opened(held)
     account = held.parties.accounts[0]
-    await held.included(account, bond(5, held.parties.binding(0)))
-    await held.included(account, unbond(2))
+    await held.included(account, bond(held.parties.market.address, 5, held.parties.binding(0)))
+    await held.included(account, unbond(held.parties.market.address, 2))
     client = held.world.client
     market, customer = held.parties.market.address, held.parties.customer.address
     direct = DirectClient(held.world.chain)
@@ -403,7 +405,7 @@ async def test_every_client_shows_the_same(held: Any, world: Any) -> None:
             opening=opening,
         )
         assert await one.escrow("ab" * 32) is None
-        bonded = await one.bond(account.address)
+        bonded = await one.bond(market, account.address)
         assert (bonded.amount, bonded.unbonding[0].amount) == (3, 2)
         view = await one.market()
         assert (view.deposits, view.escrows, view.bonds) == (2 * 10**19, 10**19, 5)

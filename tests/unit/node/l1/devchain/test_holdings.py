@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from node.amounts import Amount
 from node.l1.devchain.faults import Faults
-from node.l1.devchain.holdings import Act, Bond, Closed, Deposit, Held, Holdings, Leaving
+from node.l1.devchain.holdings import Act, Closed, Deposit, Held, Holdings
 from node.l1.devchain.records import Records
 from node.l1.devchain.state import State
-from node.l1.escrow import bond, deposit, open_escrow, unbond
+from node.l1.escrow import Bond, Leaving, bond, deposit, open_escrow, unbond
 
 KEYS = st.text("abcdef", min_size=1, max_size=2)
 RECORDS: st.SearchStrategy[Held] = st.one_of(
@@ -60,10 +60,12 @@ async def test_a_restart_keeps_what_is_held(make_market_world: Any, parties: Any
         await world.client.send(
             deposit(parties.market.address, 10**30 // 10**11).signed(parties.customer, 0)
         )
-        await world.client.send(bond(7, parties.binding(0)).signed(account, 0))
+        await world.client.send(
+            bond(parties.market.address, 7, parties.binding(0)).signed(account, 0)
+        )
         await world.mine()
         await world.client.send(open_escrow(parties.opening()).signed(parties.market, 0))
-        await world.client.send(unbond(3).signed(account, 1))
+        await world.client.send(unbond(parties.market.address, 3).signed(account, 1))
         await world.mine()
         records = dict(world.chain.holdings.records)
         root = world.chain._chain.state.root({})
@@ -86,10 +88,12 @@ async def test_given_up_blocks_give_back_what_they_held(
     async with world.running():
         await world.mine(8)
         await world.client.send(deposit(market.address, 10**19).signed(customer, 0))
-        await world.client.send(bond(7, parties.binding(0)).signed(account, 0))
+        await world.client.send(
+            bond(parties.market.address, 7, parties.binding(0)).signed(account, 0)
+        )
         await world.mine()
         await world.client.send(open_escrow(parties.opening(deadline=30)).signed(market, 0))
-        await world.client.send(unbond(3).signed(account, 1))
+        await world.client.send(unbond(parties.market.address, 3).signed(account, 1))
         world.seconds = 9 * world.config.block_time_s
         await world.chain.produce()  # the tenth, by which three are given up
         assert world.chain.tip.height == 6

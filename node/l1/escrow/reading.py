@@ -133,6 +133,9 @@ def _check_outside(tx_type: str, to_address: str | None, amount: int) -> None:
 
 def _converted(tx_type: str, payload: dict[str, object]) -> Payload:
     form = _FORMS.get(tx_type) or _withdrawal_of(payload)
+    for name, value in payload.items():
+        if value is None:  # else what is left out would have two forms
+            raise BadPayload(name, "must not be null")
     try:
         return msgspec.convert(payload, form, dec_hook=_from_wire)
     except msgspec.ValidationError as error:

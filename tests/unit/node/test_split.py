@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import ConfigError, InvalidInput
-from node.split import BASIS_POINTS, Payees, Shares, Split, split
+from node.split import BASIS_POINTS, JuryPay, Payees, Shares, Split, jury_pay, split
 
 REWARDS = st.one_of(st.integers(1, 100_000), st.integers(1, 10**36))
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 10**30), max_size=8)
@@ -160,3 +160,30 @@ def test_shares_must_add_up(parts: tuple[int, int, int, int]) -> None:
 def test_the_orchestrators_share_is_a_share(orchestrator: int) -> None:
     with pytest.raises(ConfigError):
         Shares(orchestrator=orchestrator)
+
+
+def test_a_jury_is_paid_equally() -> None:
+    assert jury_pay(100, ["b", "a", "c"], 10) == JuryPay((("a", 30), ("b", 30), ("c", 30)), 10, 0)
+    assert jury_pay(101, ["b", "a"], 10) == JuryPay((("a", 45), ("b", 45)), 10, 1)
+    assert jury_pay(1_000, ["b", "a"], 10, most=50) == JuryPay((("a", 20), ("b", 20)), 10, 950)
+    assert jury_pay(5, ["a"], 10) == JuryPay((), 5, 0)
+    assert jury_pay(0, ["a"], 10, most=50) == JuryPay((), 0, 0)
+    assert jury_pay(7, [], 2) == JuryPay((), 2, 5)
+    assert jury_pay(8, ["a", "a"], 0) == JuryPay((("a", 8),), 0, 0), "one juror, one share"
+
+
+@given(
+    st.integers(0, 10**36),
+    st.sets(st.sampled_from("abcdef")),
+    RESERVES,
+    st.none() | st.integers(0, 10**36),
+)
+def test_the_parts_of_a_jury_s_pay_add_up(
+    amount: int, jurors: set[str], reserve: int, most: int | None
+) -> None:
+    pay = jury_pay(amount, jurors, reserve, most=most)
+    theirs = sum(units for _, units in pay.jurors)
+    assert theirs + pay.fees + pay.burn == amount
+    assert min(theirs, pay.fees, pay.burn) >= 0
+    assert theirs + pay.fees <= (amount if most is None else most)
+    assert len({units for _, units in pay.jurors}) <= 1

@@ -17,18 +17,26 @@ from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.server import App, build_app
 from node.l1.escrow import (
+    Act,
     Approval,
+    Award,
     Claim,
     Member,
     Opening,
     Payee,
     ShareTerms,
     escrow_id_of,
+    sign_award,
     sign_claim,
     sign_refund,
 )
 from node.l1.keys import AccountKey
 from node.split import Shares
+from node.verification.acts import SignedResult, SignedVerdict
+from node.verification.author import Author
+from node.verification.evidence import ATTESTED
+from node.verification.jsonable import to_jsonable
+from node.verification.statements import ComputeResult, Verdict, seal_result, sign_verdict
 from p2p.identity import Identity
 from storage.database import open_database
 from storage.memory import MemoryStore
@@ -114,6 +122,7 @@ class Parties:
         self.accounts = [key_of(20 + number) for number in range(5)]
         """Of the validators, in the order of their keys."""
         self.stranger = Identity.from_seed(bytes([77]) * 32)
+        self.worker_identity = Identity.from_seed(bytes([78]) * 32)
 
     def opening(self, task: str = "task", **changes: Any) -> Opening:
         members = tuple(
@@ -159,9 +168,56 @@ class Parties:
         name = self.name_of(opening)
         return [sign_refund(one, self.chain_id, name) for one in self.signers[:count]]
 
+    def award(self, **changes: Any) -> Award:
+        """That a worker's result is false, by two jurors; without `outcome` it is overturned."""
+        jurors = tuple(sorted(key_of(number).address for number in (31, 32)))
+        fields: dict[str, Any] = {
+            "outcome": "overturned",
+            "jurors": jurors,
+            "false": ("ab" * 32,),
+            "culprits": (self.worker.address,),
+        }
+        return Award(**{**fields, **changes})
+
+    def awarded(self, opening: Opening, award: Award, count: int = 3) -> list[Approval]:
+        """Signatures under an award."""
+        name = self.name_of(opening)
+        return [sign_award(one, self.chain_id, name, award) for one in self.signers[:count]]
+
     def binding(self, index: int) -> KeyBinding:
         """Of a validator's two keys."""
         return bind(self.signers[index], self.accounts[index], self.chain_id)
+
+    def worker_binding(self) -> KeyBinding:
+        """Of the worker's."""
+        return bind(self.worker_identity, self.worker, self.chain_id)
+
+    def computed(self, task_id: str, result_hash: str = "ab" * 32, nonce: int = 6) -> Act:
+        """The worker's: that this is its result."""
+        address = self.worker.address
+        bare = ComputeResult(task_id, address, result_hash, "", nonce)
+        author = Author(self.worker_identity, self.worker_binding(), address, self.chain_id)
+        signed = seal_result(bare, bytes(32), ATTESTED, author)
+        return Act(address=address, evidence=to_jsonable(SignedResult(signed)))
+
+    def vouched(self, index: int, task_id: str, **changes: Any) -> Act:
+        """A validator's: that the worker's result is valid."""
+        fields: dict[str, Any] = {
+            "task_id": task_id,
+            "epoch": 1,
+            "redraw": 0,
+            "nonce": 6,
+            "worker_address": self.worker.address,
+            "result_hash": b"\xab" * 32,
+            "finding": "valid",
+            "seed": bytes(32),
+            "validator_key": b"",
+        }
+        verdict = Verdict(**{**fields, **changes})
+        signed = sign_verdict(verdict, self.chain_id, self.signers[index])
+        return Act(
+            address=self.accounts[index].address, evidence=to_jsonable(SignedVerdict(signed))
+        )
 
 
 class _Transport(httpx.AsyncBaseTransport):

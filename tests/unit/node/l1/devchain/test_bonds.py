@@ -236,3 +236,37 @@ async def test_verdicts_must_be_signed_for_this_chain(held: Any) -> None:
         nonce = held.world.chain.first_free_nonce(held.parties.worker.address)
         odd = sign(tx.signed(held.parties.worker, nonce), held.parties.worker)
         assert held.world.chain.submit(odd)[1].startswith(f"rejected: {problem}")
+
+
+async def test_bonds_at_two_markets_have_nothing_to_do_with_each_other(held: Any) -> None:
+    """Each is for a key, leaves and is free for itself; an act costs each once."""
+    account, other_market = held.parties.accounts[0], held.parties.worker.address
+    rebound = bind(held.parties.stranger, account, held.parties.chain_id)
+    await held.included(account, bond(MARKET, 1_000, held.parties.binding(0)))
+    await held.included(account, bond(other_market, 600, rebound))
+    assert "bond of 600 units" in await held.refused(account, unbond(other_market, 601))
+    await held.included(account, unbond(other_market, 200), unbond(MARKET, 100))
+
+    async def amounts() -> list[int]:
+        views = [
+            await held.world.client.bond(market, account.address)
+            for market in (MARKET, other_market)
+        ]
+        return [one.amount for one in views]
+
+    assert await amounts() == [900, 400]
+    acts = verdicts(held, held.parties.signers[0])
+    assert "key in the evidence" in await held.refused(
+        account, two_verdicts(other_market, account.address, *acts)
+    )
+    await held.world.mine(4)
+    assert held.gained(account.address, RICH) == -1_300, "both parts are free in one block"
+    await held.included(account, unbond(other_market, 400))
+    await held.world.mine(4)
+    await held.included(account, bond(other_market, 800, held.parties.binding(0)))
+    for market in (MARKET, other_market):
+        await held.included(held.parties.market, two_verdicts(market, account.address, *acts))
+        problem = await held.refused(account, two_verdicts(market, account.address, *acts))
+        assert problem == "evidence: this act was slashed before"
+    assert await amounts() == [675, 600]
+    assert held.total() - held.minted() == 10 * RICH

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from node.l1.errors import BadPayload
 from node.l1.escrow import (
     Approval,
+    Award,
     Claim,
     Payee,
+    award_bytes,
+    award_digest,
+    award_message,
     check_approvals,
     claim_bytes,
     claim_digest,
     claim_message,
     escrow_id_of,
     refund_message,
+    sign_award,
     sign_claim,
     sign_refund,
 )
@@ -33,11 +38,43 @@ CLAIMS = st.builds(
     results=st.sampled_from(["00" * 32, "01" * 32]),
 )
 
+NAMES = st.lists(st.text("ab", max_size=3), max_size=3).map(tuple)
+AWARDS = st.builds(
+    Award,
+    outcome=st.sampled_from(["upheld", "overturned", "inconclusive"]),
+    jurors=NAMES,
+    false=st.lists(st.sampled_from(["00" * 32, "01" * 32]), max_size=3).map(tuple),
+    culprits=NAMES,
+)
+
 
 @given(CLAIMS, CLAIMS)
 def test_different_claims_have_different_bytes(one: Claim, other: Claim) -> None:
     assert (claim_bytes(one) == claim_bytes(other)) == (one == other)
     assert (claim_digest(one) == claim_digest(other)) == (one == other)
+
+
+@given(AWARDS, AWARDS)
+def test_different_awards_have_different_bytes(one: Award, other: Award) -> None:
+    """Nobody moves from the jurors to the culprits under the same signature."""
+    assert (award_bytes(one) == award_bytes(other)) == (one == other)
+    assert (award_digest(one) == award_digest(other)) == (one == other)
+
+
+def test_a_signature_under_an_award_is_good_for_nothing_else(parties: Any) -> None:
+    name, other = escrow_id_of("c", "m", "t"), escrow_id_of("c", "m", "u")
+    award, signer = parties.award(), parties.signers[0]
+    signed = sign_award(signer, "c", name, award)
+    check_approvals(award_message("c", name, award), [signed])
+    for message in (
+        award_message("d", name, award),
+        award_message("c", other, award),
+        award_message("c", name, parties.award(culprits=(parties.customer.address,))),
+        refund_message("c", name),
+        claim_message("c", name, parties.claim()),
+    ):
+        with pytest.raises(BadPayload, match=r"signatures\[0\]"):
+            check_approvals(message, [signed])
 
 
 def test_a_signature_is_good_for_one_claim_of_one_escrow_of_one_chain(parties: Any) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.amounts import Amount
-from node.l1.escrow import Claim, Opening, Payee, ShareTerms, payout
+from node.l1.escrow import Claim, Opening, Payee, ShareTerms, award_payout, payout
 from node.split import BASIS_POINTS, Payees, Shares, split
 
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 2**63 - 1), max_size=8)
@@ -62,3 +62,27 @@ def test_the_split_of_the_market(
     for address, units in parts.validators:
         people[address] = people.get(address, 0) + units
     assert {one: paid[one] for one in paid if len(one) == 1} == people
+
+
+JURORS = st.sets(st.sampled_from("abc"), min_size=1).map(lambda some: tuple(sorted(some)))
+
+
+@given(AMOUNTS, AMOUNTS, JURORS, st.integers(0, 10**36))
+def test_what_decides_a_dispute_is_paid_out_whole(
+    parties: Any, fee: int, taken: int, jurors: tuple[str, ...], reserve: int
+) -> None:
+    """A jury gets the fee, from whoever was wrong, and the same each; the rest is burned."""
+    opening: Opening = parties.opening(fee_reserve=Amount(reserve))
+    upheld = parties.award(outcome="upheld", jurors=jurors, false=(), culprits=())
+    overturned = parties.award(jurors=jurors)
+    for award, units in ((upheld, fee), (overturned, taken)):
+        paid = award_payout(opening, "market", award, fee=fee, taken=taken)
+        assert sum(paid.values()) == units
+        assert all(one > 0 for one in paid.values())
+        shares = {paid.get(one, 0) for one in jurors}
+        assert len(shares) == 1
+        assert shares.pop() * len(jurors) + paid.get("market", 0) <= min(fee, units)
+        assert paid.get("market", 0) == min(reserve, fee, units)
+    nothing = parties.award(outcome="inconclusive", jurors=(), false=(), culprits=())
+    assert award_payout(opening, "market", nothing, fee=fee, taken=0) == {}
+    assert award_payout(opening, "market", overturned, fee=fee, taken=0) == {}

@@ -16,19 +16,23 @@ from node.l1.escrow import (
     GAS_PER_BYTE,
     GAS_PER_SIGNATURE,
     MAX_PAYLOAD_BYTES,
+    Act,
     Payee,
     Payload,
+    appeal_escrow,
     bond,
     deposit,
     open_escrow,
     read,
     refund_escrow,
+    rule_escrow,
     settle_escrow,
     slash,
     unbond,
     withdraw_all,
     withdraw_for,
 )
+from node.l1.escrow.gas import MAX_EVIDENCE_BYTES
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, Transaction
 
@@ -41,26 +45,35 @@ def senders(parties: Any) -> Senders:
     opening, claim = parties.opening(), parties.claim()
     market, customer, validator = parties.market, parties.customer, parties.accounts[0]
     signed, name = parties.approvals(opening, claim), parties.name_of(opening)
+    culprits = tuple(sorted((parties.worker.address, validator.address)))
+    award = parties.award(false=("ab" * 32, "cd" * 32), culprits=culprits)
+    acts = [Act(address=one, evidence={"x": 1}) for one in culprits]
     return {
         "deposit": (customer, deposit(market.address, 5)),
+        "deposit_for": (market, deposit(market.address, 5, customer=customer.address)),
         "withdraw_for": (market, withdraw_for(customer.address, 5)),
         "withdraw_all": (customer, withdraw_all(market.address)),
         "open": (market, open_escrow(opening)),
         "settle": (market, settle_escrow(name, claim, signed)),
         "refund": (market, refund_escrow(name, parties.refusals(opening))),
-        "bond": (validator, bond(5, parties.binding(0))),
-        "unbond": (validator, unbond(5)),
-        "slash": (market, slash(validator.address, {"kind": "x"}, signatures=2)),
+        "appeal": (market, appeal_escrow(name, 5, 30)),
+        "rule": (market, rule_escrow(name, award, acts, parties.awarded(opening, award))),
+        "bond": (validator, bond(market.address, 5, parties.binding(0))),
+        "unbond": (validator, unbond(market.address, 5)),
+        "slash": (market, slash(market.address, validator.address, {"kind": "x"}, signatures=2)),
     }
 
 
 NAMES = (
     "deposit",
+    "deposit_for",
     "withdraw_for",
     "withdraw_all",
     "open",
     "settle",
     "refund",
+    "appeal",
+    "rule",
     "bond",
     "unbond",
     "slash",
@@ -87,7 +100,8 @@ def test_what_is_built_is_read(senders: Senders, name: str) -> None:
     sender, draft = senders[name]
     tx = draft.signed(sender, 0)
     assert plain(read(tx)) == tx.payload
-    signatures = {"settle": 3, "refund": 3, "bond": 2, "slash": 2}.get(name, 0)
+    counts = {"settle": 3, "refund": 3, "rule": 3 + 2, "bond": 2, "slash": 2}
+    signatures = counts.get(name, 0)
     length = len(canonical_payload(tx.payload))
     gas = BASE_GAS[tx.tx_type] + GAS_PER_BYTE * length + GAS_PER_SIGNATURE * signatures
     assert (tx.gas_limit, tx.fee) == (gas, gas * 1000)
@@ -97,7 +111,7 @@ def test_what_is_built_is_read(senders: Senders, name: str) -> None:
 def test_every_field_is_needed_and_no_other_is_taken(senders: Senders, name: str) -> None:
     sender, draft = senders[name]
     tx = draft.signed(sender, 0)
-    for path in paths_in(tx.payload):
+    for path in paths_in(tx.payload) if name != "deposit_for" else ():
         with pytest.raises(BadPayload) as caught:
             read(changed(tx, path, ...))
         assert caught.value.field in (dotted(path), path.partition(".")[0], "customer")
@@ -172,6 +186,31 @@ BAD = [
     ("settle", "signatures.0.signature", "ab"),
     ("settle", "signatures.1.public_key", 5),
     ("refund", "signatures", None),
+    ("deposit_for", "customer", None),
+    ("deposit_for", "customer", ""),
+    ("deposit_for", "customer", "cpc1burn"),
+    ("appeal", "escrow_id", "ab" * 31),
+    ("appeal", "fee", "0"),
+    ("appeal", "fee", 5),
+    ("appeal", "fee", "1" + "0" * 37),
+    ("appeal", "deadline", 2**63),
+    ("appeal", "deadline", True),
+    ("rule", "award.outcome", "lost"),
+    ("rule", "award.jurors", []),
+    ("rule", "award.jurors.0", "cpc1burn"),
+    ("rule", "award.false", []),
+    ("rule", "award.false.0", "AB" * 32),
+    ("rule", "award.culprits", []),
+    ("rule", "award.culprits.0", ""),
+    ("rule", "award.more", 1),
+    ("rule", "acts.0.evidence", []),
+    ("rule", "acts.0.evidence", None),
+    ("rule", "acts.1.more", 1),
+    ("rule", "signatures.0.signature", "ab"),
+    ("unbond", "market", "cpc1x"),
+    ("unbond", "amount", "0"),
+    ("slash", "market", ""),
+    ("slash", "offender", "cpc1burn"),
     ("bond", "binding.account_public", "ab" * 32),
     ("slash", "evidence", []),
 ]
@@ -192,6 +231,10 @@ def test_lists_have_one_order(senders: Senders, parties: Any) -> None:
         ("settle", "signatures"),
         ("settle", "claim.validators"),
         ("refund", "signatures"),
+        ("rule", "signatures"),
+        ("rule", "award.jurors"),
+        ("rule", "award.false"),
+        ("rule", "award.culprits"),
     ):
         sender, draft = senders[name]
         tx = draft.signed(sender, 0)
@@ -206,29 +249,74 @@ def test_lists_have_one_order(senders: Senders, parties: Any) -> None:
         settle_escrow("ab" * 32, parties.claim(workers=twice), [])
 
 
-def test_numbers_have_bounds(senders: Senders) -> None:
-    sender, draft = senders["settle"]
+@pytest.mark.parametrize(
+    ("outcome", "wrong"),
+    [
+        ("inconclusive", "jurors"),
+        ("inconclusive", "false"),
+        ("inconclusive", "culprits"),
+        ("upheld", "false"),
+        ("upheld", "culprits"),
+    ],
+)
+def test_an_award_names_nobody_in_vain(parties: Any, outcome: str, wrong: str) -> None:
+    named = {"inconclusive": set[str](), "upheld": {"jurors"}}[outcome]
+    empty = dict.fromkeys({"jurors", "false", "culprits"} - named - {wrong}, ())
+    award = parties.award(outcome=outcome, **empty)
+    with pytest.raises(BadPayload, match="has to be empty where the outcome is") as caught:
+        rule_escrow("ab" * 32, award, [], [])
+    assert caught.value.field == f"award.{wrong}"
+
+
+def test_each_culprit_has_one_act(senders: Senders) -> None:
+    """Neither more nor less, nor another's, nor twice."""
+    sender, draft = senders["rule"]
     tx = draft.signed(sender, 0)
-    for path, count in (("signatures", 65), ("claim.validators", 65), ("claim.workers", 257)):
+    payload: dict[str, Any] = tx.payload
+    one, other = payload["acts"]
+    for acts in ([], [one], [other, one], [one, one], [one, other, other]):
+        with pytest.raises(BadPayload, match="one of each culprit, in their order") as caught:
+            read(changed(tx, "acts", acts))
+        assert caught.value.field == "acts"
+
+
+def test_numbers_have_bounds(senders: Senders) -> None:
+    for name, path, count in (
+        ("settle", "signatures", 65),
+        ("settle", "claim.validators", 65),
+        ("settle", "claim.workers", 257),
+        ("rule", "signatures", 65),
+        ("rule", "award.jurors", 65),
+        ("rule", "award.false", 257),
+        ("rule", "award.culprits", 321),
+        ("rule", "acts", 321),
+    ):
+        sender, draft = senders[name]
+        tx = draft.signed(sender, 0)
         place: Any = tx.payload
         for step in path.split("."):
             place = place[step]
         with pytest.raises(BadPayload, match="length") as caught:
             read(changed(tx, path, [place[0]] * count))
         assert caught.value.field == path
-    long = changed(tx, "claim.orchestrator", "x" * MAX_PAYLOAD_BYTES)
-    with pytest.raises(BadPayload, match=r"payload: has \d+ bytes, 65536 at most"):
-        read(long)
+    for name, path, most in (
+        ("settle", "claim.orchestrator", MAX_PAYLOAD_BYTES),
+        ("rule", "acts.0.evidence.x", MAX_EVIDENCE_BYTES),
+    ):
+        sender, draft = senders[name]
+        long = changed(draft.signed(sender, 0), path, "x" * most)
+        with pytest.raises(BadPayload, match=rf"payload: has \d+ bytes, {most} at most"):
+            read(long)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_outside_the_payload_goes_astray(senders: Senders, parties: Any, name: str) -> None:
     sender, draft = senders[name]
     tx = draft.signed(sender, 0)
-    amount = 0 if name in ("deposit", "bond") else 5
+    amount = 0 if name in ("deposit", "deposit_for", "bond") else 5
     with pytest.raises(BadPayload, match=r"^amount: "):
         read(msgspec.structs.replace(tx, amount=amount))
-    to_address = "" if name == "deposit" else parties.market.address
+    to_address = "" if "deposit" in name or name == "bond" else parties.market.address
     with pytest.raises(BadPayload, match=r"^to_address: "):
         read(msgspec.structs.replace(tx, to_address=to_address))
     other = parties.market.validator_address

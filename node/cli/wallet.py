@@ -83,6 +83,7 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "reserved": f"{answer.reserved_cpc} CPC",
             "earned": f"{answer.earned_cpc} CPC",
             **credit_lines(answer),
+            **({"backed by": answer.credit_backer} if answer.credit_backer else {}),
             "bonded": f"{answer.bonded_cpc} CPC",
             "unbonding": f"{answer.unbonding_cpc} CPC",
             "deposit to": f"{answer.deposit_address} by {answer.deposit_by}",

@@ -82,8 +82,34 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         ),
         "signed": Limit("a claim when its pay matures, a refund at once", "closing"),
         "closing": Limit("as its transaction, or anybody's that closes it", "settled, refunded"),
+        "appeal": Limit("at once", "appealing"),
+        "appealing": Limit(
+            "as its transaction; the dispute's deadline; the end of the customer's notice",
+            "disputed, unsigned",
+        ),
+        "disputed": Limit(
+            "its jury's deadline; `escrow_grace_blocks` later the dispute's own",
+            "unruled, unsigned",
+        ),
+        "unruled": Limit(
+            "a quorum of signatures; without, the dispute's deadline, if the result is false"
+            " that of the escrow and `escrow_grace_blocks`",
+            "awarded, unsigned, closing by a refund",
+        ),
+        "awarded": Limit("at once", "ruling"),
+        "ruling": Limit(
+            "as its transaction, or anybody's that decides it", "unsigned, signed, refunded"
+        ),
         "settled": END,
         "refunded": END,
+        "failed": END,
+    },
+    "dispute": {
+        "wanted": Limit("at once, when the chain has the escrow", "sent"),
+        "sent": Limit("as the escrow that is `appealing`", "open, failed"),
+        "open": Limit("an award in a block; the dispute's deadline", "ruled, lapsed"),
+        "ruled": END,
+        "lapsed": Limit("when the chain closes the escrow", "its fee is the customer's again"),
         "failed": END,
     },
     "notice": {
@@ -115,8 +141,12 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "fees": Limit("–", "stays until transactions need it"),
         "outbox": Limit("as its transaction", "l1, unclaimed, customer"),
         "bond": OWN,
-        "unbonding": Limit("`unbonding_s`", "customer"),
-        "appeal": Limit("as its task", "customer, validator, fees, burn"),
+        "unbonding": Limit(
+            "`unbonding_s`; where the chain holds it its `unbonding_blocks`", "customer, l1"
+        ),
+        "appeal": Limit(
+            "as its task; where the chain holds it as its escrow", "customer, validator, fees, burn"
+        ),
         "unclaimed": Limit("–", "for the operator to decide: `tmnode wallet unclaimed`"),
     },
 }

@@ -184,7 +184,7 @@ def _appeal_desk(
     return AppealDesk(
         db=parts.db,
         board=board,
-        appeals=settlement.appeals,
+        appeals=settlement.disputes,
         bars=bars,
         snapshots=snapshots,
         network=parts.config.network,

@@ -12,6 +12,7 @@ import msgspec
 from node.amounts import Amount
 from node.config import NetworkConfig
 from node.errors import InvalidInput, NotAllowed
+from node.l1.escrow import Act
 from node.market.appealbook import AppealBook, AppealRecord
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
@@ -21,7 +22,7 @@ from node.market.quote import appeal_price
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
 from node.market.views import MAX_REASON
-from node.settlement.appeals import Appeals
+from node.settlement.interface import Disputes
 from node.verification.draws import Pass, PassReason, Refusal, Seat, check_pass
 from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
 from node.verification.stakes import Stake, Stakes, culprits, sign_stakes
@@ -45,7 +46,7 @@ class AppealDesk:
         *,
         db: Database,
         board: TaskBoard,
-        appeals: Appeals,
+        appeals: Disputes,
         bars: BarBook,
         snapshots: SnapshotLog,
         network: NetworkConfig,
@@ -97,7 +98,7 @@ class AppealDesk:
         jury, snapshot = self._juries.first(task, outcome, self.fee(task.work_units))
         claimed = tuple(bytes.fromhex(one.result_hash) for one in outcome.results)
         batch = Batch()
-        self._appeals.open(batch, task_id, account, jury.fee, now_ms)
+        self._appeals.open(batch, task_id, account, jury.fee, now_ms, until_ms=jury.expires_ms)
         self._snapshots.name(batch, snapshot)
         self.book.put(batch, AppealRecord(task_id, account, reason, now_ms, jury, claimed))
         return self._store(batch, after)
@@ -178,7 +179,8 @@ class AppealDesk:
             workers, liars = _culprits(outcome, decision)
             answering = workers | {seat.address for seat in liars}
             stakes = self._stakes(appeal, answering)
-            self._appeals.overturn(batch, task_id, answering, jurors, now_ms)
+            acts = [Act(address=one, evidence={}) for one in sorted(answering)]
+            self._appeals.overturn(batch, task_id, (), acts, jurors, now_ms)
             self._bars.bar(batch, liars)
         done = msgspec.structs.replace(
             appeal, outcome=decision.outcome, decided_ms=now_ms, stakes=stakes

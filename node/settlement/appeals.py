@@ -13,39 +13,23 @@ whatever raises has not touched the batch.
 """
 
 from collections import Counter
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Iterable, Sequence
 
-from node.errors import Conflict, InvalidInput, NotFound
+from node.errors import InvalidInput, NotFound
+from node.l1.escrow import Act
 from node.settlement import accounts
 from node.settlement.bonds import Bond, Bonds
+from node.settlement.dispute import Outcome
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import SettlementConflict
+from node.settlement.interface import TaskUnfunded, unheard
+from node.settlement.juries import jury_gains
 from node.settlement.ledger import Ledger
-from node.settlement.maturing import Maturing, MaturingBook
+from node.settlement.maturing import HeldBook, MaturingBook, pay_to_hold
 from node.settlement.owed import OwedBook
+from node.split import jury_pay
 from storage.database import Database
 from storage.store import Batch
-from storage.tables import Table
-
-Outcome = Literal["upheld", "overturned", "inconclusive"]
-
-
-def divided(amount: int, jurors: Collection[str], fee_reserve: int) -> Counter[str]:
-    """Equal parts for distinct jurors, after the L1's fees; what does not divide is burned."""
-    addresses, fees = sorted(set(jurors)), min(fee_reserve, amount)
-    share = (amount - fees) // len(addresses) if addresses else 0
-    parts = Counter({accounts.validator(address): share for address in addresses})
-    parts[accounts.FEES] = fees
-    parts[accounts.BURN] = amount - fees - share * len(addresses)
-    return parts
-
-
-def of_slash(total: int, fee: int, jurors: Collection[str], fee_reserve: int) -> Counter[str]:
-    """Where what bonds have lost goes: to the jurors up to the appeal's fee, the rest is burned."""
-    parts = divided(min(total, fee), jurors, fee_reserve)
-    parts[accounts.BURN] += total - sum(parts.values())
-    return parts
 
 
 class Appeals:
@@ -54,14 +38,25 @@ class Appeals:
     def __init__(
         self, db: Database, ledger: Ledger, owed: OwedBook, bonds: Bonds, fee_reserve: int
     ) -> None:
+        self.on_ended: TaskUnfunded = unheard
+        """Never told: what is disputed here waits for its ruling."""
         self._fee_reserve = fee_reserve
         self._ledger = ledger
         self._owed = owed
         self._bonds = bonds
         self._maturing = MaturingBook(db)
-        self._held = Table(db, "settlement/disputed", Maturing)
+        self._held = HeldBook(db)
 
-    def open(self, batch: Batch, task_id: str, customer: str, fee: int, at_ms: int) -> bool:
+    def open(
+        self,
+        batch: Batch,
+        task_id: str,
+        customer: str,
+        fee: int,
+        at_ms: int,
+        *,
+        until_ms: int,  # noqa: ARG002 - what the market holds waits for its own decision
+    ) -> bool:
         """Hold a task's pay for `fee` units of the customer's; False if that was done before.
 
         Raises:
@@ -76,13 +71,12 @@ class Appeals:
             raise InvalidInput(f"is {fee} units", field="fee")
         postings = move(accounts.customer(customer), accounts.appeal(task_id), fee)
         if self._ledger.find(f"appeal:{task_id}", batch) is None:
-            pay = self._pay_to_hold(batch, task_id, at_ms)
+            pay_to_hold(self._maturing, batch, task_id, at_ms)
             self._post(batch, "appeal", f"appeal:{task_id}", postings, at_ms)
-            self._maturing.remove(batch, task_id, pay)
-            self._held.put(batch, task_id.encode(), pay)
+            self._held.hold(batch, task_id)
             return True
         self._post(batch, "appeal", f"appeal:{task_id}", postings, at_ms)
-        if self._held.get(task_id.encode(), batch) is None:
+        if self._held.get(task_id, batch) is None:
             raise SettlementConflict(f"the dispute about task {task_id} is decided")
         return False
 
@@ -94,10 +88,10 @@ class Appeals:
         if self._decided(batch, task_id, "upheld"):
             return False
         fee = self._appeal(batch, task_id).amount(accounts.appeal(task_id))
-        parts = divided(fee, jurors, self._fee_reserve)
+        parts = jury_gains(jury_pay(fee, jurors, self._fee_reserve))
         parts[accounts.appeal(task_id)] = -fee
         self._rule(batch, task_id, "upheld", parts, at_ms)
-        self._go_on(batch, task_id)
+        self._held.go_on(batch, task_id)
         return True
 
     def give_up(self, batch: Batch, task_id: str, at_ms: int) -> bool:
@@ -107,20 +101,22 @@ class Appeals:
         appeal = self._appeal(batch, task_id)
         back = Counter({one.account: -one.amount for one in appeal.postings})
         self._rule(batch, task_id, "inconclusive", back, at_ms)
-        self._go_on(batch, task_id)
+        self._held.go_on(batch, task_id)
         return True
 
     def overturn(
         self,
         batch: Batch,
         task_id: str,
-        culprits: Collection[str],
+        false: Sequence[str],  # noqa: ARG002 - here the market's own word is enough
+        acts: Iterable[Act],
         jurors: Collection[str],
         at_ms: int,
     ) -> bool:
-        """The result is false: reward and fee come back, bonds of the culprits pay the jurors.
+        """The result is false: reward and fee come back, bonds of whose acts these are pay the
+        jurors (addresses).
 
-        Both are addresses. Returns False if that was done before; raises as `_decided` says.
+        Returns False if that was done before; raises as `_decided` says.
         """
         if self._decided(batch, task_id, "overturned"):
             return False
@@ -133,21 +129,13 @@ class Appeals:
             account = one.account if is_customer else accounts.maturing(task_id)
             back[account] -= one.amount
         self._rule(batch, task_id, "overturned", back, at_ms)
-        self._held.delete(batch, task_id.encode())
-        self._slash(batch, task_id, culprits, jurors, appeal, at_ms)
+        self._held.forget(batch, task_id)
+        self._slash(batch, task_id, {one.address for one in acts}, jurors, appeal, at_ms)
         return True
 
     def at_stake(self, address: str) -> Bond:
         """What an address would be slashed of, now."""
         return self._bonds.find(address)
-
-    def _pay_to_hold(self, batch: Batch, task_id: str, at_ms: int) -> Maturing:
-        pay = self._maturing.get(task_id, batch)
-        if pay is None:
-            raise NotFound(f"no pay of task {task_id} matures")
-        if at_ms >= pay.due_ms:
-            raise Conflict(f"the pay of task {task_id} is due", field="task_id")
-        return pay
 
     def _decided(self, batch: Batch, task_id: str, outcome: Outcome) -> bool:
         """Whether this was ruled before; raises SettlementConflict if something else was, and
@@ -164,12 +152,6 @@ class Appeals:
             raise NotFound(f"task {task_id} is not disputed")
         return entry
 
-    def _go_on(self, batch: Batch, task_id: str) -> None:
-        pay = self._held.get(task_id.encode(), batch)
-        assert pay is not None, "what is disputed and not decided is held"
-        self._held.delete(batch, task_id.encode())
-        self._maturing.add(batch, task_id, pay)
-
     def _slash(
         self,
         batch: Batch,
@@ -185,8 +167,8 @@ class Appeals:
         if not total:
             return
         fee = appeal.amount(accounts.appeal(task_id))
-        paid = of_slash(total, fee, jurors, self._fee_reserve)
-        gains = [posting(account, amount) for account, amount in paid.items() if amount]
+        paid = jury_gains(jury_pay(total, jurors, self._fee_reserve, most=fee))
+        gains = [posting(account, amount) for account, amount in paid.items()]
         self._post(batch, "slash", f"slash:{task_id}", (*taken, *gains), at_ms)
 
     def _rule(

@@ -62,24 +62,12 @@ def slashed(bonded: int, unbonding: int, slash_bp: int) -> tuple[int, int]:
     return first, part - first
 
 
-class Bonds:
-    """The bonds at one market."""
+class Bonded:
+    """What the ledger says of the bonds at one market, whoever holds them."""
 
-    def __init__(self, db: Database, ledger: Ledger, parameters: SettlementParameters) -> None:
+    def __init__(self, ledger: Ledger, parameters: SettlementParameters) -> None:
         self._ledger = ledger
         self._parameters = parameters
-        self._unbonding = Table(db, "settlement/unbonding", Unbonding)
-        self._order = Table(db, "settlement/unbonding-due", _Due)
-
-    def find(self, address: str) -> Bond:
-        """What the address stakes; nothing if it never did."""
-        record = self._unbonding.get(address.encode())
-        return Bond(
-            address=address,
-            bonded=Amount(self._ledger.balance(accounts.bond(address))),
-            unbonding=Amount(self._ledger.balance(accounts.unbonding(address))),
-            release_ms=None if record is None else record.due_ms,
-        )
 
     def suffices(self, address: str, least: int, batch: Batch | None = None) -> bool:
         """Whether the address has `least` units bonded; what is unbonding does not count."""
@@ -90,6 +78,29 @@ class Bonds:
         rules = self._parameters
         bonded = all(self.suffices(one, rules.worker_bond, batch) for one in workers)
         return rules.dispute_window_s + (0.0 if bonded else rules.unbonded_wait_s)
+
+    def stake(self, address: str, release_ms: int | None) -> Bond:
+        """What the address stakes, with when what is unbonding comes back."""
+        return Bond(
+            address=address,
+            bonded=Amount(self._ledger.balance(accounts.bond(address))),
+            unbonding=Amount(self._ledger.balance(accounts.unbonding(address))),
+            release_ms=release_ms,
+        )
+
+
+class Bonds(Bonded):
+    """The bonds at one market that holds them itself."""
+
+    def __init__(self, db: Database, ledger: Ledger, parameters: SettlementParameters) -> None:
+        super().__init__(ledger, parameters)
+        self._unbonding = Table(db, "settlement/unbonding", Unbonding)
+        self._order = Table(db, "settlement/unbonding-due", _Due)
+
+    def find(self, address: str) -> Bond:
+        """What the address stakes; nothing if it never did."""
+        record = self._unbonding.get(address.encode())
+        return self.stake(address, None if record is None else record.due_ms)
 
     def bond(self, batch: Batch, address: str, amount: int, *, key: str, at_ms: int) -> bool:
         """Stake `amount` more units of the address's own; False if that was done before.

@@ -10,6 +10,8 @@ what the chain holds, apart from what is between two blocks:
     maturing -> those who earned it -> l1     ESCROW_SETTLE
     returning -> customer, or its credit  ESCROW_REFUND
 
+What becomes of disputes is in `chaindisputes`, of bonds in `chainbonds`.
+
 `handle` is for `node.l1.follower.Follower`; what it books is in the batch that moves the position.
 """
 
@@ -22,26 +24,35 @@ import msgspec
 from node.amounts import format_cpc
 from node.errors import InsufficientFunds
 from node.l1.blocks import Block
-from node.l1.errors import BadTransaction
+from node.l1.errors import BadTransaction, L1Unavailable
 from node.l1.escrow import (
+    Appealing,
+    Awarding,
+    Bonding,
     CustomerWithdrawal,
     Depositing,
     MarketWithdrawal,
     Opening,
     Refund,
     Settlement,
+    Slashing,
+    Unbonding,
     read,
 )
 from node.l1.escrow.payout import payees_of
 from node.l1.sender import Sender
 from node.l1.transactions import Transaction, tx_hash
 from node.settlement import accounts
+from node.settlement.chainbonds import ChainBonds
+from node.settlement.chaindisputes import ChainDisputes
+from node.settlement.chainterms import Terms
 from node.settlement.entries import Posting, move, posting
 from node.settlement.escrow_credit import EscrowCredits, paid_from
+from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord
 from node.settlement.interface import TaskMoved, TaskUnfunded
 from node.settlement.ledger import Ledger
-from node.settlement.maturing import MaturingBook
+from node.settlement.maturing import HeldBook, MaturingBook
 from node.settlement.notices import NoticeBook
 from node.settlement.rewards import credits_of
 from node.settlement.withdrawn import WithdrawalBook
@@ -77,6 +88,9 @@ class ChainBook:
         credit: EscrowCredits,
         withdrawals: WithdrawalBook,
         listener: Listener,
+        disputes: EscrowDisputes,
+        bonds: ChainBonds,
+        terms: Terms,
         address: str,
         escrow_id: Callable[[str], str],
     ) -> None:
@@ -90,13 +104,27 @@ class ChainBook:
         self._notices = notices
         self._credit = credit
         self._withdrawals = withdrawals
+        self._disputes = disputes
+        self._on_chain = ChainDisputes(
+            ledger, disputes, bonds, taken=self._taken, give_way=self._give_way
+        )
+        self._bonds = bonds
+        self._terms = terms
         self._maturing = MaturingBook(db)
+        self._held_pay = HeldBook(db)
         self._address = address
         self._escrow_id = escrow_id
 
     def handle(self, batch: Batch, block: Block) -> None:
-        """Book a confirmed block, at the time of its slot."""
+        """Book a confirmed block, at the time of its slot.
+
+        Raises L1Unavailable, for the follower to come again, before the chain has told its terms:
+        what happens to a bond follows from them.
+        """
+        if self._terms.known is None:
+            raise L1Unavailable("the L1 has not told its terms yet")
         at_ms, height = block.header.timestamp * 1000, block.header.height
+        self._bonds.begin(batch, height, at_ms)
         for tx in block.txs:
             book = _BOOKED.get(tx.tx_type)
             if book is not None:
@@ -116,11 +144,12 @@ class ChainBook:
         self._post(batch, cause, "refund", postings, at_ms)
         if account == accounts.maturing(record.task_id):
             self._forget_pay(batch, record)
-            self._listener.on_reclaimed(batch, record.task_id)
+            self._tell(self._listener.on_reclaimed, batch, record)
 
     def fail(self, batch: Batch, record: EscrowRecord, at_ms: int, problem: str) -> None:
         """Give an escrow up that never was on the chain and can never be: its task has to end."""
         self._sender.give_up(batch, record.opening, problem)
+        record = self._disputes.closed(batch, record, at_ms, problem)
         failed = msgspec.structs.replace(record, state="failed")
         self._book.put(batch, failed)
         if self._ledger.balance(accounts.reserved(record.task_id), batch):
@@ -129,15 +158,20 @@ class ChainBook:
 
     def fail_without_deposit(self, batch: Batch, record: EscrowRecord, at_ms: int) -> None:
         """The same for one whose deposit has been taken out."""
+        self.fail(batch, record, at_ms, self.why_gone(batch, record))
+
+    def why_gone(self, batch: Batch, record: EscrowRecord) -> str:
+        """Who has taken out the deposit that an escrow is of."""
         is_own = self._payer(batch, record).startswith(accounts.CUSTOMER)
-        self.fail(batch, record, at_ms, TAKEN_OUT if is_own else BACKER_GONE)
+        return TAKEN_OUT if is_own else BACKER_GONE
 
     def _deposited(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
-        if tx.to_address != self._address:
+        form = _form(tx)
+        if tx.to_address != self._address or not isinstance(form, Depositing):
             return
-        sender, form = tx.from_address, _form(tx)
-        owner = (isinstance(form, Depositing) and form.customer) or sender
-        if owner == sender:  # nobody else keeps a customer from leaving
+        sender = tx.from_address
+        owner = form.customer or sender
+        if owner == sender:  # or anybody could keep a customer from leaving
             self._notices.end(batch, owner)
         postings = self._credit.paid_in(batch, sender, owner, tx.amount)
         kind = "repay" if postings[1].account.startswith(accounts.CREDIT) else "deposit"
@@ -173,7 +207,7 @@ class ChainBook:
             self._notices.give(batch, customer, height)
             self._end_unopened(batch, customer)
             return
-        self._give_up_openings(batch, customer, at_ms)
+        self._give_up_underway(batch, customer, at_ms)
         units = self._ledger.balance(accounts.customer(customer), batch)
         lent, underway = self._credit.take_out(batch, customer), self._underway(batch, customer)
         held = {accounts.customer(customer): units, **lent, **underway}
@@ -183,10 +217,15 @@ class ChainBook:
             postings = (*out, posting(accounts.L1, total))
             self._post(batch, f"sent:{_name(tx)}", "sent", postings, at_ms)
 
-    def _give_up_openings(self, batch: Batch, customer: str, at_ms: int) -> None:
+    def _give_up_underway(self, batch: Batch, customer: str, at_ms: int) -> None:
+        """What was to be taken from the customer's deposit and now never can be."""
         for record in self._book.active():
-            if record.customer == customer and record.state in ("wanted", "sent"):
+            if record.customer != customer:
+                continue
+            if record.state in ("wanted", "sent"):
                 self.fail_without_deposit(batch, record, at_ms)
+            elif record.dispute is not None and record.dispute.is_on_its_way:
+                self._disputes.fail(batch, record, at_ms, self.why_gone(batch, record))
 
     def _underway(self, batch: Batch, customer: str) -> dict[str, int]:
         """Withdrawals by the market that the chain had not made when the customer took it all."""
@@ -276,7 +315,7 @@ class ChainBook:
         record = self._book.find(form.escrow_id, batch) if isinstance(form, Settlement) else None
         if record is None or record.state in CLOSED or not isinstance(form, Settlement):
             return
-        self._close(batch, record, "settled", tx)
+        record = self._close(batch, record, "settled", tx, at_ms)
         held = self._held(batch, record)
         if held is None:
             return
@@ -291,20 +330,62 @@ class ChainBook:
         self._post(batch, f"paid:{record.task_id}", "paid", out, at_ms)
         if account == accounts.maturing(record.task_id):
             self._forget_pay(batch, record)
-            self._listener.on_paid(batch, record.task_id)
+            self._tell(self._listener.on_paid, batch, record)
 
     def _refunded(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
         form = _form(tx)
         record = self._book.find(form.escrow_id, batch) if isinstance(form, Refund) else None
         if record is not None and record.state not in CLOSED:
-            self._close(batch, record, "refunded", tx)
+            record = self._close(batch, record, "refunded", tx, at_ms)
             self.reclaim(batch, record, at_ms)
 
-    def _close(self, batch: Batch, record: EscrowRecord, state: str, tx: Transaction) -> None:
+    def _appealed(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        record = self._book.find(form.escrow_id, batch) if isinstance(form, Appealing) else None
+        if record is not None and record.state == "open" and isinstance(form, Appealing):
+            self._on_chain.appealed(batch, record, form, tx, at_ms)
+
+    def _ruled(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        record = self._book.find(form.escrow_id, batch) if isinstance(form, Awarding) else None
+        if record is None or record.state != "open" or not isinstance(form, Awarding):
+            return
+        record = self._on_chain.ruled(batch, record, form, tx, at_ms)
+        if form.award.outcome == "overturned":
+            record = self._close(batch, record, "refunded", tx, at_ms)
+            self.reclaim(batch, record, at_ms)
+
+    def _bonded(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, Bonding) and tx.to_address == self._address:
+            self._bonds.bonded(batch, form, tx.from_address, tx.amount, _name(tx), at_ms)
+
+    def _unbonded(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, Unbonding):
+            self._bonds.unbonded(batch, form, tx.from_address, height, _name(tx), at_ms)
+
+    def _slashed(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
+        form = _form(tx)
+        if isinstance(form, Slashing):
+            self._bonds.slashed(batch, form, _name(tx), at_ms)
+
+    def _close(
+        self, batch: Batch, record: EscrowRecord, state: str, tx: Transaction, at_ms: int
+    ) -> EscrowRecord:
         """Note how the chain closed an escrow; a transaction of ours that came too late goes."""
-        self._book.put(batch, msgspec.structs.replace(record, state=state))
+        problem = f"the escrow is {state} already"
+        record = self._disputes.closed(batch, record, at_ms, problem)
+        record = msgspec.structs.replace(record, state=state)
+        self._book.put(batch, record)
         if record.closing:
-            self._give_way(batch, record.closing, tx, f"the escrow is {state} already")
+            self._give_way(batch, record.closing, tx, problem)
+        return record
+
+    def _tell(self, listener: TaskMoved, batch: Batch, record: EscrowRecord) -> None:
+        """Say what became of a completed task's pay, but for one whose end its jury has said."""
+        if record.dispute is None or not record.dispute.is_overturned:
+            listener(batch, record.task_id)
 
     def _give_way(self, batch: Batch, cause: str, tx: Transaction, problem: str) -> None:
         """Give up a transaction of ours for which another one came first."""
@@ -327,6 +408,7 @@ class ChainBook:
         pay = self._maturing.get(record.task_id, batch)
         if pay is not None:
             self._maturing.remove(batch, record.task_id, pay)
+        self._held_pay.forget(batch, record.task_id)
 
     def _taken(
         self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
@@ -366,4 +448,9 @@ _BOOKED: dict[str, _Book] = {
     "ESCROW_OPEN": ChainBook._opened,
     "ESCROW_SETTLE": ChainBook._settled,
     "ESCROW_REFUND": ChainBook._refunded,
+    "ESCROW_APPEAL": ChainBook._appealed,
+    "ESCROW_RULE": ChainBook._ruled,
+    "BOND": ChainBook._bonded,
+    "UNBOND": ChainBook._unbonded,
+    "SLASH": ChainBook._slashed,
 }

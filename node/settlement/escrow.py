@@ -7,6 +7,8 @@ before it is sent:
     ESCROW_OPEN     once a task is leased for the first time
     ESCROW_SETTLE   when the dispute window is over and enough of the set have signed the claim
     ESCROW_REFUND   when a task ends without a result and enough have signed that, or it is late
+    ESCROW_APPEAL   when a customer disputes a result
+    ESCROW_RULE     when its jury has come to something and enough of the set have signed that
     WITHDRAW        when a customer asks for free money
 
 What it means for the books is booked when a confirmed block holds it, see `chainbook`.
@@ -14,30 +16,26 @@ What it means for the books is booked when a confirmed block holds it, see `chai
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from math import ceil
 
 import msgspec
 import trio
 
 from node.errors import InvalidInput, Unavailable
-from node.l1.escrow import (
-    Opening,
-    ShareTerms,
-    escrow_id_of,
-    open_escrow,
-    refund_escrow,
-    withdraw_for,
-)
+from node.l1.escrow import escrow_id_of, withdraw_for
 from node.l1.outbound import OutboundRecord
 from node.l1.sender import Sender
 from node.settlement import accounts
+from node.settlement.chainbonds import ChainBonds
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms, TermsSource
+from node.settlement.dispute_steps import DisputeSteps
 from node.settlement.entries import move, name_of
 from node.settlement.escrow_credit import EscrowCredits
+from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrow_late import EscrowLate
 from node.settlement.escrow_rewards import EscrowRewards
-from node.settlement.escrows import EscrowBook, EscrowRecord
+from node.settlement.escrow_steps import EscrowSteps
+from node.settlement.escrows import EscrowBook
 from node.settlement.late import Late
 from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
@@ -49,7 +47,14 @@ from storage.database import Database
 from storage.store import Batch
 
 LOOK_EVERY_S = 0.5
-_OURS = ("withdraw", "escrow-open", "escrow-settle", "escrow-refund")
+_OURS = (
+    "withdraw",
+    "escrow-open",
+    "escrow-settle",
+    "escrow-refund",
+    "escrow-appeal",
+    "escrow-rule",
+)
 """How the causes of our transactions begin; others may send from the same account."""
 HOPELESS_BLOCKS = 20
 """For how many blocks the chain has to refuse a transaction of ours by its rules until that makes
@@ -97,6 +102,11 @@ class EscrowSettlement:
             sender=sender,
             chain_id=chain_id,
         )
+        self.terms = Terms(chain, parameters.escrow_grace_blocks)
+        self.bonds = ChainBonds(db, self.ledger, parameters, self.terms, address)
+        self.disputes = EscrowDisputes(
+            db, self.ledger, self.bonds, sender, book=self.book, escrow_id=escrow_id
+        )
         self.deposits = ChainBook(
             db,
             self.ledger,
@@ -106,13 +116,14 @@ class EscrowSettlement:
             credit=self.credit,
             withdrawals=self.withdrawals,
             listener=self.rewards,
+            disputes=self.disputes,
+            bonds=self.bonds,
+            terms=self.terms,
             address=address,
             escrow_id=escrow_id,
         )
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
-        self.bonds = NoBonds()
-        self.terms = Terms(chain, parameters.escrow_grace_blocks)
         self._late = EscrowLate(
             self.ledger,
             parameters,
@@ -120,6 +131,18 @@ class EscrowSettlement:
             notices=self._notices,
             rewards=self.rewards,
             deposits=self.deposits,
+            terms=self.terms,
+        )
+        disputing = DisputeSteps(
+            parameters, sender, book=self.book, disputes=self.disputes, terms=self.terms
+        )
+        self._steps = EscrowSteps(
+            parameters,
+            sender,
+            book=self.book,
+            notices=self._notices,
+            deposits=self.deposits,
+            disputes=disputing,
             terms=self.terms,
         )
         self._db = db
@@ -131,7 +154,8 @@ class EscrowSettlement:
         return self._late.found(now_ms, trouble)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Open and refund escrows until cancelled, from when the sender is ready."""
+        """Open and refund escrows, and have disputes decided, until cancelled, from when the sender
+        is ready."""
         task_status.started()
         await self._sender.ready.wait()
         await self.terms.learn()
@@ -150,7 +174,7 @@ class EscrowSettlement:
         self._give_up_hopeless(height, at_ms)
         for record in self.book.active():
             batch = Batch()
-            self._step(batch, record, height, at_ms)
+            self._steps.step(batch, record, height, at_ms)
             if batch:
                 self._db.stage(batch)
 
@@ -189,6 +213,8 @@ class EscrowSettlement:
                 self.book.put(batch, msgspec.structs.replace(again, state="wanted"))
             elif one.closing == record.cause:
                 self.book.put(batch, msgspec.structs.replace(again, closing=""))
+            elif one.dispute is not None:
+                self.disputes.lost(batch, one, one.dispute, record.cause)
 
     def _give_up_hopeless(self, height: int, at_ms: int) -> None:
         refusal = self._sender.refusal
@@ -200,73 +226,14 @@ class EscrowSettlement:
         if sent is None or not self._sender.give_up(batch, refusal.cause, refusal.reason):
             return  # known by now
         unopened = [one for one in self.book.active() if one.opening == refusal.cause]
+        undisputed = [one for one in self.book.active() if one.appealing == refusal.cause]
         for record in unopened:
             self.deposits.fail(batch, record, at_ms, refusal.reason)
-        if not unopened:
+        for record in undisputed:
+            self.disputes.fail(batch, record, at_ms, refusal.reason)
+        if not unopened and not undisputed:
             self.lost(batch, sent, at_ms)
         self._db.stage(batch)
-
-    def _step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
-        if record.state == "wanted":
-            self._open(batch, record, height, at_ms)
-        elif record.state == "sent":
-            if height >= record.deadline:
-                self.deposits.fail(batch, record, at_ms, "its deadline came before a block had it")
-            elif self._is_notice_over(record.customer, height):
-                self.deposits.fail_without_deposit(batch, record, at_ms)
-        elif not record.closing and self._is_refund_due(record, height):
-            self._refund(batch, record)
-
-    def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
-        rules = self.parameters
-        left_s = (record.deadline_ms - at_ms) / 1000 + rules.dispute_window_s
-        blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
-        deadline = height + max(1, blocks)
-        opening = Opening(
-            task_id=record.task_id,
-            customer=record.customer,
-            amount=record.amount,
-            validators=record.members,
-            k=record.needed,
-            deadline=deadline,
-            grace=rules.escrow_grace_blocks,
-            shares=ShareTerms.of(rules.shares),
-            fee_reserve=rules.fee_reserve,
-            burn_address=rules.burn_address,
-            treasury_address=rules.treasury_address,
-        )
-        self._sender.stage(batch, record.opening, open_escrow(opening, gas_price=rules.gas_price))
-        self.book.put(batch, msgspec.structs.replace(record, state="sent", deadline=deadline))
-
-    def _refund(self, batch: Batch, record: EscrowRecord) -> None:
-        approvals = record.approvals if record.ending == "refund" and record.is_approved else ()
-        price = self.parameters.gas_price
-        cause = f"escrow-refund:{record.task_id}:{record.tries}"
-        self._sender.stage(
-            batch, cause, refund_escrow(record.escrow_id, approvals, gas_price=price)
-        )
-        self.book.put(batch, msgspec.structs.replace(record, closing=cause))
-
-    def _is_refund_due(self, record: EscrowRecord, height: int) -> bool:
-        """Whether the market's refund would be taken, and is what has to happen."""
-        if record.is_approved:
-            return record.ending == "refund"
-        back = record.back_height(self.parameters.escrow_grace_blocks)
-        return record.ending != "" and height >= back
-
-    def _is_notice_over(self, customer: str, height: int) -> bool:
-        given = self._notices.height(customer)
-        terms = self.terms.known
-        return (
-            given is not None
-            and terms is not None
-            and height >= given + terms.deposit_notice_blocks
-        )
-
-    def _longest_blocks(self) -> int:
-        """How far away the chain lets a deadline be, from any of the next blocks on."""
-        terms, grace = self.terms.known, self.parameters.escrow_grace_blocks
-        return 0 if terms is None else terms.max_escrow_blocks - grace
 
     def _check_amount(self, batch: Batch, customer: str, amount: int) -> None:
         if amount < 1:
@@ -308,25 +275,6 @@ class EscrowOutbox:
     def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
         """Ask again, or give the money back."""
         self._settlement.lost(batch, record, self._clock_ms())
-
-
-class NoBonds:
-    """Whoever stakes anything does it on the chain: nobody has a bond at the market."""
-
-    def suffices(self, _address: str, least: int) -> bool:
-        """Only where nothing is asked for."""
-        return least <= 0
-
-    def due(self, _now_ms: int) -> Iterator[str]:
-        """Nobody waits."""
-        return iter(())
-
-    def release(self, _batch: Batch, _address: str, _at_ms: int) -> bool:
-        """There is nothing to give."""
-        return False
-
-    def hold(self, _batch: Batch, _addresses: Iterable[str], _since_ms: int, _at_ms: int) -> None:
-        """There is nothing to hold."""
 
 
 class NoPayouts:

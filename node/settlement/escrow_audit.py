@@ -1,15 +1,15 @@
-"""What the chain holds for a market's customers, to be compared with the market's books."""
+"""What the chain holds at a market, to be compared with the market's books."""
 
 from typing import Protocol
 
 import msgspec
 
 from node.amounts import Amount, format_cpc
-from node.l1.escrow import DepositView, EscrowView
+from node.l1.escrow import BondView, DepositView, EscrowView
 from node.settlement import accounts
 from node.settlement.audit import MAX_FINDINGS, AuditReport
 from node.settlement.escrow_credit import EscrowCredits
-from node.settlement.escrows import EscrowBook
+from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.ledger import Ledger
 from node.settlement.solvency import Solvency
 
@@ -17,7 +17,7 @@ _OF_TASKS = ("reserved:", "maturing:", "returning:")
 
 
 class HeldMoney(Protocol):
-    """A chain that holds deposits and escrows; both methods raise L1Error."""
+    """A chain that holds deposits, escrows and bonds; each method raises L1Error."""
 
     async def deposit(self, market: str, customer: str) -> DepositView:
         """A customer's at a market."""
@@ -25,11 +25,15 @@ class HeldMoney(Protocol):
     async def escrow(self, escrow_id: str) -> EscrowView | None:
         """An escrow, or None for an id that was never used."""
 
+    async def bond(self, market: str, address: str) -> BondView:
+        """An account's at a market, with what is unbonding."""
+
 
 async def held_by_chain(
     chain: HeldMoney, ledger: Ledger, book: EscrowBook, credit: EscrowCredits, market: str
 ) -> int:
-    """Units in the deposits and the open escrows that the books know; raises L1Error."""
+    """Units in the deposits, the open escrows with their appeals' fees, and the bonds that the
+    books know; raises L1Error."""
     total = 0
     backers = {backer for _, backer in credit.lines()}
     for customer in sorted(customers_of(ledger) | backers):
@@ -37,7 +41,10 @@ async def held_by_chain(
     for record in book.active():
         escrow = await chain.escrow(record.escrow_id)
         if escrow is not None and escrow.status == "open":
-            total += escrow.amount
+            total += escrow.amount + (escrow.appeal.fee if escrow.appeal else 0)
+    for address in sorted(bonded_in(ledger)):
+        bond = await chain.bond(market, address)
+        total += bond.amount + sum(one.amount for one in bond.unbonding)
     return total
 
 
@@ -71,11 +78,37 @@ def with_credit(report: AuditReport, credit: EscrowCredits) -> AuditReport:
 def held_solvency(ledger: Ledger, book: EscrowBook, report: AuditReport, on_chain: int) -> Solvency:
     """Compare audited books with what the chain holds.
 
-    Under way is what the market has asked the chain to pay out: it may have, or not yet.
+    Under way is what the market has asked the chain to pay out: it may have, or not yet. What an
+    award takes of bonds is counted as all of them.
     """
     leaving = sum(amount for _, amount in ledger.holdings("outbox:"))
-    leaving += sum(one.amount for one in book.active() if one.closing and one.ending == "settle")
+    for record in book.active():
+        if record.closing and record.ending == "settle":
+            leaving += record.amount
+        leaving += _awarded(ledger, record)
     return Solvency(Amount(report.held), Amount(leaving), Amount(on_chain))
+
+
+def _awarded(ledger: Ledger, record: EscrowRecord) -> int:
+    """What an award under way may take out of the market's reach, at most."""
+    dispute = record.dispute
+    if dispute is None or dispute.award is None or not dispute.ruling:
+        return 0
+    fee = dispute.fee if dispute.award.outcome == "upheld" else 0
+    return fee + sum(
+        ledger.balance(name)
+        for address in dispute.award.culprits
+        for name in (accounts.bond(address), accounts.unbonding(address))
+    )
+
+
+def bonded_in(ledger: Ledger) -> set[str]:
+    """Everybody who has a bond in the books, or takes one back."""
+    return {
+        accounts.address_in(name)
+        for prefix in ("bond:", "unbonding:")
+        for name, _ in ledger.holdings(prefix)
+    }
 
 
 def customers_of(ledger: Ledger) -> set[str]:

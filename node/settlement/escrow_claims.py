@@ -1,8 +1,12 @@
-"""A claim: whom a task's escrow is to pay. Market and validators make it by the same rule."""
+"""Claims and awards: whom a task's escrow is to pay, and what became of a dispute about it.
 
-from collections.abc import Mapping, Sequence
+Market and validators make them by the same rules.
+"""
 
-from node.l1.escrow import MAX_MEMBERS, Claim, Payee
+from collections.abc import Iterable, Mapping, Sequence
+
+from node.l1.escrow import MAX_MEMBERS, Award, Claim, Payee
+from node.settlement.dispute import Outcome
 from node.split import Payees
 from storage.merkle import merkle_root
 
@@ -21,6 +25,22 @@ def claim_of(payees: Payees, results: Sequence[bytes]) -> Claim:
         validators=_payees(dict(heaviest)),
         orchestrator=payees.orchestrator,
         results=merkle_root(list(results)).hex(),
+    )
+
+
+def award_of(
+    outcome: Outcome, jurors: Iterable[str], false: Iterable[str], culprits: Iterable[str]
+) -> Award:
+    """The award of an outcome: addresses of the jurors that computed what decides, hashes (hex) of
+    the results that are false, addresses of those who answer for them.
+
+    What an outcome has nothing to do with is left out.
+    """
+    return Award(
+        outcome=outcome,
+        jurors=() if outcome == "inconclusive" else tuple(sorted(set(jurors))),
+        false=tuple(sorted(set(false))) if outcome == "overturned" else (),
+        culprits=tuple(sorted(set(culprits))) if outcome == "overturned" else (),
     )
 
 

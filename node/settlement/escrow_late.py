@@ -1,4 +1,5 @@
-"""What is late of the money that the chain holds: escrows by their stage, withdrawals, notices.
+"""What is late of the money that the chain holds: escrows by their stage, withdrawals, notices;
+disputes in `dispute_late`.
 
 The chain counts in blocks: when one came is told from the last one that was booked, by the
 network's `escrow_block_s`.
@@ -11,17 +12,13 @@ from node.amounts import format_cpc
 from node.settlement import accounts
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms
+from node.settlement.dispute_late import DisputeLate
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord, Stage
-from node.settlement.late import RESTART, Late, late_payments, ms
+from node.settlement.late import AGAIN, RESTART, Late, late_payments, ms
 from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
 from node.settlement.parameters import SettlementParameters
-
-AGAIN = (
-    "the same bytes are sent again; restore the L1 if it is away, and see that the market's account"
-    " has CPC for fees"
-)
 
 
 class EscrowLate:
@@ -45,11 +42,13 @@ class EscrowLate:
         self._rewards = rewards
         self._deposits = deposits
         self._terms = terms
+        self._disputes = DisputeLate(book=book, rewards=rewards, block_ms=self._block_ms)
 
     def found(self, now_ms: int, trouble: str) -> tuple[Iterator[Late], ...]:
         """As `Settlement.late`."""
         return (
             *(self._at(stage, now_ms, trouble) for stage in _LOOKS),
+            *self._disputes.found(now_ms, trouble),
             late_payments(self._ledger, now_ms, trouble),
             self._untaken(now_ms),
         )

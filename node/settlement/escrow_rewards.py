@@ -17,7 +17,14 @@ import msgspec
 from node.amounts import Amount
 from node.errors import Conflict, NotFound, Unavailable
 from node.l1.errors import BadPayload
-from node.l1.escrow import Approval, check_approvals, claim_message, refund_message, settle_escrow
+from node.l1.escrow import (
+    Approval,
+    award_message,
+    check_approvals,
+    claim_message,
+    refund_message,
+    settle_escrow,
+)
 from node.l1.sender import Sender
 from node.settlement import accounts
 from node.settlement.entries import move
@@ -55,6 +62,8 @@ class EscrowRewards(Rewards):
         super().__init__(db, ledger, OwedBook(db), parameters)
         self.why_unsigned: Callable[[EscrowRecord], str] = lambda _record: ""
         """Who has not signed an ending, and why, as told by whoever asks them."""
+        self.why_unruled: Callable[[EscrowRecord], str] = lambda _record: ""
+        """The same of awards."""
         self._book = book
         self._notices = notices
         self._credit = credit
@@ -64,14 +73,14 @@ class EscrowRewards(Rewards):
 
     @property
     def unsigned(self) -> int:
-        """Escrows that are to be closed and lack signatures."""
-        return sum(1 for _ in self.unapproved())
+        """Escrows that are to be closed, or awarded, and lack signatures."""
+        return sum(1 for _ in self.unapproved()) + sum(1 for _ in self.unruled())
 
     @property
     def unconfirmed(self) -> int:
-        """Escrows that no block has opened, or closed, as the market asked for."""
+        """Escrows that no block has opened, closed, disputed or awarded as the market asked for."""
         counts = self._book.counts()
-        return counts["opening"] + counts["closing"]
+        return sum(counts[stage] for stage in ("opening", "closing", "appealing", "ruling"))
 
     def returning(self, customer: str) -> int:
         """Units of a customer's in escrows that are to be refunded."""
@@ -198,10 +207,9 @@ class EscrowRewards(Rewards):
         return True
 
     def unapproved(self) -> Iterator[EscrowRecord]:
-        """The open escrows whose ending lacks signatures; before, validators see nothing of it."""
-        for one in self._book.active():
-            if one.state == "open" and one.ending and not one.is_approved and not one.closing:
-                yield one
+        """The open escrows whose ending lacks signatures; before, validators see nothing of it, and
+        nothing of a claim while a dispute holds the pay."""
+        return (one for one in self._book.active() if one.stage == "unsigned")
 
     def approve(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:
         """Keep a member's signature under the ending of an escrow; False if it is of no use.
@@ -211,14 +219,35 @@ class EscrowRewards(Rewards):
         known = self._book.find(record.escrow_id)
         if known is None or (known.ending, known.claim) != (record.ending, record.claim):
             return False
-        if approval.public_key not in {one.public_key for one in known.members}:
-            raise BadPayload("public_key", "is of no member of the escrow's set")
-        check_approvals(ending_message(known, self._chain_id), (approval,))
-        signed = {one.public_key for one in known.approvals}
-        if known.is_approved or approval.public_key in signed:
+        more = _with(known, known.approvals, approval, ending_message(known, self._chain_id))
+        if not more:
             return False
-        approvals = (*known.approvals, approval)
-        self._book.put(batch, msgspec.structs.replace(known, approvals=approvals))
+        self._book.put(batch, msgspec.structs.replace(known, approvals=more))
+        return True
+
+    def unruled(self) -> Iterator[EscrowRecord]:
+        """The open escrows whose dispute has an award that lacks signatures (`dispute.award`)."""
+        for one in self._book.active():
+            dispute = one.dispute if one.state == "open" else None
+            is_wanted = dispute is not None and dispute.award is not None and dispute.is_undecided
+            if is_wanted and dispute is not None and not dispute.is_approved(one.needed):
+                yield one
+
+    def approve_award(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:
+        """Keep a member's signature under the award of an escrow's dispute; False if it is of no
+        use. Raises BadPayload if it is not this member's over this."""
+        known = self._book.find(record.escrow_id)
+        dispute = None if known is None or record.dispute is None else known.dispute
+        if known is None or dispute is None or dispute.award is None:
+            return False
+        if record.dispute is None or record.dispute.award != dispute.award:
+            return False
+        message = award_message(self._chain_id, known.escrow_id, dispute.award)
+        more = _with(known, dispute.approvals, approval, message)
+        if not more or known.state in CLOSED:
+            return False
+        after = msgspec.structs.replace(dispute, approvals=more)
+        self._book.put(batch, msgspec.structs.replace(known, dispute=after))
         return True
 
     def _payer(self, batch: Batch, task_id: str, customer: str, amount: int) -> str:
@@ -241,6 +270,18 @@ class EscrowRewards(Rewards):
             and record.is_approved
             and self._sender.ready.is_set()
         )
+
+
+def _with(
+    record: EscrowRecord, before: tuple[Approval, ...], approval: Approval, message: bytes
+) -> tuple[Approval, ...]:
+    """The signatures with one more; none if it is of no use. Raises BadPayload if it is no member's
+    over this."""
+    if approval.public_key not in {one.public_key for one in record.members}:
+        raise BadPayload("public_key", "is of no member of the escrow's set")
+    check_approvals(message, (approval,))
+    is_known = approval.public_key in {one.public_key for one in before}
+    return () if is_known or len(before) >= record.needed else (*before, approval)
 
 
 def ending_message(record: EscrowRecord, chain_id: str) -> bytes:

@@ -16,6 +16,7 @@ import trio
 
 from node.amounts import Amount
 from node.l1.escrow import Approval, Claim, Member, ShareTerms
+from node.settlement.dispute import Dispute
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -29,11 +30,18 @@ Stage = Literal[
     "unsigned",
     "signed",
     "closing",
+    "appeal",
+    "appealing",
+    "disputed",
+    "unruled",
+    "awarded",
+    "ruling",
     "settled",
     "refunded",
     "failed",
 ]
-"""The state, and while it is open what the escrow waits for, see `EscrowRecord.stage`."""
+"""The state, and while it is open what the escrow waits for, see `EscrowRecord.stage`; while a
+dispute holds its task's pay, what that waits for, see `dispute`."""
 OPEN_STAGES = tuple(stage for stage in get_args(Stage) if stage not in CLOSED)
 
 
@@ -66,7 +74,9 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     closing: str = ""
     """Cause, at the sender, of the market's own transaction that is to close it."""
     tries: int = 0
-    """Transactions of the market's about it that were lost."""
+    """Transactions of the market's about it that were lost, but for those about a dispute."""
+    dispute: Dispute | None = None
+    """What became of an appeal against its task's result, if there was one."""
     since_ms: int = 0
     """When it came to its stage, Unix milliseconds."""
 
@@ -85,6 +95,8 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
             return self.state
         if self.closing:
             return "closing"
+        if self.dispute is not None and self.dispute.holds_pay:
+            return self.dispute.stage(self.needed)
         if not self.ending:
             return "held"
         return "signed" if self.is_approved else "unsigned"
@@ -92,14 +104,26 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     def back_height(self, grace: int) -> int:
         """From here on the market has it refunded although too few have signed.
 
-        A claim gets twice the time, so that no money stays where it is for ever.
+        A claim gets twice the time, so that no money stays where it is for ever; one for a result
+        that a jury found false gets none.
         """
-        return self.late_height + (grace if self.ending == "settle" else 0)
+        is_claimed = self.ending == "settle" and not self.is_overturned
+        return self.late_height + (grace if is_claimed else 0)
+
+    @property
+    def is_overturned(self) -> bool:
+        """Whether a jury found the result of its task false, and no award says otherwise."""
+        return self.dispute is not None and self.dispute.holds_pay and self.dispute.is_overturned
 
     @property
     def opening(self) -> str:
         """Cause of the transaction that opens it."""
         return f"escrow-open:{self.task_id}:{self.tries}"
+
+    @property
+    def appealing(self) -> str:
+        """Cause of the transaction that opens the dispute about it; empty without one."""
+        return f"escrow-appeal:{self.task_id}:{self.dispute.tries}" if self.dispute else ""
 
 
 class EscrowBook:

@@ -5,14 +5,16 @@
 same calls, and one set of tests holds both to the same promises.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 import trio
 
 from node.l1.blocks import Block
+from node.l1.escrow import Act
 from node.l1.outbound import OutboundRecord
+from node.settlement.bonds import Bond
 from node.settlement.credit import Credits
 from node.settlement.late import Late
 from node.settlement.ledger import Ledger
@@ -24,7 +26,7 @@ from storage.store import Batch
 TaskMoved = Callable[[Batch, str], None]
 """Told, in the batch that books it, what became of a task's money."""
 TaskUnfunded = Callable[[Batch, str, str], None]
-"""The same, with why the chain will not hold a task's reward."""
+"""The same, with why the chain will not hold a task's money."""
 
 
 class Releasers(msgspec.Struct, frozen=True):
@@ -88,8 +90,14 @@ class RewardBook(Protocol):
 class BondBook(Protocol):
     """What workers and validators stake here on their results."""
 
-    def suffices(self, address: str, least: int) -> bool:
-        """Whether the address has `least` units bonded."""
+    def find(self, address: str) -> Bond:
+        """What the address stakes; nothing if it never did."""
+
+    def suffices(self, address: str, least: int, batch: Batch | None = None) -> bool:
+        """Whether the address has `least` units bonded; what is unbonding does not count."""
+
+    def window_s(self, workers: Iterable[str], batch: Batch | None = None) -> float:
+        """How long the pay of these workers matures, and can be disputed."""
 
     def due(self, now_ms: int) -> Iterator[str]:
         """Addresses that get back by now what they have taken back."""
@@ -99,6 +107,58 @@ class BondBook(Protocol):
 
     def hold(self, batch: Batch, addresses: Iterable[str], since_ms: int, at_ms: int) -> None:
         """What these have begun to take back since then can be lost for `unbonding_s` from now."""
+
+
+class Disputes(Protocol):
+    """The money of disputes. All is staged into the caller's batch and may be repeated, and what
+    raises has not touched the batch.
+
+    `uphold`, `give_up` and `overturn` say what a jury came to, one of them for each dispute: they
+    return False if that was done before, and raise NotFound for a task that was never disputed and
+    SettlementConflict if something else was said. Where the chain holds the money, it moves only
+    when a block has what validators signed of it.
+    """
+
+    on_ended: TaskUnfunded
+    """A dispute is over without what a jury comes to, and why: the fee is its customer's again, and
+    what becomes of the reward is told as of any task's."""
+
+    def open(
+        self, batch: Batch, task_id: str, customer: str, fee: int, at_ms: int, *, until_ms: int
+    ) -> bool:
+        """Hold a task's pay for `fee` units of the customer's; False if that was done before.
+
+        `until_ms` is when the jury's time is over, Unix milliseconds.
+
+        Raises:
+            InvalidInput: the fee is below 1 unit.
+            NotFound: no pay of the task matures.
+            Conflict: the pay is due: the window is over.
+            InsufficientFunds: the customer has less.
+            LedgerConflict: it was disputed by somebody else, or for another fee.
+            SettlementConflict: it was disputed before.
+        """
+
+    def uphold(self, batch: Batch, task_id: str, jurors: Collection[str], at_ms: int) -> bool:
+        """The result stands: the fee pays the jurors (addresses), and the pay goes on to mature."""
+
+    def give_up(self, batch: Batch, task_id: str, at_ms: int) -> bool:
+        """Nobody can say: the fee comes back, and the pay goes on."""
+
+    def overturn(
+        self,
+        batch: Batch,
+        task_id: str,
+        false: Sequence[str],
+        acts: Sequence[Act],
+        jurors: Collection[str],
+        at_ms: int,
+    ) -> bool:
+        """The result is false: reward and fee come back, bonds of whose acts these are pay the
+        jurors (addresses). `false` are the hashes of the results that are, in hex."""
+
+    def at_stake(self, address: str) -> Bond:
+        """What an address would be slashed of, now."""
 
 
 class BlockBook(Protocol):
@@ -152,7 +212,11 @@ class Settlement(Protocol):
 
     @property
     def bonds(self) -> BondBook:
-        """What is staked; nobody has any here where the chain holds the money."""
+        """What is staked."""
+
+    @property
+    def disputes(self) -> Disputes:
+        """What is disputed."""
 
     @property
     def deposit_by(self) -> str:

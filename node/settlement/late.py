@@ -12,6 +12,10 @@ from node.amounts import format_cpc
 from node.settlement.ledger import Ledger
 
 RESTART = "read its log; if nothing helps, restart it: everything goes on from what is stored"
+AGAIN = (
+    "the same bytes are sent again; restore the L1 if it is away, and see that the market's account"
+    " has CPC for fees"
+)
 
 
 class Late(msgspec.Struct, frozen=True):

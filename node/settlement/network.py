@@ -18,6 +18,7 @@ def settlement_parameters(config: NetworkConfig) -> SettlementParameters:
         ),
         dispute_window_s=economics.dispute_window_s,
         unbonded_wait_s=economics.unbonded_wait_s,
+        appeal_s=economics.appeal_s,
         worker_bond=economics.worker_bond,
         slash_bp=economics.slash_bp,
         unbonding_s=economics.unbonding_s,

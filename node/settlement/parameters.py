@@ -23,6 +23,7 @@ _AT_LEAST_ONE = (
     "confirmations",
     "escrow_grace_blocks",
 )
+_NOT_NEGATIVE = ("fee_reserve", "dispute_window_s", "unbonded_wait_s", "appeal_s", "worker_bond")
 
 
 class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,9 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     unbonded_wait_s: float = 0.0
     """How much longer where a worker of the task has less than `worker_bond` bonded."""
+
+    appeal_s: float = 3_600.0
+    """Time that a jury has, at most."""
 
     worker_bond: Amount = Amount(0)
     """Units that a worker has to have bonded for its pay not to wait longer."""
@@ -96,6 +100,11 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("the market's own account cannot be the burn's or the treasury's")
 
     @property
+    def longest_dispute_s(self) -> float:
+        """How long after its task's end a reward may have to stay where it is, at most."""
+        return self.dispute_window_s + self.unbonded_wait_s + self.appeal_s
+
+    @property
     def transfer_fee(self) -> int:
         """Units that one TRANSFER costs."""
         return GAS["TRANSFER"] * self.gas_price
@@ -108,7 +117,7 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError("must be above 0", field="escrow_block_s")
         if not 0 <= self.slash_bp <= BASIS_POINTS:
             raise ConfigError(f"is {self.slash_bp} basis points", field="slash_bp")
-        for field in ("fee_reserve", "dispute_window_s", "unbonded_wait_s", "worker_bond"):
+        for field in _NOT_NEGATIVE:
             if getattr(self, field) < 0:
                 raise ConfigError("must not be negative", field=field)
         if self.min_payout < self.transfer_fee:

@@ -13,10 +13,11 @@ import msgspec
 
 from node.amounts import Amount
 from node.settlement import accounts
-from node.settlement.appeals import divided, of_slash
 from node.settlement.bonds import slashed
 from node.settlement.entries import Entry
+from node.settlement.juries import jury_gains
 from node.settlement.parameters import SettlementParameters
+from node.split import jury_pay
 
 UPHELD, SLASH = "upheld", "slash"
 _PAYS = {UPHELD: ("appeal:",), SLASH: ("bond:", "unbonding:")}
@@ -88,7 +89,7 @@ _WORDS = {"upheld": "right", "overturned": "false"}
 
 
 def _upheld(ruled: Ruled, rules: SettlementParameters) -> Counter[str]:
-    due = divided(ruled.fee, ruled.jurors, rules.fee_reserve)
+    due = jury_gains(jury_pay(ruled.fee, ruled.jurors, rules.fee_reserve))
     due[accounts.appeal(ruled.task_id)] = -ruled.fee
     return due
 
@@ -99,7 +100,8 @@ def _slash(ruled: Ruled, stakes: Sequence[AtStake], rules: SettlementParameters)
         bonded, unbonding = slashed(one.bonded, one.unbonding, rules.slash_bp)
         taken[accounts.bond(one.address)] = -bonded
         taken[accounts.unbonding(one.address)] = -unbonding
-    due = of_slash(-sum(taken.values()), ruled.fee, ruled.jurors, rules.fee_reserve)
+    total = -sum(taken.values())
+    due = jury_gains(jury_pay(total, ruled.jurors, rules.fee_reserve, most=ruled.fee))
     due.update(taken)
     return due
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from node.errors import Conflict, InvalidInput, NotFound
 from node.l1.keys import check_address
 from node.settlement import accounts
-from node.settlement.bonds import Bonds
+from node.settlement.bonds import Bonded
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.interface import Releasers, TaskMoved, TaskUnfunded, unheard
@@ -44,7 +44,7 @@ class Rewards:
         self._owed = owed
         self._parameters = parameters
         self._maturing = MaturingBook(db)
-        self._bonds = Bonds(db, ledger, parameters)
+        self._bonds = Bonded(ledger, parameters)
 
     @property
     def unsigned(self) -> int:

@@ -66,7 +66,7 @@ class TransferSettlement:
         owed = OwedBook(db)
         self.rewards = Rewards(db, self.ledger, owed, parameters)
         self.bonds = Bonds(db, self.ledger, parameters)
-        self.appeals = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
+        self.disputes = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
         self.payouts = Payouts(db, self.ledger, owed, self.outbox, parameters, chain_id)
         self._late = TransferLate(
             self.ledger,

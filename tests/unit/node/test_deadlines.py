@@ -12,6 +12,7 @@ from node.l1.outbound import OutboundRecord
 from node.market.phases import ENDS, STATUS_OF, Phase
 from node.roles.rescue import ANCHORED_WITHIN_S
 from node.settlement import accounts
+from node.settlement.dispute import DisputeStage, DisputeState
 from node.settlement.escrows import Stage
 from node.settlement.withdrawals import State
 from node.wire.leases import JobPhase
@@ -32,6 +33,7 @@ FOUND = {
     "transaction": set(get_args(get_type_hints(OutboundRecord)["state"])),
     "withdrawal": set(get_args(State)),
     "escrow": set(get_args(Stage)),
+    "dispute": set(get_args(DisputeState)),
     "money": account_kinds(),
 }
 
@@ -63,7 +65,10 @@ def test_there_is_nothing_else_with_states() -> None:
         ("settlement/withdrawals.py", "State"),
         ("settlement/escrows.py", "State"),  # of which `Stage` is made
         ("settlement/escrows.py", "Stage"),
+        ("settlement/dispute.py", "DisputeState"),
+        ("settlement/dispute.py", "DisputeStage"),  # of `Stage`
     }
+    assert set(get_args(DisputeStage)) <= FOUND["escrow"]
     assert set(STATUS_OF) == FOUND["task"]
 
 

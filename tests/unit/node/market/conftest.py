@@ -130,7 +130,7 @@ class Shop:
         self.desk = AppealDesk(
             db=self.db,
             board=self.board,
-            appeals=self.settlement.appeals,
+            appeals=self.settlement.disputes,
             bars=self.bars,
             snapshots=self.snapshots,
             network=self.network,

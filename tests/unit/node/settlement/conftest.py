@@ -46,6 +46,7 @@ from storage.database import Database, open_database
 from storage.errors import StorageFailed
 from storage.memory import MemoryStore
 from storage.store import Batch
+from tests.unit.node.settlement.support.juries import sign_awards
 
 CHAIN_ID = "cpc-devnet-1"
 GENESIS_TIME = 1_700_000_000
@@ -62,6 +63,7 @@ PARAMETERS = SettlementParameters(
     treasury_address="cpc1treasure",
     dispute_window_s=WINDOW_S,
     unbonding_s=20.0,
+    appeal_s=20.0,
 )
 
 
@@ -166,6 +168,7 @@ class Market:
                     self.settlement.rewards.approve(batch, record, approval)
                     if batch:
                         self.db.stage(batch)
+            sign_awards(self, MEMBERS)
             await trio.sleep(LOOK_S)
 
     @staticmethod

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NodeError, NotFound
+from node.l1.escrow import Act
 from node.l1.keys import AccountKey
 from node.settlement import accounts
 from node.settlement.appeals import Appeals
@@ -31,11 +32,14 @@ TASK = "0b7a9c3e-6a54-4c1e-8f4e-1d2f3a4b5c6d"
 CPC = 10**18
 WINDOW_MS = 5_000
 UNBONDING_MS = 20_000
+UNTIL_MS = 60_000
 ALICE, BOB, CAROL, DAVE, ERIN, FAYE = (
     AccountKey(number.to_bytes(32, "big")).address for number in (10, 20, 21, 22, 23, 24)
 )
 PAYEES = Payees({BOB: 1}, {CAROL: 2, DAVE: 6}, DAVE)
 CULPRITS = (BOB, CAROL)
+FALSE = ("ab" * 32,)
+ACTS = tuple(Act(address=one, evidence={}) for one in CULPRITS)
 JURORS = (ERIN, FAYE)
 RESERVE = 10
 RULES = SettlementParameters(
@@ -67,7 +71,7 @@ class Desk:
         self.deposit(batch)
         self.rewards.reserve(batch, TASK, ALICE, 4 * CPC, 0)
         self.rewards.settle(batch, TASK, PAYEES, 0)
-        assert self.appeals.open(batch, TASK, ALICE, fee, 1_000)
+        assert self.appeals.open(batch, TASK, ALICE, fee, 1_000, until_ms=UNTIL_MS)
         return batch
 
     def held(self, batch: Batch, *names: str) -> list[int]:
@@ -85,7 +89,7 @@ MONEY = (accounts.customer(ALICE), accounts.maturing(TASK), accounts.appeal(TASK
 async def test_a_disputed_result_is_not_paid(desk: Desk) -> None:
     batch = desk.disputed()
     assert desk.held(batch, *MONEY) == [5 * CPC, 4 * CPC, CPC]
-    assert not desk.appeals.open(batch, TASK, ALICE, CPC, 2_000)
+    assert not desk.appeals.open(batch, TASK, ALICE, CPC, 2_000, until_ms=UNTIL_MS)
     with pytest.raises(NotFound):
         desk.rewards.mature(batch, TASK, 10**9)
     with pytest.raises(SettlementConflict):
@@ -141,8 +145,8 @@ async def test_a_won_appeal_pays_reward_and_fee_back_and_the_jurors_from_a_bond(
     if bond:
         desk.bonds.bond(batch, BOB, bond * CPC, key="b", at_ms=0)
         desk.bonds.unbond(batch, BOB, CPC, key="u", at_ms=0)
-    assert desk.appeals.overturn(batch, TASK, CULPRITS, JURORS, 2_000)
-    assert not desk.appeals.overturn(batch, TASK, CULPRITS, JURORS, 2_000)
+    assert desk.appeals.overturn(batch, TASK, FALSE, ACTS, JURORS, 2_000)
+    assert not desk.appeals.overturn(batch, TASK, FALSE, ACTS, JURORS, 2_000)
     assert desk.held(batch, *MONEY) == [10 * CPC, 0, 0]
     jurors = [accounts.validator(one) for one in JURORS]
     assert desk.held(batch, *jurors, accounts.BURN) == [each, each, burned]
@@ -151,7 +155,7 @@ async def test_a_won_appeal_pays_reward_and_fee_back_and_the_jurors_from_a_bond(
     assert desk.held(batch, accounts.worker(BOB), accounts.validator(DAVE)) == [0, 0]
     for call in (
         lambda: desk.rewards.settle(batch, TASK, PAYEES, 0),
-        lambda: desk.appeals.open(batch, TASK, ALICE, fee, 0),
+        lambda: desk.appeals.open(batch, TASK, ALICE, fee, 0, until_ms=UNTIL_MS),
     ):
         with pytest.raises(SettlementConflict):
             call()
@@ -165,8 +169,8 @@ async def test_there_is_one_ruling(desk: Desk) -> None:
     before = dict(batch.changes)
     for call in (
         lambda: desk.appeals.give_up(batch, TASK, 2_000),
-        lambda: desk.appeals.overturn(batch, TASK, CULPRITS, JURORS, 2_000),
-        lambda: desk.appeals.open(batch, TASK, ALICE, CPC, 2_000),
+        lambda: desk.appeals.overturn(batch, TASK, FALSE, ACTS, JURORS, 2_000),
+        lambda: desk.appeals.open(batch, TASK, ALICE, CPC, 2_000, until_ms=UNTIL_MS),
     ):
         with pytest.raises(SettlementConflict):
             call()
@@ -179,7 +183,7 @@ async def test_what_cannot_be_disputed(desk: Desk) -> None:
     desk.rewards.reserve(batch, TASK, ALICE, 4 * CPC, 0)
     before = dict(batch.changes)
     with pytest.raises(NotFound):
-        desk.appeals.open(batch, TASK, ALICE, CPC, 0)
+        desk.appeals.open(batch, TASK, ALICE, CPC, 0, until_ms=UNTIL_MS)
     for decide in (desk.appeals.give_up, lambda *a: desk.appeals.uphold(*a[:2], JURORS, a[2])):
         with pytest.raises(NotFound):
             decide(batch, TASK, 0)
@@ -192,11 +196,11 @@ async def test_what_cannot_be_disputed(desk: Desk) -> None:
         (CPC, WINDOW_MS, Conflict),
     ):
         with pytest.raises(error):
-            desk.appeals.open(batch, TASK, ALICE, fee, at_ms)
+            desk.appeals.open(batch, TASK, ALICE, fee, at_ms, until_ms=UNTIL_MS)
     assert batch.changes == before
-    desk.appeals.open(batch, TASK, ALICE, CPC, 0)
+    desk.appeals.open(batch, TASK, ALICE, CPC, 0, until_ms=UNTIL_MS)
     with pytest.raises(LedgerConflict):
-        desk.appeals.open(batch, TASK, BOB, CPC, 0)
+        desk.appeals.open(batch, TASK, BOB, CPC, 0, until_ms=UNTIL_MS)
 
 
 TASKS = st.sampled_from(["t1", "t2", "t3"])
@@ -365,13 +369,13 @@ def call(desk: Desk, batch: Batch, now_ms: int, name: str, who: str, *more: Any)
             desk.rewards.reserve(batch, who, ALICE, more[0], now_ms)
             return desk.rewards.settle(batch, who, PAYEES, now_ms)
         case "appeal":
-            return appeals.open(batch, who, ALICE, more[0], now_ms)
+            return appeals.open(batch, who, ALICE, more[0], now_ms, until_ms=UNTIL_MS)
         case "uphold":
             return appeals.uphold(batch, who, JURORS, now_ms)
         case "give_up":
             return appeals.give_up(batch, who, now_ms)
         case "overturn":
-            return appeals.overturn(batch, who, CULPRITS, JURORS, now_ms)
+            return appeals.overturn(batch, who, FALSE, ACTS, JURORS, now_ms)
         case "mature":
             return desk.rewards.mature(batch, who, now_ms)
         case "release":

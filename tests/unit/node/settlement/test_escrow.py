@@ -20,7 +20,7 @@ from node.settlement.backend import backend_of, check_backend
 from node.settlement.chainterms import Terms
 from node.settlement.entries import move
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.escrow import HOPELESS_BLOCKS, NoBonds
+from node.settlement.escrow import HOPELESS_BLOCKS
 from node.settlement.escrow_audit import customers_of
 from node.settlement.interface import Settlement
 from node.settlement.ledger import Ledger
@@ -311,13 +311,3 @@ async def test_the_back_end_of_books_that_hold_money_stays(db: Any, ledger: Ledg
         check_backend(db, "transfer")
     assert backend_of(db) == "escrow"
     assert customers_of(ledger) == {"cpc1x"}
-
-
-def test_nobody_has_a_bond_at_the_market() -> None:
-    bonds = NoBonds()
-    assert bonds.suffices("cpc1validator", 0)
-    assert not bonds.suffices("cpc1validator", 1)
-    assert list(bonds.due(2**62)) == []
-    batch = Batch()
-    assert not bonds.release(batch, "cpc1validator", 2**62)
-    assert not batch.changes

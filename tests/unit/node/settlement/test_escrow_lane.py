@@ -19,7 +19,6 @@ from node.settlement import accounts
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow import HOPELESS_BLOCKS
-from storage.memory import MemoryStore
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (
     ANOTHER,
@@ -31,11 +30,13 @@ from tests.unit.node.settlement.support.escrows import (
     buy,
     call,
     check_copy,
+    copy_of,
     free,
     lease,
     paid_in,
     refund,
     reserve,
+    restore,
     settle,
     take_nonce,
     until,
@@ -138,20 +139,6 @@ def opening_of(market: Any, record: Any, **changes: Any) -> Opening:
         "treasury_address": rules.treasury_address,
     }
     return Opening(**{**fields, **changes})
-
-
-def copy_of(world: Any) -> Batch:
-    """All that the market's store has."""
-    backup = Batch()
-    for name, value in list(world.store.scan(b"", b"\xff" * 8)):
-        backup.put(name, value)
-    return backup
-
-
-def restore(world: Any, backup: Batch) -> None:
-    """Give the market, which does not run, an earlier store."""
-    world.store = type(world.store)()
-    MemoryStore.write(world.store, backup, sync=True)
 
 
 async def test_somebody_else_uses_the_market_s_key(

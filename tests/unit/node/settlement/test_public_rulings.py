@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from node.amounts import Amount
+from node.l1.escrow import Act
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.settlement import accounts
@@ -59,10 +60,11 @@ class Court:
         for task in ("upheld", "inconclusive", "overturned"):
             rewards.reserve(batch, task, ALICE, 4 * CPC, 0)
             rewards.settle(batch, task, Payees({BOB: 1}, {CAROL: 1}, CAROL), 0)
-            appeals.open(batch, task, ALICE, FEE, 1_000)
+            appeals.open(batch, task, ALICE, FEE, 1_000, until_ms=60_000)
         appeals.uphold(batch, "upheld", JURORS, 2_000)
         appeals.give_up(batch, "inconclusive", 2_000)
-        appeals.overturn(batch, "overturned", (BOB, CAROL), JURORS, 2_000)
+        acts = [Act(address=one, evidence={}) for one in (BOB, CAROL)]
+        appeals.overturn(batch, "overturned", ("ab" * 32,), acts, JURORS, 2_000)
         for task in ("upheld", "inconclusive"):
             rewards.mature(batch, task, 10_000)
         db.stage(batch)

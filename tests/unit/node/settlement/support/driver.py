@@ -14,6 +14,7 @@ import trio.testing
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound, Unavailable
+from node.l1.escrow import Act
 from node.l1.keys import AccountKey
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.split import Payees, split
@@ -25,6 +26,9 @@ CPC = UNITS_PER_CPC
 DEADLINE_MS = 10 * 3_600_000
 """Of every task: beyond what the slowest chain here takes."""
 LONGEST_S = 4 * 3600
+JURY_MS = 20_000
+"""Time of a jury."""
+FALSE = ("ab" * 32,)
 OPERATOR = 12
 """Who gives credit and fees."""
 PARTIES = (10, 11), (25, 26)
@@ -180,16 +184,19 @@ class Driver:
         await self.buy(market, task, reward, workers, more)
         if self.world.holds:  # there are no appeals
             return
-        appeals, address = market.settlement.appeals, self.key(10).address
+        appeals, address = market.settlement.disputes, self.key(10).address
         culprits, jurors = ([self.key(number).address for number in pair] for pair in PARTIES)
+        acts = [Act(address=one, evidence={}) for one in culprits]
         ways = {
             "upheld": lambda *a: appeals.uphold(*a[:2], jurors, a[2]),
             "inconclusive": appeals.give_up,
-            "overturned": lambda *a: appeals.overturn(*a[:2], culprits, jurors, a[2]),
+            "overturned": lambda *a: appeals.overturn(*a[:2], FALSE, acts, jurors, a[2]),
         }
 
         def appeal(batch: Batch) -> bool:
-            return appeals.open(batch, task, address, fee, market.now_ms())
+            return appeals.open(
+                batch, task, address, fee, market.now_ms(), until_ms=market.now_ms() + JURY_MS
+            )
 
         def rule(batch: Batch) -> bool:
             return ways[outcome](batch, task, market.now_ms())

@@ -15,6 +15,7 @@ from node.l1.escrow import (
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
 from node.split import Payees
+from storage.memory import MemoryStore
 from storage.store import Batch
 from tests.unit.node.settlement.support.tasks import task_id_of
 
@@ -116,3 +117,17 @@ async def take_out(world: Any, customer: AccountKey) -> None:
 def take_nonce(world: Any) -> None:
     """Pay more than the market, under the nonce that it will use next."""
     world.submit(world.key, transfer(world.key.address, 1, gas_price=5_000))
+
+
+def copy_of(world: Any) -> Batch:
+    """All that the market's store has."""
+    backup = Batch()
+    for name, value in list(world.store.scan(b"", b"\xff" * 8)):
+        backup.put(name, value)
+    return backup
+
+
+def restore(world: Any, backup: Batch) -> None:
+    """Give the market, which does not run, an earlier store."""
+    world.store = type(world.store)()
+    MemoryStore.write(world.store, backup, sync=True)

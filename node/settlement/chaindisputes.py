@@ -1,0 +1,154 @@
+"""Disputes in confirmed blocks: what they did with fees, bonds and escrows, booked.
+
+    ESCROW_APPEAL   (the chain: deposit -> escrow; the books moved the fee when it was asked for)
+    ESCROW_RULE     appeal -> jurors, fees, burn -> l1                         `upheld`
+                    appeal -> customer                                         `inconclusive`
+                    appeal -> customer, bonds -> jurors, fees, burn -> l1      `overturned`
+
+The reward of an overturned result is `ChainBook`'s to give back. What a block holds counts, whoever
+sent it and whatever the market's own jury came to.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from node.l1.escrow import Act, Appealing, Awarding
+from node.l1.transactions import Transaction
+from node.settlement import accounts
+from node.settlement.chainbonds import ChainBonds
+from node.settlement.dispute import Dispute
+from node.settlement.entries import Posting, move, posting
+from node.settlement.escrow_disputes import EscrowDisputes
+from node.settlement.escrows import EscrowRecord
+from node.settlement.juries import jury_gains
+from node.settlement.ledger import Ledger
+from node.split import JuryPay, jury_pay
+from node.verification.acts import shown_by
+from storage.store import Batch
+
+log = logging.getLogger(__name__)
+
+
+class Taken(Protocol):
+    """Books what the chain took; False, and said aloud, if the books do not have it."""
+
+    def __call__(
+        self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
+    ) -> bool: ...
+
+
+class GiveWay(Protocol):
+    """Gives up a transaction of the market's for which another one came first."""
+
+    def __call__(self, batch: Batch, cause: str, tx: Transaction, problem: str) -> None: ...
+
+
+class ChainDisputes:
+    """Books the disputes about one market's escrows."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        disputes: EscrowDisputes,
+        bonds: ChainBonds,
+        *,
+        taken: Taken,
+        give_way: GiveWay,
+    ) -> None:
+        self._ledger = ledger
+        self._disputes = disputes
+        self._bonds = bonds
+        self._taken = taken
+        self._give_way = give_way
+
+    def appealed(
+        self, batch: Batch, record: EscrowRecord, form: Appealing, tx: Transaction, at_ms: int
+    ) -> None:
+        """The chain has a dispute about an open escrow."""
+        dispute = record.dispute
+        if dispute is not None:
+            self._give_way(batch, record.appealing, tx, "the escrow is disputed already")
+        if self._ledger.balance(accounts.appeal(record.task_id), batch) != form.fee:
+            dispute = self._found(batch, record, form, at_ms)
+        dispute = dispute or Dispute(fee=form.fee)
+        grace = record.late_height - record.deadline
+        late_height = max(record.late_height, form.deadline + grace)
+        self._disputes.keep(
+            batch,
+            msgspec.structs.replace(record, late_height=late_height),
+            msgspec.structs.replace(dispute, state="open", fee=form.fee, deadline=form.deadline),
+        )
+
+    def ruled(
+        self, batch: Batch, record: EscrowRecord, form: Awarding, tx: Transaction, at_ms: int
+    ) -> EscrowRecord:
+        """The chain has decided a dispute about an open escrow; the record as it is now."""
+        dispute, outcome = record.dispute, form.award.outcome
+        assert dispute is not None, "no block decides a dispute before one has it"
+        if dispute.ruling:
+            self._give_way(batch, dispute.ruling, tx, "the dispute is decided already")
+        cause = f"ruling:{record.task_id}"
+        if outcome == "upheld":
+            pay = jury_pay(dispute.fee, form.award.jurors, record.fee_reserve)
+            source = [posting(accounts.appeal(record.task_id), -dispute.fee)]
+            self._pay_jury(batch, outcome, cause, source, pay, at_ms)
+        else:
+            self._disputes.give_fee_back(batch, record, cause, outcome, at_ms)
+        if outcome == "overturned":
+            self._slash(batch, record, form, at_ms)
+        after = self._disputes.keep(
+            batch, record, msgspec.structs.replace(dispute, state="ruled", ruled=outcome)
+        )
+        if dispute.award is None or dispute.award.outcome != outcome:
+            log.error("a quorum ruled %s about task %s: not its jury", outcome, record.task_id)
+            self._disputes.on_ended(batch, record.task_id, f"the chain has an award: {outcome}")
+        return after
+
+    def _found(
+        self, batch: Batch, record: EscrowRecord, form: Appealing, at_ms: int
+    ) -> Dispute | None:
+        """A dispute that the books do not have: they were restored, or had given it up."""
+        log.error("task %s is disputed on the chain, and not in the books", record.task_id)
+        unclear = f"unclear:{record.task_id}"
+        self._disputes.give_fee_back(batch, record, unclear, "failed", at_ms)
+        known = self._ledger.find(f"appeal:{record.task_id}", batch) is not None
+        cause = f"appealed:{record.escrow_id}" if known else f"appeal:{record.task_id}"
+        source, target = accounts.customer(record.customer), accounts.appeal(record.task_id)
+        self._taken(batch, cause, "appeal", move(source, target, form.fee), at_ms)
+        return record.dispute
+
+    def _slash(self, batch: Batch, record: EscrowRecord, form: Awarding, at_ms: int) -> None:
+        assert record.dispute is not None, "an award is about a dispute"
+        taken = self._bonds.take(batch, _keys(form.acts))
+        total = -sum(one.amount for one in taken)
+        if total:
+            jurors, most = form.award.jurors, record.dispute.fee
+            pay = jury_pay(total, jurors, record.fee_reserve, most=most)
+            self._pay_jury(batch, "slash", f"slash:{record.task_id}", taken, pay, at_ms)
+
+    def _pay_jury(
+        self,
+        batch: Batch,
+        kind: str,
+        cause: str,
+        source: Sequence[Posting],
+        pay: JuryPay,
+        at_ms: int,
+    ) -> None:
+        """What somebody loses goes to the jury, fees and burn, and the chain has paid them."""
+        gains = jury_gains(pay)
+        earned = [posting(name, units) for name, units in gains.items()]
+        if self._taken(batch, cause, kind, (*source, *earned), at_ms):
+            out = Counter({name: -units for name, units in gains.items()})
+            out[accounts.L1] = gains.total()
+            paid = [posting(name, units) for name, units in out.items()]
+            self._taken(batch, f"paid-{cause}", "paid", paid, at_ms)
+
+
+def _keys(acts: Sequence[Act]) -> Iterator[tuple[str, str]]:
+    """Accounts, and the keys that did what they answer for."""
+    return ((one.address, shown_by(one).signed().public_key) for one in acts)

@@ -1,0 +1,108 @@
+"""What the market asks the chain about one escrow next: to open it, or to give it back.
+
+The claim is `escrow_rewards`', disputes are `dispute_steps`'. Each step is in the caller's batch.
+"""
+
+from math import ceil
+
+import msgspec
+
+from node.l1.escrow import Opening, ShareTerms, open_escrow, refund_escrow
+from node.l1.sender import Sender
+from node.settlement.chainbook import ChainBook
+from node.settlement.chainterms import Terms
+from node.settlement.dispute_steps import DisputeSteps
+from node.settlement.escrows import EscrowBook, EscrowRecord
+from node.settlement.notices import NoticeBook
+from node.settlement.parameters import SettlementParameters
+from storage.store import Batch
+
+
+class EscrowSteps:
+    """Of the escrows of one market; the sender has to be ready, and the chain's terms known."""
+
+    def __init__(
+        self,
+        parameters: SettlementParameters,
+        sender: Sender,
+        *,
+        book: EscrowBook,
+        notices: NoticeBook,
+        deposits: ChainBook,
+        disputes: DisputeSteps,
+        terms: Terms,
+    ) -> None:
+        self._parameters = parameters
+        self._sender = sender
+        self._book = book
+        self._notices = notices
+        self._deposits = deposits
+        self._disputes = disputes
+        self._terms = terms
+
+    def step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
+        """Ask, or give up asking, what is due in the block after this height."""
+        if record.state == "wanted":
+            self._open(batch, record, height, at_ms)
+        elif record.state == "sent":
+            if height >= record.deadline:
+                problem = "its deadline came before a block had it"
+                self._deposits.fail(batch, record, at_ms, problem)
+            elif self._is_notice_over(record.customer, height):
+                self._deposits.fail_without_deposit(batch, record, at_ms)
+        elif not record.closing and self._is_refund_due(record, height):
+            self._refund(batch, record)
+        elif record.dispute is not None and not record.closing:
+            is_over = self._is_notice_over(record.customer, height)
+            self._disputes.step(batch, record, height, at_ms, is_notice_over=is_over)
+
+    def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
+        rules = self._parameters
+        left_s = (record.deadline_ms - at_ms) / 1000 + rules.longest_dispute_s
+        blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
+        deadline = height + max(1, blocks)
+        opening = Opening(
+            task_id=record.task_id,
+            customer=record.customer,
+            amount=record.amount,
+            validators=record.members,
+            k=record.needed,
+            deadline=deadline,
+            grace=rules.escrow_grace_blocks,
+            shares=ShareTerms.of(rules.shares),
+            fee_reserve=rules.fee_reserve,
+            burn_address=rules.burn_address,
+            treasury_address=rules.treasury_address,
+        )
+        self._sender.stage(batch, record.opening, open_escrow(opening, gas_price=rules.gas_price))
+        self._book.put(batch, msgspec.structs.replace(record, state="sent", deadline=deadline))
+
+    def _refund(self, batch: Batch, record: EscrowRecord) -> None:
+        approvals = record.approvals if record.ending == "refund" and record.is_approved else ()
+        price = self._parameters.gas_price
+        cause = f"escrow-refund:{record.task_id}:{record.tries}"
+        self._sender.stage(
+            batch, cause, refund_escrow(record.escrow_id, approvals, gas_price=price)
+        )
+        self._book.put(batch, msgspec.structs.replace(record, closing=cause))
+
+    def _is_refund_due(self, record: EscrowRecord, height: int) -> bool:
+        """Whether the market's refund would be taken, and is what has to happen."""
+        if record.is_approved and not record.is_overturned:
+            return record.ending == "refund"
+        back = record.back_height(self._parameters.escrow_grace_blocks)
+        return record.ending != "" and height >= back
+
+    def _is_notice_over(self, customer: str, height: int) -> bool:
+        given = self._notices.height(customer)
+        terms = self._terms.known
+        return (
+            given is not None
+            and terms is not None
+            and height >= given + terms.deposit_notice_blocks
+        )
+
+    def _longest_blocks(self) -> int:
+        """How far away the chain lets a deadline be, from any of the next blocks on."""
+        terms, grace = self._terms.known, self._parameters.escrow_grace_blocks
+        return 0 if terms is None else terms.max_escrow_blocks - grace

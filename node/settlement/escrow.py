@@ -105,7 +105,13 @@ class EscrowSettlement:
         self.terms = Terms(chain, parameters.escrow_grace_blocks)
         self.bonds = ChainBonds(db, self.ledger, parameters, self.terms, address)
         self.disputes = EscrowDisputes(
-            db, self.ledger, self.bonds, sender, book=self.book, escrow_id=escrow_id
+            db,
+            self.ledger,
+            self.bonds,
+            sender,
+            book=self.book,
+            credit=self.credit,
+            escrow_id=escrow_id,
         )
         self.deposits = ChainBook(
             db,

@@ -3,6 +3,7 @@
     credit      the backer's customer account -> credit:<customer>     (and back)
     reserve     credit:<customer> -> reserved; the escrow is opened from the backer's deposit
     refund      what the task has -> credit:<customer>
+    appeal      credit:<customer> -> appeal, for a task on credit        (and back)
     repay       l1 -> credit:<customer>; more than is owed -> the backer's customer account
 
 `credit:<customer>` is what the customer may still buy with, and the chain holds it as a part of the
@@ -12,7 +13,7 @@ use to pay a debt. What a customer pays back for an open task that is then refun
 to buy with, above the limit, but the backer's on the chain.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -21,7 +22,7 @@ from node.errors import Conflict, InsufficientFunds
 from node.settlement import accounts
 from node.settlement.accounts import CREDIT, address_in
 from node.settlement.credit import Credits, CreditView, bound_to_tasks
-from node.settlement.entries import Posting, posting
+from node.settlement.entries import Entry, Posting, posting
 from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
 from storage.database import Database
@@ -114,6 +115,30 @@ class EscrowCredits(Credits):
             )
         return accounts.credit(customer)
 
+    def fee_payer(self, batch: Batch, task_id: str, customer: str, fee: int) -> str:
+        """The account that a customer's appeal is paid from: the one that its task was bought from,
+        since the chain takes the fee from the same deposit.
+
+        Raises:
+            InsufficientFunds: that is its credit, of which less is left.
+            Conflict: it is not the customer's at all.
+        """
+        known = self._ledger.find(f"appeal:{task_id}", batch)
+        if known is not None:
+            return payer_again(known, customer)
+        bought = self._ledger.find(f"reserve:{task_id}", batch)
+        account = "" if bought is None else bought.postings[0].account
+        if address_in(account) != customer:
+            problem = "the deposit that pays an appeal is the one that bought the task"
+            raise Conflict(problem, field="task_id")
+        left = self._left(customer, batch)
+        if account.startswith(CREDIT) and left < fee:
+            raise InsufficientFunds(
+                f"{format_cpc(fee - left)} CPC are missing: a task on credit is disputed on credit",
+                remedy="pay back what is owed first",
+            )
+        return account
+
     def owner(self, batch: Batch, account: str) -> str:
         """Whose deposit on the chain has what an account of a customer's, or its credit, holds."""
         name = address_in(account)
@@ -181,7 +206,12 @@ class EscrowCredits(Credits):
         return self._ledger.balance(accounts.credit(customer), batch)
 
     def _undecided(self, customer: str, batch: Batch) -> int:
-        return bound_to_tasks(self._ledger, batch, accounts.credit(customer))
+        """With the fees of appeals that are not decided."""
+        account, fees = accounts.credit(customer), 0
+        for name, units in self._ledger.holdings("appeal:"):
+            entry = self._ledger.find(name, batch)
+            fees += units if entry is not None and entry.amount(account) else 0
+        return bound_to_tasks(self._ledger, batch, account) + fees
 
     def _giver(self, before: CreditView, backer: str, batch: Batch) -> str:
         """The same as long as anything of the last one's can come back, or is paid ahead."""
@@ -208,11 +238,30 @@ class EscrowCredits(Credits):
         self._granted.put(batch, customer.encode(), changed)
 
 
+def payer_again(known: Entry, customer: str) -> str:
+    """The account of a customer's that an entry took money from; its own if it was somebody else's,
+    so that the same cause is not the same entry."""
+    account = known.postings[0].account
+    return account if address_in(account) == customer else accounts.customer(customer)
+
+
 def paid_from(ledger: Ledger, batch: Batch, *, task_id: str, escrow_id: str, owner: str) -> str:
     """The account that the money in an escrow came from, and comes back to; that of `owner`, whose
     deposit it is, if the books do not know."""
-    for cause in (f"opened:{escrow_id}", f"reserve:{task_id}"):
+    causes = f"opened:{escrow_id}", f"reserve:{task_id}"
+    return _first_payer(ledger, batch, causes) or accounts.customer(owner)
+
+
+def fee_from(ledger: Ledger, batch: Batch, task_id: str, escrow_id: str) -> str:
+    """The account that the fee of an appeal came from, and comes back to."""
+    payer = _first_payer(ledger, batch, (f"appealed:{escrow_id}", f"appeal:{task_id}"))
+    assert payer is not None, "whatever an appeal holds was put down"
+    return payer
+
+
+def _first_payer(ledger: Ledger, batch: Batch, causes: Iterable[str]) -> str | None:
+    for cause in causes:
         entry = ledger.find(cause, batch)
         if entry is not None:
             return entry.postings[0].account
-    return accounts.customer(owner)
+    return None

@@ -30,7 +30,7 @@ from node.settlement import accounts
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow_claims import claim_of
-from node.settlement.escrow_credit import EscrowCredits
+from node.settlement.escrow_credit import EscrowCredits, payer_again
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord, members_of
 from node.settlement.interface import Releasers
 from node.settlement.ledger import Ledger
@@ -252,10 +252,9 @@ class EscrowRewards(Rewards):
 
     def _payer(self, batch: Batch, task_id: str, customer: str, amount: int) -> str:
         known = self._ledger.find(f"reserve:{task_id}", batch)
-        if known is None:
-            return self._credit.payer(batch, customer, amount)
-        account = known.postings[0].account
-        return account if accounts.address_in(account) == customer else accounts.customer(customer)
+        if known is not None:
+            return payer_again(known, customer)
+        return self._credit.payer(batch, customer, amount)
 
     def _buyer(self, task_id: str) -> str:
         entry = self._ledger.find(f"reserve:{task_id}")

@@ -54,7 +54,8 @@ class EscrowSteps:
             self._refund(batch, record)
         elif record.dispute is not None and not record.closing:
             is_over = self._is_notice_over(record.customer, height)
-            self._disputes.step(batch, record, height, at_ms, is_notice_over=is_over)
+            gone = self._deposits.why_gone(batch, record) if is_over else ""
+            self._disputes.step(batch, record, height, at_ms, gone=gone)
 
     def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         rules = self._parameters

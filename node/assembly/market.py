@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from functools import partial
 
+import trio
+
 from node import waiting
 from node.assembly.backends import add_escrow, add_transfer
 from node.assembly.parts import Assembly, Parts, SenderOwner
@@ -146,7 +148,8 @@ def add_market(
         l1=chain,
         now_ms=parts.now_ms,
     )
-    assembly.runs += [deposits.run, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
+    follow = partial(_follow, settlement, deposits)
+    assembly.runs += [follow, settlement.run, publisher.run, lessor.run, role.run, rescue.run]
     arrivals = Arrivals(parts.l1, deposits, address, settlement.deposit_by)
     overdue = MarketOverdue(
         board=board,
@@ -192,6 +195,18 @@ def _appeal_desk(
         now_ms=parts.now_ms,
         beacon=lambda: chain.last_hash,
     )
+
+
+async def _follow(
+    settlement: Settlement,
+    deposits: Follower,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Book blocks from when the settlement can."""
+    task_status.started()
+    await settlement.can_book()
+    await deposits.run()
 
 
 def _electorate(

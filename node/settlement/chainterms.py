@@ -25,6 +25,8 @@ class Terms:
     def __init__(self, chain: TermsSource, grace_blocks: int) -> None:
         """`grace_blocks` is the network's own part of the time that the chain gives an escrow."""
         self.known: MarketParameters | None = None
+        self.learned = trio.Event()
+        """Set once they are known."""
         self.obstacle = ""
         """A sentence if the chain can hold no money."""
         self._chain = chain
@@ -45,6 +47,7 @@ class Terms:
                 self.obstacle = str(error)
                 await trio.sleep(patience.after_failure())
         self.obstacle = ""
+        self.learned.set()
         return self.known
 
     def _usable(self, terms: MarketParameters) -> MarketParameters:

@@ -159,12 +159,16 @@ class EscrowSettlement:
         """What stayed too long where it is, see `Settlement`."""
         return self._late.found(now_ms, trouble)
 
+    async def can_book(self) -> None:
+        """Wait until the chain has told its terms: what blocks do to bonds follows from them."""
+        await self.terms.learned.wait()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open and refund escrows, and have disputes decided, until cancelled, from when the sender
         is ready."""
         task_status.started()
-        await self._sender.ready.wait()
         await self.terms.learn()
+        await self._sender.ready.wait()
         while True:
             changed = self.book.changed
             self.advance(self._clock_ms())

@@ -251,6 +251,9 @@ class Settlement(Protocol):
         `trouble` is what is wrong with the chain, if anything is: why the chain did not move it.
         """
 
+    async def can_book(self) -> None:
+        """Wait until confirmed blocks can be booked; before, `deposits` takes none."""
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Do what is due, until cancelled."""
 

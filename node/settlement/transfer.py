@@ -82,6 +82,10 @@ class TransferSettlement:
         """What stayed too long where it is, see `Settlement`."""
         return self._late.found(now_ms, trouble)
 
+    async def can_book(self) -> None:
+        """At once."""
+        await trio.lowlevel.checkpoint()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Make payouts until cancelled, from when the sender is ready; raises StorageFailed."""
         task_status.started()

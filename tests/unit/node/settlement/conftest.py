@@ -22,11 +22,11 @@ from node.l1.client import HttpL1Client, L1Client
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.faults import Faults
-from node.l1.devchain.holdings import Deposit, deposit_key
+from node.l1.devchain.holdings import Deposit, bond_key, deposit_key
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.server import build_app
-from node.l1.escrow import Approval, deposit
+from node.l1.escrow import Approval, Bond, MarketParameters, deposit
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
@@ -52,6 +52,7 @@ CHAIN_ID = "cpc-devnet-1"
 GENESIS_TIME = 1_700_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
 WINDOW_S = 2.0
+UNBONDING_BLOCKS = 10
 NO_FAULTS = Faults()
 MEMBERS = tuple(Identity.from_seed(bytes([number]) * 32) for number in (41, 42, 43))
 """Validators who may release an escrow."""
@@ -142,6 +143,10 @@ class Market:
     def ledger(self) -> Ledger:
         return self.settlement.ledger
 
+    async def follow(self) -> None:
+        await self.settlement.can_book()
+        await self.follower.run()
+
     async def mature(self) -> None:
         """What a market does all the time: pay what is due, and give bonds back."""
         while True:
@@ -210,7 +215,11 @@ class World:
             alloc[self.key.address] = FUNDS
         config = DevChainConfig(
             proposer=key_of(99),
-            genesis=Genesis(alloc=alloc, genesis_time=GENESIS_TIME),
+            genesis=Genesis(
+                alloc=alloc,
+                genesis_time=GENESIS_TIME,
+                market=MarketParameters(unbonding_blocks=UNBONDING_BLOCKS),
+            ),
             data_dir=Path("unused"),
             faults=self.faults,
             profile=MarketProfile(CHAIN_ID) if self.holds else UPSTREAM,
@@ -230,7 +239,7 @@ class World:
             back_end = held if self.holds else TransferSettlement
             market = Market(db, self.client, self.parameters, self.key, back_end)
             nursery.start_soon(market.sender.run)
-            nursery.start_soon(market.follower.run)
+            nursery.start_soon(market.follow)
             nursery.start_soon(market.mature)
             if self.holds and self.approving:
                 nursery.start_soon(market.approve)
@@ -263,6 +272,11 @@ class World:
         """What the chain holds of a customer's at the market, escrows left out."""
         record = self.chain.holdings.records.get(deposit_key(self.key.address, customer))
         return record.units if isinstance(record, Deposit) else 0
+
+    def bonded(self, address: str) -> int:
+        """What the chain holds of an account's bond at the market, unbonding included."""
+        record = self.chain.holdings.records.get(bond_key(self.key.address, address))
+        return record.total if isinstance(record, Bond) else 0
 
     def fees_of(self, address: str) -> int:
         """What the chain has taken from an account for its transactions."""

@@ -314,7 +314,7 @@ DISPUTES = [
     ("stake", "bond", 10, CPC, "a"),
     ("stake", "unbond", 10, CPC // 3, "a"),
     *(
-        ("dispute", outcome, CPC, {20: 1}, {21: 1, 22: 2}, CPC // 10 + 1, outcome)
+        ("dispute", task_id_of(outcome), CPC, {20: 1}, {21: 1, 22: 2}, CPC // 10 + 1, outcome)
         for outcome in ("upheld", "overturned", "inconclusive")
     ),
     ("wait", 30.0),

@@ -14,13 +14,14 @@ import trio.testing
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound, Unavailable
-from node.l1.escrow import Act
+from node.l1.escrow import unbond
 from node.l1.keys import AccountKey
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.split import Payees, split
 from storage.errors import StorageFailed
 from storage.store import Batch
 from tests.unit.node.settlement.support.books import Books, check_books
+from tests.unit.node.settlement.support.juries import FALSE, bonding, check_chain, vouched
 
 CPC = UNITS_PER_CPC
 DEADLINE_MS = 10 * 3_600_000
@@ -28,7 +29,6 @@ DEADLINE_MS = 10 * 3_600_000
 LONGEST_S = 4 * 3600
 JURY_MS = 20_000
 """Time of a jury."""
-FALSE = ("ab" * 32,)
 OPERATOR = 12
 """Who gives credit and fees."""
 PARTIES = (10, 11), (25, 26)
@@ -182,11 +182,9 @@ class Driver:
         outcome: str,
     ) -> None:
         await self.buy(market, task, reward, workers, more)
-        if self.world.holds:  # there are no appeals
-            return
         appeals, address = market.settlement.disputes, self.key(10).address
-        culprits, jurors = ([self.key(number).address for number in pair] for pair in PARTIES)
-        acts = [Act(address=one, evidence={}) for one in culprits]
+        jurors = [self.key(number).address for number in PARTIES[1]]
+        acts = [vouched(task, number, self.key(number)) for number in PARTIES[0]]
         ways = {
             "upheld": lambda *a: appeals.uphold(*a[:2], jurors, a[2]),
             "inconclusive": appeals.give_up,
@@ -207,15 +205,26 @@ class Driver:
             assert self.model.ruled.setdefault(task, outcome) == outcome
 
     async def stake(self, market: Any, way: str, customer: int, amount: int, key: str) -> None:
-        if self.world.holds:  # nor bonds
+        address = self.key(customer).address
+        if self.world.holds:
+            self._stake_on_chain(way, customer, amount)
             return
-        change, address = getattr(market.settlement.bonds, way), self.key(customer).address
+        change = getattr(market.settlement.bonds, way)
 
         def call(batch: Batch) -> bool:
             return change(batch, address, amount, key=key, at_ms=market.now_ms())
 
         if await self._twice(market, call):
             self.model.staked.add(address)
+
+    def _stake_on_chain(self, way: str, customer: int, amount: int) -> None:
+        """By the account's own transaction; an UNBOND of more than there is never is in a block."""
+        key, market = self.key(customer), self.world.key.address
+        if way == "bond":
+            self.world.submit(key, bonding(market, customer, key, amount))
+            self.model.staked.add(key.address)
+        elif amount <= self.world.bonded(key.address):
+            self.world.submit(key, unbond(market, amount))
 
     async def limit(self, market: Any, customer: int, amount: int) -> None:
         """The operator stands for so much of what a customer may owe."""
@@ -319,6 +328,9 @@ class Driver:
             await trio.sleep(30)
             await until_paid(market)
             await trio.sleep(market.settlement.parameters.unbonding_s)
+            if self.world.holds:
+                await check_chain(self.world, market)
+                self.model.ruled = came_of(market, self.model.ruled)
 
     async def _twice(self, market: Any, call: Callable[[Batch], bool]) -> bool:
         """Whether a call is carried out, now or before; the second time it must do nothing."""
@@ -335,8 +347,19 @@ class Driver:
         return True
 
 
+def came_of(market: Any, said: dict[str, str]) -> dict[str, str]:
+    """What became of disputes where the chain decides: as their juries said, or, if no award was
+    in a block in time, the fee came back; so did the reward if the result is false."""
+    found = {}
+    for task in said:
+        record = market.settlement.rewards.escrow(task)
+        ruled = record.dispute.ruled or "inconclusive"
+        found[task] = "overturned" if record.state == "refunded" else ruled
+    return found
+
+
 async def until_paid(market: Any) -> None:
     """Wait until no pay matures and no payment is on its way."""
-    ways = ("maturing:", "returning:", "outbox:")
+    ways = ("maturing:", "returning:", "outbox:", "appeal:", "unbonding:")
     while any(list(market.ledger.holdings(name)) for name in ways):  # noqa: ASYNC110 - under a virtual clock
         await trio.sleep(5)

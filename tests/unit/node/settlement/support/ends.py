@@ -117,6 +117,7 @@ def check_customer(driver: Driver, market: Any, address: str) -> None:
     )
     spent += sum(model.lost().values()) if address == driver.key(10).address else 0
     names = [f"{kind}:{address}" for kind in ("customer", "bond", "unbonding")]
+    staked = sum(map(market.ledger.balance, names[1:]))
     if address == driver.key(OPERATOR).address:
         names += [name for name, _ in market.ledger.holdings("credit:")]
         spent += sum(model.given.values()) + sum(written_off(market.ledger).values())
@@ -126,7 +127,8 @@ def check_customer(driver: Driver, market: Any, address: str) -> None:
     world, held = driver.world, sum(map(market.ledger.balance, names))
     fees = world.fees_of(address)
     if world.holds:
-        assert world.held(address) == held
+        assert world.held(address) == held - staked
+        assert world.bonded(address) == staked
     else:
         fees += FEE * sum(owner == address for owner, _ in model.withdrawn)
     assert world.balance(address) + held == FUNDS - spent - fees

@@ -5,8 +5,7 @@ The points are not listed anywhere: they are what the wrapped store and the wrap
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -77,6 +76,19 @@ LENT: list[Step] = [
     ("wait", 20.0),
 ]
 """The same on a chain that holds the money."""
+DISPUTED: list[Step] = [
+    ("deposit", 10, 20 * CPC),
+    ("wait_for_deposit", 10),
+    ("stake", "bond", 11, CPC, "a"),
+    ("wait_for_bond", 11, CPC),
+    ("stake", "unbond", 11, CPC // 3, "a"),
+    *(
+        ("dispute", task_id_of(outcome), CPC, {20: 1}, {21: 1, 22: 2}, CPC // 10 + 1, outcome)
+        for outcome in ("upheld", "overturned", "inconclusive")
+    ),
+    ("wait_for_pay",),
+]
+"""Every outcome, a bond that is slashed, and a part of it that leaves."""
 TASKS = (
     *("reserve", "settle", "refund", "return", "mature"),
     *("deposit", "repay", "withdraw", "credit", "write-off"),
@@ -96,7 +108,7 @@ class Ended:
         self.ledger = {
             name: units for name, units in ledger.holdings() if name not in ("fees", "l1")
         }
-        self.fees = ledger.balance("fees") + transfers * FEE
+        self.fees = 0 if world.holds else ledger.balance("fees") + transfers * FEE
         people = [key(number).address for number in range(10, 25)]
         labels = world.parameters.burn_address, world.parameters.treasury_address
         self.chain = {address: world.balance(address) for address in (*people, *labels)}
@@ -109,11 +121,12 @@ async def live(
     faults: Faults | None = None,
     *,
     life: list[Step] = LIFE,
+    back_end: str = "transfer",
     torn: bool = False,
 ) -> tuple[Ended, Counter[str], int]:
     """One life with these deaths; returns how it ended, the points passed, and deaths died."""
     fuse, passed = Fuse(deaths), Counter[str]()
-    world = make_world(faults=faults or Faults())
+    world = make_world(faults=faults or Faults(), back_end=back_end)
     world.store = FusedStore(fuse, torn=torn)
     market = world.market
 
@@ -147,14 +160,19 @@ async def die_everywhere(
     every: int = 1,
     then: tuple[int, ...] = (),
     torn: bool = False,
+    back_end: str = "transfer",
 ) -> Counter[str]:
     """A life for each point (or one in so many) of an undisturbed one, at which it dies; and again
     at these points of its next lives."""
-    undisturbed, points, crashes = await live(make_world, key, faults=faults, life=life)
+    undisturbed, points, crashes = await live(
+        make_world, key, faults=faults, life=life, back_end=back_end
+    )
     assert not crashes
     for place in range(0, points.total(), every):
         deaths = (place, *then)
-        ended, _, crashes = await live(make_world, key, deaths, faults, life=life, torn=torn)
+        ended, _, crashes = await live(
+            make_world, key, deaths, faults, life=life, torn=torn, back_end=back_end
+        )
         assert crashes >= 1, f"no death at {place}"
         assert vars(ended) == vars(undisturbed), f"dead at {place}"
     return points
@@ -197,17 +215,33 @@ def test_it_dies_wherever_the_operator_s_deposit_is_lent(
     make_world: Any, key: Callable[[int], AccountKey], every: int
 ) -> None:
     """Bought, given back by the chain, paid back in part, and the rest written off."""
-    held = partial(make_world, back_end="escrow")
 
     async def main() -> None:
-        ended, _, _ = await live(held, key, life=LENT)
+        ended, _, _ = await live(make_world, key, life=LENT, back_end="escrow")
         operator, customer = (key(number).address for number in (12, 11))
         assert ended.ledger == {}
         assert ended.chain[operator] > FUNDS - 2 * CPC - 10**10
         assert FUNDS - CPC - 10**10 < ended.chain[customer] < FUNDS - CPC
-        await die_everywhere(held, key, Faults(), life=LENT, every=every)
+        await die_everywhere(make_world, key, Faults(), life=LENT, every=every, back_end="escrow")
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("torn", [False, True])
+def test_it_dies_wherever_the_chain_decides_disputes(
+    make_world: Any, key: Callable[[int], AccountKey], every: int, *, torn: bool
+) -> None:
+    """Fees, pay and bonds end as they would have; on a disk that tears its writes they do not."""
+
+    async def main() -> None:
+        points = await die_everywhere(
+            make_world, key, Faults(), life=DISPUTED, every=every, torn=torn, back_end="escrow"
+        )
+        assert points["before a transaction"] >= 3 + 3 + 3 + 2, "opened, disputed, ruled, claimed"
+
+    with pytest.raises(ExceptionGroup) if torn else nullcontext():
+        run_virtual(main)
 
 
 @pytest.mark.full

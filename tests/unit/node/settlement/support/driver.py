@@ -307,6 +307,13 @@ class Driver:
             while not market.ledger.balance(account):  # noqa: ASYNC110 - under a virtual clock
                 await trio.sleep(1)
 
+    async def wait_for_bond(self, market: Any, who: int, units: int) -> None:
+        """Until the books know a bond of so much, or what is left of it."""
+        find, address = market.settlement.bonds.find, self.key(who).address
+        with trio.fail_after(3600):
+            while find(address).bonded + find(address).unbonding < units // 2:  # noqa: ASYNC110 - under a virtual clock
+                await trio.sleep(1)
+
     async def wait_for_balance(self, market: Any, customer: int, units: int) -> None:
         """Until a customer has, or owes, exactly so much."""
         account = f"customer:{self.key(customer).address}"

@@ -84,11 +84,10 @@ class EscrowRewards(Rewards):
 
     def returning(self, customer: str) -> int:
         """Units of a customer's in escrows that are to be refunded."""
-        tasks = (one.task_id for one in self._book.active())
         return sum(
-            self._ledger.balance(accounts.returning(task_id))
-            for task_id in tasks
-            if self._buyer(task_id) == customer
+            units
+            for name, units in self._ledger.holdings("returning:")
+            if self._buyer(name.removeprefix("returning:")) == customer
         )
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:

@@ -135,6 +135,7 @@ class EscrowSettlement:
             parameters,
             book=self.book,
             notices=self._notices,
+            credit=self.credit,
             rewards=self.rewards,
             deposits=self.deposits,
             terms=self.terms,

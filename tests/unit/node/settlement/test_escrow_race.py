@@ -84,12 +84,60 @@ STEPS = st.one_of(
     st.tuples(st.just("crash"), st.integers(0, 4), st.booleans()),
     st.tuples(st.just("die")),
 )
+OUTCOMES = st.sampled_from(["upheld", "inconclusive", "overturned"])
+DISPUTED = st.one_of(
+    STEPS,
+    st.tuples(st.just("appeal")),
+    st.tuples(st.just("rule"), OUTCOMES),
+    st.tuples(st.just("decide"), OUTCOMES),
+    st.tuples(st.just("decide"), OUTCOMES),
+    st.tuples(st.just("award"), OUTCOMES, st.sampled_from([500, 9_000])),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 2.0, 8.0])),
+)
 
 
 @given(st.lists(STEPS, min_size=3, max_size=12))
 @settings(max_examples=40, deadline=None)
 def test_whatever_the_order(make_world: Any, key: Key, steps: list[Step]) -> None:
     run_virtual(partial(_whatever, make_world, key, steps))
+
+
+@given(st.booleans(), st.lists(DISPUTED, min_size=3, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_order_of_a_dispute(
+    make_world: Any, key: Key, is_early: bool, steps: list[Step]
+) -> None:
+    """The result is disputed before anything else happens, or at some time."""
+    begin: list[Step] = [("end", "settle"), ("sign", NEEDED), ("appeal",)]
+    run_virtual(partial(_whatever, make_world, key, [*begin[: 3 if is_early else 1], *steps]))
+
+
+@pytest.mark.parametrize("dies", ["before", "after", "never"])
+@pytest.mark.parametrize("outcome", ["", "upheld", "inconclusive", "overturned"])
+@pytest.mark.parametrize("first", ["claim", "refund", "late refund", "upheld", "overturned"])
+async def test_a_dispute_and_what_comes_first(
+    make_world: Any, key: Key, autojump_clock: Any, first: str, outcome: str, dies: str
+) -> None:
+    """Whoever closes or decides it, before or while the market's jury says what it says."""
+    is_award = first in ("upheld", "overturned")
+    race = await raced(
+        make_world,
+        key,
+        [
+            ("end", "settle"),
+            ("sign", NEEDED),
+            ("appeal",),
+            *[("wait", 2)] * (first != "claim"),
+            *[("late",)] * (first == "late refund"),
+            *[("rule", outcome)] * bool(outcome),
+            *[("die",)] * (dies == "before"),
+            ("award", first) if is_award else ("stranger", first),
+            *[("wait", 0.5), ("die",)] * (dies == "after"),
+            *[("wait", 2), ("sign", NEEDED)] * bool(outcome),
+        ],
+    )
+    assert race.wanted == "settle"
+    assert first in race.sent or first == "late refund"
 
 
 async def _whatever(make_world: Any, key: Key, steps: list[Step]) -> None:

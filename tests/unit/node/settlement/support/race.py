@@ -10,16 +10,25 @@ import trio
 from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds, NotFound
 from node.l1.devchain.holdings import Closed, escrow_key
-from node.l1.escrow import Approval, refund_escrow, settle_escrow, sign_claim, sign_refund
+from node.l1.escrow import (
+    Approval,
+    refund_escrow,
+    rule_escrow,
+    settle_escrow,
+    sign_award,
+    sign_claim,
+    sign_refund,
+)
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft
 from node.settlement.errors import SettlementConflict
-from node.settlement.escrow_claims import claim_of
+from node.settlement.escrow_claims import award_of, claim_of
 from node.settlement.escrow_rewards import ending_message
 from node.split import Payees, split
 from p2p.identity import Identity
 from storage.errors import StorageFailed
 from storage.store import Batch
+from tests.unit.node.settlement.support.juries import FALSE, sign_awards, vouched
 
 CPC = UNITS_PER_CPC
 CHAIN = "cpc-devnet-1"
@@ -31,6 +40,13 @@ REFUSALS = (Conflict, InsufficientFunds, NotFound, SettlementConflict)
 CUSTOMER, WORKER, CHECKER = 10, 20, 21
 STRANGERS = {"claim": 11, "refund": 12, "late refund": 13}
 """An account for each: what is never in a block would keep all after it waiting."""
+RULERS = {"upheld": 14, "inconclusive": 15, "overturned": 16}
+"""The same of who sends awards."""
+FEE = CPC // 10 + 8
+JURY_S = 20
+JURORS = (25, 26)
+LIAR = 17
+"""Who signed that a false result is valid."""
 
 Key = Callable[[int], AccountKey]
 Step = tuple[Any, ...]
@@ -48,6 +64,8 @@ class Race:
         self.world = world
         self.key = key
         self.told: set[str] = set()
+        self.told_before: set[str] | None = None
+        """What was told when the jury found the result false; nothing is after that."""
         self.wanted = ""
         checker = key(CHECKER).address
         self.payees = Payees({key(WORKER).address: 1}, {checker: 1}, checker)
@@ -97,8 +115,58 @@ class Race:
         await market.db.commit(batch)
         self.wanted = self._escrow(market, TASK).ending or self.wanted
 
+    async def appeal(self, market: Any) -> None:
+        """The customer disputes the result, while its pay is not due."""
+        disputes, batch, now_ms = market.settlement.disputes, Batch(), market.now_ms()
+        customer, until_ms = self.key(CUSTOMER).address, now_ms + JURY_S * 1000
+        try:
+            disputes.open(batch, TASK, customer, FEE, now_ms, until_ms=until_ms)
+        except REFUSALS:
+            return
+        await market.db.commit(batch)
+
+    async def rule(self, market: Any, outcome: str) -> None:
+        """The market's jury came to this, if it did not come to something else before."""
+        disputes, batch, now_ms = market.settlement.disputes, Batch(), market.now_ms()
+        jurors = [self.key(number).address for number in JURORS]
+        acts = [vouched(TASK, LIAR, self.key(LIAR))]
+        ways = {
+            "upheld": lambda: disputes.uphold(batch, TASK, jurors, now_ms),
+            "inconclusive": lambda: disputes.give_up(batch, TASK, now_ms),
+            "overturned": lambda: disputes.overturn(batch, TASK, FALSE, acts, jurors, now_ms),
+        }
+        try:
+            ways[outcome]()
+        except REFUSALS:
+            return
+        if outcome == "overturned" and batch:
+            self.told_before = set(self.told)
+        await market.db.commit(batch)
+
+    async def decide(self, market: Any, outcome: str) -> None:
+        """The jury comes to this once the chain has the dispute, and the set signs it."""
+        await self.wait(market, 2.0)
+        await self.rule(market, outcome)
+        await self.sign(market, NEEDED)
+
+    async def award(self, market: Any, outcome: str, gas_price: int = 9_000) -> None:
+        """Somebody sends an award that a quorum signed, whatever the market's jury came to."""
+        if outcome in self.sent:
+            return
+        escrow_id, sender = self._escrow(market, TASK).escrow_id, self.key(RULERS[outcome])
+        jurors = [self.key(number).address for number in JURORS]
+        acts = [vouched(TASK, LIAR, self.key(LIAR))] if outcome == "overturned" else []
+        award = award_of(outcome, jurors, FALSE, [one.address for one in acts])
+        signed = [sign_award(one, CHAIN, escrow_id, award) for one in MEMBERS[1:]]
+        draft = rule_escrow(escrow_id, award, acts, signed, gas_price=gas_price)
+        nonce = self.world.chain.first_free_nonce(sender.address)
+        _, problem = self.world.chain.submit(draft.signed(sender, nonce))
+        if not problem:
+            self.sent.add(outcome)
+
     async def sign(self, market: Any, count: int) -> None:
-        """So many of the set sign what the market wants."""
+        """So many of the set sign what the market wants, of endings and awards."""
+        sign_awards(market, MEMBERS[:count])
         for record in list(market.settlement.rewards.unapproved()):
             message, batch = ending_message(record, CHAIN), Batch()
             for one in MEMBERS[:count]:
@@ -180,21 +248,26 @@ class Race:
         """The chain decided; the books say the same, and everybody heard it."""
         closed, record = self.closed(market), self._escrow(market, TASK)
         assert isinstance(closed, Closed)
-        is_paid = bool(closed.claim)
+        is_paid, dispute = bool(closed.claim), record.dispute
+        ruled = dispute.ruled if dispute else None
         assert record.state == ("settled" if is_paid else "refunded")
         customer = self.key(CUSTOMER).address
-        left = 9 * CPC if is_paid else 10 * CPC
+        left = 10 * CPC - CPC * is_paid - FEE * (ruled == "upheld")
         assert market.ledger.balance(f"customer:{customer}") == left == self.world.held(customer)
         rules = self.world.parameters
         parts = split(CPC, rules.shares, self.payees, rules.fee_reserve)
         for number, paid in ((WORKER, parts.workers), (CHECKER, parts.validators)):
             wanted = sum(units for _, units in paid) if is_paid else 0
             assert self.world.balance(self.key(number).address) == wanted
+        for number in JURORS:
+            share = (FEE - rules.fee_reserve) // 2 if ruled == "upheld" else 0
+            assert self.world.balance(self.key(number).address) == share
+        assert bool(ruled) == (closed.award is not None)
         held = {name for name, _ in market.ledger.holdings()}
         assert held == {"l1", f"customer:{customer}"}
         completed = market.ledger.find(f"settle:{TASK}") is not None
         expected = {"paid" if is_paid else "reclaimed"} if completed else set()
-        assert self.told == expected
+        assert self.told == (expected if self.told_before is None else self.told_before)
 
     async def reserve(self, market: Any, task: str, *, is_leased: bool = True) -> None:
         rewards, batch = market.settlement.rewards, Batch()

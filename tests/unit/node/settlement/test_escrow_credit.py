@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 from trio.abc import Clock
 
+from node import deadlines
 from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds
 from node.l1.devchain.holdings import Escrow, escrow_key
@@ -348,6 +350,20 @@ async def test_a_customer_s_own_notice_leaves_what_is_on_credit(
     desk.settle("lent")
     await until(lambda: desk.world.balance(desk.key(WORKER).address))
     assert desk.view(CUSTOMER).owed == 2 * CPC
+
+
+async def test_a_notice_that_ran_out_counts_what_was_given_as_credit(
+    desk: Lending, autojump_clock: Clock
+) -> None:
+    desk.limit(CUSTOMER, 10 * CPC)
+    await desk.give_notice(OPERATOR)
+    await trio.sleep(200 + deadlines.UNCONFIRMED_S)  # the notice, and the time to use it
+    settlement, now_ms = desk.market.settlement, desk.market.now_ms()
+    found = [one for late in settlement.late(now_ms, "") for one in late]
+    operator = desk.key(OPERATOR).address
+    assert [(one.what, one.about) for one in found] == [
+        ("deposit notice", f"10.0 CPC of {operator}")
+    ]
 
 
 async def audited(desk: Lending) -> tuple[str, ...]:

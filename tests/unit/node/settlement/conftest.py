@@ -210,7 +210,7 @@ class World:
     @asynccontextmanager
     async def running(self, *, http: bool = False) -> AsyncIterator[None]:
         """Run the chain, spoken to through its HTTP interface or directly."""
-        alloc = {key_of(number).address: FUNDS for number in range(10, 17)}
+        alloc = {key_of(number).address: FUNDS for number in range(10, 18)}
         if self.holds:
             alloc[self.key.address] = FUNDS
         config = DevChainConfig(

@@ -42,9 +42,11 @@ STRANGERS = {"claim": 11, "refund": 12, "late refund": 13}
 """An account for each: what is never in a block would keep all after it waiting."""
 RULERS = {"upheld": 14, "inconclusive": 15, "overturned": 16}
 """The same of who sends awards."""
-FEE = CPC // 10 + 7
+FEE = CPC // 10 + 8
 JURY_S = 20
 JURORS = (25, 26)
+LIAR = 17
+"""Who signed that a false result is valid."""
 
 Key = Callable[[int], AccountKey]
 Step = tuple[Any, ...]
@@ -127,7 +129,7 @@ class Race:
         """The market's jury came to this, if it did not come to something else before."""
         disputes, batch, now_ms = market.settlement.disputes, Batch(), market.now_ms()
         jurors = [self.key(number).address for number in JURORS]
-        acts = [vouched(TASK, WORKER, self.key(WORKER))]
+        acts = [vouched(TASK, LIAR, self.key(LIAR))]
         ways = {
             "upheld": lambda: disputes.uphold(batch, TASK, jurors, now_ms),
             "inconclusive": lambda: disputes.give_up(batch, TASK, now_ms),
@@ -153,7 +155,7 @@ class Race:
             return
         escrow_id, sender = self._escrow(market, TASK).escrow_id, self.key(RULERS[outcome])
         jurors = [self.key(number).address for number in JURORS]
-        acts = [vouched(TASK, WORKER, self.key(WORKER))] if outcome == "overturned" else []
+        acts = [vouched(TASK, LIAR, self.key(LIAR))] if outcome == "overturned" else []
         award = award_of(outcome, jurors, FALSE, acts)
         signed = [sign_award(one, CHAIN, escrow_id, award) for one in MEMBERS[1:]]
         draft = rule_escrow(escrow_id, award, acts, signed, gas_price=gas_price)

@@ -51,13 +51,13 @@ def test_a_root_does_not_remember_how_it_came_about(
         assert state.root({}) == expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=20, deadline=None)
 @given(CHANGES, CHANGES, st.lists(CHANGES, max_size=3))
 def test_a_copy_goes_a_way_of_its_own(
     first: dict[str, Account], other: dict[str, Account], later: list[dict[str, Account]]
 ) -> None:
     """Of what is held too: both are what they would be if each had been made anew."""
-    deposits = {f"deposit/m/{number}": Deposit(Amount(number)) for number in range(300)}
+    deposits = {f"deposit/m/{number}": Deposit(Amount(number)) for number in range(20)}
     state = State(first, [PROPOSER], 5, deposits)
     copy, accounts = state.copy(), dict(first)
     copy.adopt(other, PROPOSER, 6, {"deposit/m/7": None})

@@ -11,6 +11,7 @@ touched the batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -42,6 +43,10 @@ from node.split import Payees
 from storage.database import Database
 from storage.store import Batch
 
+IDS_KEPT = 8192
+"""Names of escrows: all tasks whose pay is due are looked at twice a second, and each name is a
+hash."""
+
 
 class EscrowRewards(Rewards):
     """The rewards of one market's tasks, each in an escrow from its first lease on."""
@@ -68,7 +73,7 @@ class EscrowRewards(Rewards):
         self._notices = notices
         self._credit = credit
         self._sender = sender
-        self._escrow_id = escrow_id
+        self._escrow_id = lru_cache(maxsize=IDS_KEPT)(escrow_id)
         self._chain_id = chain_id
 
     @property

@@ -456,3 +456,28 @@ async def test_a_deposit_for_somebody_else(held: Any) -> None:
     assert (shown.amount, shown.notice_height) == (15, None), "its own ends it, also if it is named"
     await held.included(parties.market, withdraw_for(customer.address, 15))
     assert held.total() - held.minted() == 10 * RICH
+
+
+async def test_a_bond_trusts_the_market_that_it_is_at(held: Any) -> None:
+    """What was signed names a task and no market: another market that uses the task's id again,
+    with a set of its own, takes from what is bonded at it; and from nothing else."""
+    parties, honest, other = held.parties, held.parties.market, held.parties.customer
+    for sender, draft in (
+        (other, deposit(other.address, 2 * 10**19)),
+        (parties.worker, bond(honest.address, 1_000, parties.worker_binding())),
+        (parties.worker, bond(other.address, 400, parties.worker_binding())),
+    ):
+        await held.included(sender, draft)
+    opening = parties.opening(customer=other.address)
+    name = parties.name_of(opening, other)
+    await held.included(other, open_escrow(opening))
+    await held.included(other, appeal_escrow(name, 100, DEADLINE))
+    act = parties.computed(opening.task_id)
+    award = parties.award(**by(act))
+    signed = [sign_award(one, parties.chain_id, name, award) for one in parties.signers[:3]]
+    await held.included(other, rule_escrow(name, award, [act], signed))
+    views = [
+        await held.world.client.bond(market.address, parties.worker.address)
+        for market in (honest, other)
+    ]
+    assert [one.amount for one in views] == [1_000, 300]

@@ -16,11 +16,13 @@ from node.sandbox.launch import Program
 CPU = "cpu"
 MODULE = "node.sandbox.compute"
 
-_DEVICE_FILES = "nvidia*"  # /dev/nvidia0, nvidiactl, nvidia-uvm, and the folder nvidia-caps
+# The GPUs, what they share, and the rights to parts of a GPU. The others in /dev are for tools that
+# watch processes, and for screens.
+_DEVICE_FILE = re.compile(r"nvidia(\d+|ctl|-uvm|-caps)")
+# With paths below /sys/devices the driver finds what it looks for through links in /sys/bus, too.
 _READ_BY_THE_DRIVER = (
-    *("/proc/driver", "/proc/self", "/proc/devices", "/proc/modules", "/proc/meminfo"),
-    *("/proc/cpuinfo", "/proc/sys/vm", "/sys/bus/pci", "/sys/devices", "/sys/module"),
-    "/etc/nvidia",
+    *("/proc/driver", "/proc/self", "/proc/devices", "/proc/cpuinfo", "/proc/sys/vm"),
+    *("/sys/devices", "/etc/nvidia"),
 )
 _DRIVER = re.compile(r"^(/.*)/libcuda\.so[.\d]*$")
 _MAPPED_FILE = 5
@@ -51,9 +53,15 @@ def program_for(device: str) -> Program:
         # Every kernel is machine code of this device: the driver compiles nothing, and keeps none.
         variables={"CUDA_CACHE_DISABLE": "1", "LD_LIBRARY_PATH": ":".join(folders)},
         readable=(str(images), *folders, *_READ_BY_THE_DRIVER),
-        devices=tuple(sorted(map(str, Path("/dev").glob(_DEVICE_FILES)))),
+        devices=device_files(Path("/dev")),
         start_s=_START_S,
     )
+
+
+def device_files(folder: Path) -> tuple[str, ...]:
+    """The files in `/dev` by which CUDA computes."""
+    files = (file for file in folder.iterdir() if _DEVICE_FILE.fullmatch(file.name))
+    return tuple(sorted(map(str, files)))
 
 
 def driver_folders(maps: str) -> tuple[str, ...]:

@@ -36,11 +36,19 @@ def test_a_gpu_gets_its_files_and_its_kernels(
     monkeypatch.setattr(launch, "_location", lambda name: f"/packages/{name}")
     assert program.arguments == {"gpu": "3", "images": str(tmp_path / "sm_90")}
     assert str(tmp_path / "sm_90") in program.readable
-    assert all(Path(path).name.startswith("nvidia") for path in program.devices)
+    assert program.devices == devices.device_files(Path("/dev"))
     plan = launch.plan_launch(program, launch.ResourceLimits(1), tmp_path)
     assert set(program.readable) < set(plan.readable)
     assert plan.arguments == program.arguments
     assert plan.start_s > launch.Program("any").start_s
+
+
+def test_of_the_drivers_files_those_that_compute(tmp_path: Path) -> None:
+    others = ("nvidia-uvm-tools", "nvidia-modeset", "nvidia", "nvidia0.old", "null", "dri")
+    computing = ("nvidia-caps", "nvidia-uvm", "nvidia0", "nvidia12", "nvidiactl")
+    for name in (*others, *computing):
+        (tmp_path / name).touch()
+    assert devices.device_files(tmp_path) == tuple(str(tmp_path / name) for name in computing)
 
 
 def test_the_driver_is_where_the_node_has_found_it() -> None:

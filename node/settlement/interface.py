@@ -213,7 +213,7 @@ class Settlement(Protocol):
 
     @property
     def credit(self) -> Credits:
-        """What customers may owe; nobody may where the chain holds the money."""
+        """What customers may owe, with the operator's money behind it."""
 
     @property
     def bonds(self) -> BondBook:

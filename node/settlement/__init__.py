@@ -29,6 +29,7 @@ Read the modules in this order:
 `escrow`       the back end for a chain that holds the money. The parts it is made of:
 `escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.
 `escrow_rewards` the money of tasks in escrows; `escrow_claims` whom an escrow is to pay.
+`escrow_credit` credit out of the operator's deposit.
 `chainbook`    what confirmed blocks did, booked.
 `escrow_audit` what the chain holds, to be compared with the books.
 `backend`      which of the two the books are for.

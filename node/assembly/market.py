@@ -195,7 +195,7 @@ def _appeal_desk(
         network=parts.config.network,
         identity=parts.keys.identity,
         now_ms=parts.now_ms,
-        beacon=lambda: Beacon(chain.height or 0, chain.last_hash),
+        beacon=lambda: None if chain.height is None else Beacon(chain.height, chain.last_hash),
         operator=str(parts.config.market.operator),
     )
 

@@ -13,7 +13,7 @@ import msgspec
 
 from node.amounts import Amount
 from node.config import NetworkConfig
-from node.errors import InvalidInput, NotAllowed
+from node.errors import InvalidInput, NotAllowed, Unavailable
 from node.market.appealbook import AppealBook, AppealRecord
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
@@ -61,10 +61,11 @@ class AppealDesk:
         network: NetworkConfig,
         identity: Identity,
         now_ms: Callable[[], int],
-        beacon: Callable[[], Beacon],
+        beacon: Callable[[], Beacon | None],
         operator: str = "",
     ) -> None:
-        """`beacon` is the L1's last block, `operator` the account that lends to customers."""
+        """`beacon` is the L1's last block, None while none is known, `operator` the account that
+        lends to customers."""
         self._db = db
         self._board = board
         self._disputes = disputes
@@ -101,6 +102,7 @@ class AppealDesk:
             Conflict: the task is not completed, its pay has matured, or it was disputed before.
             InsufficientFunds: the customer does not have the fee.
             NoJury: there are too few validators that have nothing to do with the result.
+            Unavailable: the L1 has not answered yet, by whose last block a jury is drawn.
         """
         task, now_ms = self._board.get(task_id), self._now_ms()
         if task.account != account:
@@ -109,6 +111,8 @@ class AppealDesk:
         after, outcome = disputed(task, now_ms), self._board.outcome(task_id)
         assert outcome is not None, "a completed task has an outcome"
         beacon, fee = self._beacon(), self.fee(task.work_units)
+        if beacon is None:
+            raise Unavailable("the L1 has not answered yet", remedy="try again in a few seconds")
         jury, snapshot = self._juries.first(task, outcome, fee, beacon.hash)
         claimed = tuple(bytes.fromhex(one.result_hash) for one in outcome.results)
         appeal = AppealRecord(

@@ -91,7 +91,7 @@ class Shop:
     """Three are connected at first."""
     worker, second_worker = WORKERS
     stranger = STRANGER
-    beacon = Beacon(7, b"b" * 32)
+    beacon: Beacon | None = Beacon(7, b"b" * 32)
     market = MARKET
 
     def __init__(

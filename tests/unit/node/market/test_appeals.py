@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from node.amounts import UNITS_PER_CPC
-from node.errors import Conflict, InsufficientFunds, InvalidInput, NotAllowed, NotFound
+from node.errors import (
+    Conflict,
+    InsufficientFunds,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    Unavailable,
+)
 from node.market.appealbook import AppealBook
 from node.market.appeals import LEAST_GRACE_MS
 from node.market.juries import NoJury
@@ -466,3 +473,12 @@ async def test_the_block_that_a_jury_was_drawn_by_is_kept(court) -> None:
     task_id = await disputed(court)
     appeal = court.desk.book.find(task_id)
     assert (appeal.beacon_height, appeal.jury.beacon) == court.beacon
+
+
+async def test_without_a_block_to_draw_by_there_is_no_jury_yet(court) -> None:
+    """Everybody could work out who would sit in one that is drawn by nothing."""
+    task_id, court.beacon = await completed(court), None
+    with pytest.raises(Unavailable, match="the L1 has not answered"):
+        court.desk.open(task_id, court.customer, "why")
+    assert court.record(task_id).phase == "verified"
+    assert court.balances(court.customer) == (99 * CPC, 0)

@@ -68,7 +68,11 @@ CHAIN = "cpc-devnet-1"
 DEPOSIT, REWARD = 1000, 10
 """CPC: what the customer pays in, and what a task offers."""
 VALIDATOR_FUNDS = 100
-ESCROW: Mapping[str, object] = {"settlement": "escrow", "escrow_grace_blocks": 20}
+ESCROW: Mapping[str, object] = {
+    "settlement": "escrow",
+    "escrow_grace_blocks": 20,
+    "appeal_s": 40.0,  # an escrow's deadline leaves time for a dispute
+}
 LONGEST_S = 3600
 """Virtual seconds after which a test has failed."""
 

@@ -18,7 +18,7 @@ from node.market.leases import Leases
 from node.market.results import Results
 from node.market.views import Overdue
 from node.roles import unclosed
-from node.settlement.escrow import EscrowSettlement
+from node.settlement.escrow_steps import EscrowSteps
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.verification.onchain import MarketProfile
 from node.wire.approvals import RequestRefund, RequestSettlement
@@ -200,7 +200,7 @@ async def test_an_opening_that_is_not_given_up(
     task = await held.buy(deadline_s=virtual_clock_ms() // 1000 + 60)
     await at(held, task.task_id, "opening")
     with monkeypatch.context() as held_back:
-        held_back.setattr(EscrowSettlement, "_step", lambda *_: None)
+        held_back.setattr(EscrowSteps, "step", lambda *_: None)
         deadline = record(held, task.task_id).deadline
         await held.holds(lambda: held.chain.tip.height >= deadline)
         await trio.sleep(GRACE_S - 2 * BLOCK_S)
@@ -280,7 +280,7 @@ async def test_a_refund_by_the_clock_that_is_not_asked_for(
     await at(held, task.task_id, "unsigned")
     one = record(held, task.task_id)
     with monkeypatch.context() as held_back:
-        held_back.setattr(EscrowSettlement, "_refund", lambda *_: None)
+        held_back.setattr(EscrowSteps, "_refund", lambda *_: None)
         back = one.late_height + (20 if wanted == "claim" else 0)
         await held.holds(lambda: held.chain.tip.height >= back)
         found = await late(held, GRACE_S, "escrow refund")
@@ -313,7 +313,7 @@ async def test_a_signed_refund_that_is_not_sent(
     task = await held.buy()
     await at(held, task.task_id, "held")
     with monkeypatch.context() as held_back:
-        held_back.setattr(EscrowSettlement, "_refund", lambda *_: None)
+        held_back.setattr(EscrowSteps, "_refund", lambda *_: None)
         await held.market.cancel(task.task_id, held.customer.address)
         await at(held, task.task_id, "signed")
         one = await late(held, GRACE_S, "escrow refund")

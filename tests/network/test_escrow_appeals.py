@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from node.amounts import UNITS_PER_CPC, Amount
+from node.deadlines import UNSIGNED_S
 from node.keys import bind
 from node.l1.devchain.holdings import Closed, Escrow, bond_key, deposit_key, escrow_key
 from node.l1.escrow import (
@@ -45,10 +46,10 @@ RULES = {"settlement": "escrow", "escrow_grace_blocks": 20}
 def open_court(tmp_path, open_world):
     """Twice as many validators as a quorum takes, at a chain that holds the money."""
 
-    def opened(**economics: object):
+    def opened(validators: int = 6, **economics: object):
         return open_world(
             tmp_path,
-            validators=6,
+            validators=validators,
             pins_market=True,
             profile=MarketProfile(CHAIN),
             economics={**RULES, **economics},
@@ -236,6 +237,32 @@ async def test_a_jury_that_says_nothing(court, silence, autojump_clock) -> None:
     await at_rest(court, REWARD)
 
 
+async def test_jurors_that_lose_their_seats_are_not_paid(
+    open_court, silence, autojump_clock
+) -> None:
+    """Somebody else has them: whoever signs the award works that out as well."""
+    silent: list[str] = []
+
+    async def answer(member, sender, message, handler):
+        if len(silent) < 2 and member.address not in silent:
+            silent.append(member.address)
+        return await (silence() if member.address in silent else handler(sender, message))
+
+    with trio.fail_after(LONGEST_S):
+        async with open_court(validators=8) as court:
+            for member in court.team("validator"):
+                member.answers[RequestRuling] = partial(answer, member)
+            task_id = await completed(court)
+            await appeal(court, task_id)
+            view = await court.until(task_id, "verified", "anchored")
+            assert (view.appeal.outcome, len(view.appeal.passed)) == ("upheld", 2)
+            await court.until(task_id, "settled")
+            jurors = record_of(court, task_id).dispute.award.jurors
+            assert len(jurors) == 3
+            assert not set(jurors) & set(silent)
+            await at_rest(court, REWARD + FEE)
+
+
 async def test_a_jury_that_cannot_be_had_costs_nothing(held, autojump_clock) -> None:
     task_id = await completed(held)
     before = dict(held.ledger.holdings())
@@ -277,6 +304,10 @@ async def check_lapsed(world, task_id: str, outcome: str) -> None:
         await at_rest(world, REWARD)
     else:
         assert world.market.task(task_id).phase == "overturned"
+        await trio.sleep(UNSIGNED_S + 2)
+        [late] = [one for one in world.status().overdue if one.what == "unsigned award"]
+        assert late.reason.startswith("1 of 2 signatures; ")
+        assert "not today" in late.reason
         await at_rest(world, 0)
         assert world.chain.tip.height >= record_of(world, task_id).late_height
     assert record_of(world, task_id).dispute.state == "lapsed"

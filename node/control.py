@@ -47,8 +47,7 @@ REQUEST_S = 10.0
 """For a request to be complete."""
 
 
-CREDIT, UNCLAIMED, FEES = (
-    "it has nothing that could stand for what a customer owes",
+UNCLAIMED, FEES = (
     "each deposit is its customer's, and what is sent to the market's account is the operator's",
     "its account pays the chain's fees itself; send it CPC with a TRANSFER",
 )
@@ -111,8 +110,7 @@ async def _answer(stream: trio.SocketStream, controls: Controls) -> None:
 
 async def _carried_out(request: Request, controls: Controls) -> ControlAnswer:
     if isinstance(request, CreditRequest):
-        desk = _there(controls.credit, controls, CREDIT)
-        return ControlAnswer(credit=await _credit(request, desk))
+        return ControlAnswer(credit=await _credit(request, _of_market(controls.credit)))
     if isinstance(request, UnclaimedRequest):
         nobodys = _there(controls.unclaimed, controls, UNCLAIMED)
         return ControlAnswer(unclaimed=await _unclaimed(request, nobodys))
@@ -129,7 +127,13 @@ def _there(desk: T | None, controls: Controls, instead: str) -> T:
         return desk
     if controls.held_by_chain:
         raise HeldByChain(f"the chain holds the customers' money, not this market: {instead}")
-    raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    return _of_market(desk)
+
+
+def _of_market(desk: T | None) -> T:
+    if desk is None:
+        raise Unavailable(NO_MARKET, remedy="ask the market's own node")
+    return desk
 
 
 async def _credit(request: CreditRequest, desk: CreditGiver) -> tuple[CreditShown, ...]:

@@ -159,8 +159,9 @@ class Controls:
 
     backup: Callable[[Path], Awaitable[BackupReport]]
     credit: CreditGiver | None = None
-    """None without the market role or where the chain holds the money, as are those below."""
+    """None without the market role."""
     unclaimed: UnclaimedGiver | None = None
+    """None, too, where the chain holds the money, as are those below."""
     fees: FeeGiver | None = None
     held_by_chain: bool = False
     """Whether this is a market whose customers' money the chain holds."""

@@ -16,6 +16,7 @@ from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.escrows import OPEN_STAGES, Stage
 from node.settlement.feedesk import FeeDesk
+from node.settlement.interface import Settlement
 from node.settlement.paydesk import PayDesk
 from node.settlement.staking import ChainStaking, Staking
 from node.settlement.transfer import TransferSettlement
@@ -29,13 +30,7 @@ def add_transfer(
     """Where the market holds the money: where operator, payees and who has a bond there ask."""
     config, chain_id = parts.config, parts.config.network.network.chain_id
     operator = str(config.market.operator)
-    assembly.credit = CreditDesk(
-        parts.db,
-        settlement.credit,
-        operator=operator,
-        market=parts.keys.account.address,
-        now_ms=parts.now_ms,
-    )
+    assembly.credit = _credit_desk(parts, settlement)
     assembly.unclaimed = UnclaimedDesk(parts.db, settlement.ledger, parts.now_ms)
     assembly.fees = FeeDesk(parts.db, settlement, operator, parts.now_ms)
     assembly.paydesk = PayDesk(parts.db, settlement, sender, parts.now_ms)
@@ -58,8 +53,9 @@ def add_escrow(
     results: Results,
     appeals: KnownAppeals,
 ) -> None:
-    """Where the chain holds the money: who collects the signatures that release it, and who shows
-    bonds."""
+    """Where the chain holds the money: who collects the signatures that release it, where the
+    operator gives credit, and who shows bonds."""
+    assembly.credit = _credit_desk(parts, settlement)
     approvals = ApprovalRole(
         network=parts.network,
         db=parts.db,
@@ -86,6 +82,16 @@ def _bond_obstacle(economics: EconomicsSection, terms: Terms) -> Sequence[str]:
         return ()
     longest_s = economics.dispute_window_s + economics.unbonded_wait_s + economics.appeal_s
     return bond_obstacle(terms.known.unbonding_blocks, economics.escrow_block_s, longest_s)
+
+
+def _credit_desk(parts: Parts, settlement: Settlement) -> CreditDesk:
+    return CreditDesk(
+        parts.db,
+        settlement.credit,
+        operator=str(parts.config.market.operator),
+        market=parts.keys.account.address,
+        now_ms=parts.now_ms,
+    )
 
 
 def _by_stage(counts: Counter[Stage]) -> dict[str, int]:

@@ -224,7 +224,7 @@ def _electorate(
         directory,
         snapshots,
         bars,
-        lambda one: settlement.bonds.suffices(one, least),
+        lambda one: settlement.bonds.suffices(one.address, least, key=one.key),
     )
 
 

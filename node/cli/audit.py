@@ -95,28 +95,38 @@ async def _audit(store_path: Path, on_chain: int | None, data_dir: Path, l1: str
         async with open_database(store) as db:
             ledger = Ledger(db)
             report = ledger.audit()
-            chain: Solvency | None = None
-            if l1 is not None and backend_of(db) == "escrow":
-                chain = await _held(db, report, data_dir, l1)
-            elif on_chain is not None:
-                chain = solvency(ledger, report, on_chain)
+            if backend_of(db) == "escrow":
+                return await _held(db, report, data_dir, l1)
+            chain = None if on_chain is None else solvency(ledger, report, on_chain)
     return _found(report, chain)
 
 
-async def _held(db: "Database", report: "AuditReport", data_dir: Path, l1: str) -> "Solvency":
+async def _held(db: "Database", books: "AuditReport", data_dir: Path, l1: str | None) -> Audit:
     """The same for money that the chain holds."""
     from node.keys import show_keys
     from node.l1.client import open_l1_client
-    from node.settlement.escrow_audit import held_by_chain, held_solvency
+    from node.settlement.escrow_audit import (
+        held_by_chain,
+        held_solvency,
+        short_backers,
+        with_credit,
+    )
+    from node.settlement.escrow_credit import EscrowCredits
     from node.settlement.escrows import EscrowBook
     from node.settlement.ledger import Ledger
+    from node.settlement.notices import NoticeBook
 
     ledger, book = Ledger(db), EscrowBook(db)
+    credit = EscrowCredits(db, ledger, NoticeBook(db))
+    report = with_credit(books, credit)
+    if l1 is None:
+        return _found(report, None)
+    market = show_keys(data_dir).address
     async with open_l1_client(l1) as client:
-        market = show_keys(data_dir).address
-        return held_solvency(
-            ledger, book, report, await held_by_chain(client, ledger, book, market)
-        )
+        held = await held_by_chain(client, ledger, book, credit, market)
+        short = await short_backers(client, ledger, credit, market)
+    found = _found(report, held_solvency(ledger, book, report, held))
+    return msgspec.structs.replace(found, findings=found.findings + short)
 
 
 def _found(report: "AuditReport", chain: "Solvency | None") -> Audit:

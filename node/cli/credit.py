@@ -23,6 +23,7 @@ def credit(
     For the market's own machine: the node must run, and only who may open its data directory can do
     this. As much is set aside from the account that `operator` in the node file names: it is that
     account's risk. Without arguments, shows whom you gave credit.
+    Customers pay back by `tmnode wallet repay`.
     """
     if (address is None) != (limit is None):
         raise click.UsageError("give both ADDRESS and LIMIT, or neither")

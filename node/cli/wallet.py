@@ -33,6 +33,7 @@ class WalletGroup(LazyGroup):
         "statement": Entry("node.cli.wallet:statement", "Show what moved your money."),
         "withdraw": Entry("node.cli.wallet:withdraw", "Take money out, to your own address."),
         "deposit": Entry("node.cli.deposits:deposit", "Pay in at a market, from your account."),
+        "repay": Entry("node.cli.repay:repay", "Pay back what you owe a market's operator."),
         "reclaim": Entry(
             "node.cli.deposits:reclaim", "Take a deposit out by the chain, without the market."
         ),
@@ -82,6 +83,7 @@ def show(address: str | None, api: str | None, as_json: bool) -> None:
             "reserved": f"{answer.reserved_cpc} CPC",
             "earned": f"{answer.earned_cpc} CPC",
             **credit_lines(answer),
+            **({"backed by": answer.credit_backer} if answer.credit_backer else {}),
             "bonded": f"{answer.bonded_cpc} CPC",
             "unbonding": f"{answer.unbonding_cpc} CPC",
             "deposit to": f"{answer.deposit_address} by {answer.deposit_by}",

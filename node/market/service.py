@@ -214,14 +214,17 @@ class MarketService:
         rewards = sum(int(one.reward) for one in self._board.open_tasks() if one.account == address)
         fees = sum(int(one.jury.fee) for one in self._desk.book.open() if one.account == address)
         reserved = rewards + fees + self._settlement.rewards.returning(address)
-        view = account_view(self._settlement.ledger, address, reserved, self._deposit_address)
+        credit = self._settlement.credit.view(address)
+        view = account_view(self._settlement.ledger, credit, reserved, self._deposit_address)
         return msgspec.structs.replace(view, deposit_by=self._settlement.deposit_by)
 
     def statement(self, address: str, *, start: int, limit: int) -> StatementPage:
         """Show what moved an address's money."""
-        page = statement_page(self._settlement.ledger, address, start=start, limit=limit)
-        credit = self._settlement.credit.view(address)
-        return msgspec.structs.replace(page, credit_limit=credit.limit, owed=credit.owed)
+        ledger, credit = self._settlement.ledger, self._settlement.credit
+        own = credit.pays_tasks
+        page = statement_page(ledger, address, start=start, limit=limit, with_credit=own)
+        view = credit.view(address)
+        return msgspec.structs.replace(page, credit_limit=view.limit, owed=view.owed)
 
     def payout(self, root: str, address: str) -> PayoutView:
         """Show the entries that a payout pays, to anybody."""

@@ -24,6 +24,7 @@ from node.market.views import (
     WorkerShare,
 )
 from node.settlement import accounts
+from node.settlement.credit import CreditView
 from node.settlement.ledger import Ledger
 from node.settlement.public_audit import Shown
 from node.verification.evidence import work_of
@@ -71,19 +72,22 @@ def _appeal_view(appeal: AppealRecord) -> AppealView:
     )
 
 
-def account_view(ledger: Ledger, address: str, reserved: int, deposit_address: str) -> AccountView:
-    """An account with the `reserved` units of its open tasks and appeals."""
-    free = ledger.balance(accounts.customer(address))
+def account_view(
+    ledger: Ledger, credit: CreditView, reserved: int, deposit_address: str
+) -> AccountView:
+    """The account that has the credit, with the `reserved` units of its open tasks and appeals."""
+    address = credit.address
     return AccountView(
         address=address,
-        available=Amount(max(0, free)),
+        available=Amount(max(0, ledger.balance(accounts.customer(address)))),
         reserved=Amount(reserved),
         earned=Amount(
             ledger.balance(accounts.worker(address)) + ledger.balance(accounts.validator(address))
         ),
         deposit_address=deposit_address,
-        credit_limit=Amount(ledger.balance(accounts.credit(address))),
-        owed=Amount(max(0, -free)),
+        credit_limit=credit.limit,
+        owed=credit.owed,
+        credit_backer=credit.backer if credit.limit else "",
         bonded=Amount(ledger.balance(accounts.bond(address))),
         unbonding=Amount(ledger.balance(accounts.unbonding(address))),
     )

@@ -1,6 +1,6 @@
 """An address's statement: what its accounts at this market gained and gave, oldest first."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from operator import attrgetter
 
@@ -10,11 +10,16 @@ from node.settlement import accounts
 from node.settlement.ledger import Ledger
 
 
-def statement_page(ledger: Ledger, address: str, *, start: int, limit: int) -> StatementPage:
-    """The movements of the address's `limit` entries from number `start` on."""
+def statement_page(
+    ledger: Ledger, address: str, *, start: int, limit: int, with_credit: bool = False
+) -> StatementPage:
+    """The movements of the address's `limit` entries from number `start` on.
+
+    `with_credit`: those of its credit, too, where tasks are paid from that.
+    """
     lines: list[StatementLine] = []
     entries = 0
-    for line in _lines(ledger, address, start):
+    for line in _lines(ledger, _kinds(with_credit), address, start):
         entries += not lines or line.number != lines[-1].number
         if entries > limit:
             return StatementPage(address, tuple(lines), line.number)
@@ -22,9 +27,16 @@ def statement_page(ledger: Ledger, address: str, *, start: int, limit: int) -> S
     return StatementPage(address, tuple(lines), None)
 
 
-def _lines(ledger: Ledger, address: str, start: int) -> Iterator[StatementLine]:
+def _kinds(with_credit: bool) -> tuple[Callable[[str], str], ...]:
     kinds = (accounts.customer, accounts.worker, accounts.validator)
-    names = [kind(address) for kind in (*kinds, accounts.bond, accounts.unbonding)]
+    bonds = (accounts.bond, accounts.unbonding)
+    return (*kinds, *bonds, accounts.credit) if with_credit else (*kinds, *bonds)
+
+
+def _lines(
+    ledger: Ledger, kinds: Iterable[Callable[[str], str]], address: str, start: int
+) -> Iterator[StatementLine]:
+    names = [kind(address) for kind in kinds]
     return merge(*(_of(ledger, name, start) for name in names), key=attrgetter("number"))
 
 

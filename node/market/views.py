@@ -181,6 +181,8 @@ class AccountView(msgspec.Struct, frozen=True):
     credit_limit: Amount = Amount(0)
     """The most that it may owe for tasks."""
     owed: Amount = Amount(0)
+    credit_backer: str = ""
+    """L1 address of who backs the credit; empty without any."""
     bonded: Amount = Amount(0)
     unbonding: Amount = Amount(0)
     """Bond that was taken back and is not the account's own yet."""
@@ -193,7 +195,7 @@ class StatementLine(msgspec.Struct, frozen=True):
     """Of the ledger's entry; an entry that moves two of the accounts makes two lines."""
     at_ms: int
     account: str
-    """`customer`, `worker`, `validator`, `bond` or `unbonding`."""
+    """`customer`, `worker`, `validator`, `bond`, `unbonding` or `credit`."""
     kind: str
     """`deposit`, `reserve`, `refund`, `mature`, `payout`, `withdraw` and others."""
     about: str

@@ -122,9 +122,9 @@ class Electorate:
         directory: Directory,
         snapshots: SnapshotLog,
         bars: BarBook,
-        admits: Callable[[str], bool],
+        admits: Callable[[Candidate], bool],
     ) -> None:
-        """`admits` says whether a validator with this address may be drawn."""
+        """`admits` says whether a validator has bonded enough to be drawn."""
         self._admits = admits
         self._directory = directory
         self._snapshots = snapshots
@@ -140,7 +140,7 @@ class Electorate:
         return [
             one
             for one in self._directory.candidates()
-            if self._admits(one.address) and not self._bars.is_barred(one.key, one.address)
+            if self._admits(one) and not self._bars.is_barred(one.key, one.address)
         ]
 
     def bar(self, batch: Batch, seats: Iterable[Seat]) -> None:

@@ -30,6 +30,7 @@ Read the modules in this order:
 `escrow`       the back end for a chain that holds the money. The parts it is made of:
 `escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.
 `escrow_rewards` the money of tasks in escrows; `escrow_claims` whom an escrow is to pay.
+`escrow_credit` credit out of the operator's deposit.
 `escrow_steps` what the market asks the chain about an escrow next.
 `dispute`      what the books know of a dispute about an escrow; `escrow_disputes` what market and
                jury say of it, `dispute_steps` what the market asks the chain.

@@ -33,8 +33,8 @@ class AuditReport(msgspec.Struct, frozen=True):
     """Units held for others: minus the balance of `l1`."""
     findings: tuple[str, ...]
     owed: int = 0
-    """Units that customers owe for tasks on credit; as much of what is held is the operator's, set
-    aside for them."""
+    """Units that customers owe for tasks on credit; where the market holds the money, as much of
+    what is held is the operator's, set aside for them."""
 
     @property
     def ok(self) -> bool:

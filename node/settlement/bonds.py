@@ -69,8 +69,15 @@ class Bonded:
         self._ledger = ledger
         self._parameters = parameters
 
-    def suffices(self, address: str, least: int, batch: Batch | None = None) -> bool:
-        """Whether the address has `least` units bonded; what is unbonding does not count."""
+    def suffices(
+        self,
+        address: str,
+        least: int,
+        batch: Batch | None = None,
+        *,
+        key: bytes | None = None,  # noqa: ARG002 - held here a bond is its account's, with any key
+    ) -> bool:
+        """As `BondBook.suffices`."""
         return least <= 0 or self._ledger.balance(accounts.bond(address), batch) >= least
 
     def window_s(self, workers: Iterable[str], batch: Batch | None = None) -> float:

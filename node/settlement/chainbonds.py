@@ -64,6 +64,14 @@ class ChainBonds(Bonded):
         blocks = known.leaving[-1].height - height
         return self.stake(address, at_ms + round(blocks * self._parameters.escrow_block_s * 1000))
 
+    def suffices(
+        self, address: str, least: int, batch: Batch | None = None, *, key: bytes | None = None
+    ) -> bool:
+        """As `BondBook.suffices`: nobody can take from a bond for another key."""
+        known = self._bonds.get(address.encode(), batch)
+        vouches = key is None or (known is not None and known.public_key == key.hex())
+        return least <= 0 or (vouches and super().suffices(address, least, batch))
+
     def due(self, _now_ms: int) -> Iterator[str]:
         """Nobody waits for the market: the chain gives back what was taken back."""
         return iter(())

@@ -5,10 +5,10 @@ and withdrawals, escrows opened and closed, whoever sent the transaction. A tran
 has been applied (the chain has no failed ones), so the books need no receipts. They are a copy of
 what the chain holds, apart from what is between two blocks:
 
-    l1 -> customer                        DEPOSIT
+    l1 -> customer, or its credit         DEPOSIT
     outbox, or what is the customer's -> l1   WITHDRAW
     maturing -> those who earned it -> l1     ESCROW_SETTLE
-    returning -> customer                 ESCROW_REFUND
+    returning -> customer, or its credit  ESCROW_REFUND
 
 What becomes of disputes is in `chaindisputes`, of bonds in `chainbonds`.
 
@@ -47,6 +47,7 @@ from node.settlement.chainbonds import ChainBonds
 from node.settlement.chaindisputes import ChainDisputes
 from node.settlement.chainterms import Terms
 from node.settlement.entries import Posting, move, posting
+from node.settlement.escrow_credit import EscrowCredits, paid_from
 from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord
 from node.settlement.interface import TaskMoved, TaskUnfunded
@@ -62,6 +63,7 @@ from storage.store import Batch
 log = logging.getLogger(__name__)
 
 TAKEN_OUT = "the customer takes the deposit out"
+BACKER_GONE = "who backs the customer's credit takes the deposit out"
 
 
 class Listener(Protocol):
@@ -83,6 +85,7 @@ class ChainBook:
         *,
         book: EscrowBook,
         notices: NoticeBook,
+        credit: EscrowCredits,
         withdrawals: WithdrawalBook,
         listener: Listener,
         disputes: EscrowDisputes,
@@ -99,6 +102,7 @@ class ChainBook:
         self._sender = sender
         self._book = book
         self._notices = notices
+        self._credit = credit
         self._withdrawals = withdrawals
         self._disputes = disputes
         self._on_chain = ChainDisputes(
@@ -128,12 +132,12 @@ class ChainBook:
         self.height = height
 
     def reclaim(self, batch: Batch, record: EscrowRecord, at_ms: int) -> None:
-        """Give what a task of an escrow has in the books back to its customer."""
+        """Give what a task of an escrow has in the books back to where it came from."""
         held = self._held(batch, record)
         if held is None:
             return
         account, units = held
-        postings = move(account, accounts.customer(record.customer), units)
+        postings = move(account, self._payer(batch, record), units)
         cause = f"refund:{record.task_id}"
         if self._ledger.find(cause, batch) is not None:  # given up, and then opened after all
             cause = f"refund:{record.escrow_id}"
@@ -152,16 +156,27 @@ class ChainBook:
             self._listener.on_unfunded(batch, record.task_id, problem)
         self.reclaim(batch, failed, at_ms)
 
+    def fail_without_deposit(self, batch: Batch, record: EscrowRecord, at_ms: int) -> None:
+        """The same for one whose deposit has been taken out."""
+        self.fail(batch, record, at_ms, self.why_gone(batch, record))
+
+    def why_gone(self, batch: Batch, record: EscrowRecord) -> str:
+        """Who has taken out the deposit that an escrow is of."""
+        is_own = self._payer(batch, record).startswith(accounts.CUSTOMER)
+        return TAKEN_OUT if is_own else BACKER_GONE
+
     def _deposited(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
         form = _form(tx)
         if tx.to_address != self._address or not isinstance(form, Depositing):
             return
-        customer = form.customer or tx.from_address
-        if customer == tx.from_address:  # or anybody could keep a customer from leaving
-            self._notices.end(batch, customer)
-        postings = move(accounts.L1, accounts.customer(customer), tx.amount)
-        if self._post(batch, f"deposit:{_name(tx)}", "deposit", postings, at_ms):
-            log.info("%s CPC by %s, held by the chain", format_cpc(tx.amount), customer)
+        sender = tx.from_address
+        owner = form.customer or sender
+        if owner == sender:  # or anybody could keep a customer from leaving
+            self._notices.end(batch, owner)
+        postings = self._credit.paid_in(batch, sender, owner, tx.amount)
+        kind = "repay" if postings[1].account.startswith(accounts.CREDIT) else "deposit"
+        if self._post(batch, f"deposit:{_name(tx)}", kind, postings, at_ms):
+            log.info("%s CPC by %s, held by the chain", format_cpc(tx.amount), sender)
 
     def _withdrawn(self, batch: Batch, tx: Transaction, height: int, at_ms: int) -> None:
         form = _form(tx)
@@ -190,12 +205,12 @@ class ChainBook:
         customer = tx.from_address
         if self._notices.height(customer, batch) is None:
             self._notices.give(batch, customer, height)
-            for task_id in self._unopened(batch, customer):
-                self._listener.on_unfunded(batch, task_id, TAKEN_OUT)
+            self._end_unopened(batch, customer)
             return
         self._give_up_underway(batch, customer, at_ms)
         units = self._ledger.balance(accounts.customer(customer), batch)
-        held = {accounts.customer(customer): units, **self._underway(batch, customer)}
+        lent, underway = self._credit.take_out(batch, customer), self._underway(batch, customer)
+        held = {accounts.customer(customer): units, **lent, **underway}
         total = sum(held.values())
         if total:
             out = [posting(account, -amount) for account, amount in held.items() if amount]
@@ -208,9 +223,9 @@ class ChainBook:
             if record.customer != customer:
                 continue
             if record.state in ("wanted", "sent"):
-                self.fail(batch, record, at_ms, TAKEN_OUT)
+                self.fail_without_deposit(batch, record, at_ms)
             elif record.dispute is not None and record.dispute.is_on_its_way:
-                self._disputes.fail(batch, record, at_ms, TAKEN_OUT)
+                self._disputes.fail(batch, record, at_ms, self.why_gone(batch, record))
 
     def _underway(self, batch: Batch, customer: str) -> dict[str, int]:
         """Withdrawals by the market that the chain had not made when the customer took it all."""
@@ -222,19 +237,33 @@ class ChainBook:
                 self._sender.give_up(batch, cause, TAKEN_OUT)
         return found
 
-    def _unopened(self, batch: Batch, customer: str) -> list[str]:
-        """Tasks of the customer whose reward is reserved and was never meant for an escrow yet."""
+    def _end_unopened(self, batch: Batch, customer: str) -> None:
+        """The tasks that the customer's deposit was to pay and that have no escrow yet."""
+        for task_id in self._unopened(batch, accounts.customer(customer)):
+            self._listener.on_unfunded(batch, task_id, TAKEN_OUT)
+        for account in self._credit.backed_by(customer):
+            for task_id in self._unopened(batch, account):
+                self._listener.on_unfunded(batch, task_id, BACKER_GONE)
+
+    def _unopened(self, batch: Batch, payer: str) -> list[str]:
+        """Tasks whose reward is reserved, from this account, and was never meant for an escrow."""
         opened = {one.task_id for one in self._book.active()}
         names = [account.partition(":")[2] for account, _ in self._ledger.holdings("reserved:")]
+        reserved = {one: self._ledger.find(f"reserve:{one}", batch) for one in names}
         return [
             one
-            for one in names
-            if one not in opened and self._owner(batch, one) == accounts.customer(customer)
+            for one, entry in reserved.items()
+            if one not in opened and entry is not None and entry.postings[0].account == payer
         ]
 
-    def _owner(self, batch: Batch, task_id: str) -> str:
-        entry = self._ledger.find(f"reserve:{task_id}", batch)
-        return "" if entry is None else entry.postings[0].account
+    def _payer(self, batch: Batch, record: EscrowRecord) -> str:
+        return paid_from(
+            self._ledger,
+            batch,
+            task_id=record.task_id,
+            escrow_id=record.escrow_id,
+            owner=record.customer,
+        )
 
     def _opened(self, batch: Batch, tx: Transaction, _height: int, at_ms: int) -> None:
         form = _form(tx)
@@ -275,7 +304,8 @@ class ChainBook:
         )
         if self._ledger.balance(accounts.reserved(task_id), batch) == form.amount:
             return found
-        postings = move(accounts.customer(form.customer), accounts.returning(task_id), form.amount)
+        source = self._credit.source(batch, task_id, form.customer, form.amount)
+        postings = move(source, accounts.returning(task_id), form.amount)
         if not self._taken(batch, f"opened:{escrow_id}", "return", postings, at_ms):
             return None
         return msgspec.structs.replace(found, ending="refund")

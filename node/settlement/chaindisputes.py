@@ -117,7 +117,8 @@ class ChainDisputes:
         self._disputes.give_fee_back(batch, record, unclear, "failed", at_ms)
         known = self._ledger.find(f"appeal:{record.task_id}", batch) is not None
         cause = f"appealed:{record.escrow_id}" if known else f"appeal:{record.task_id}"
-        source, target = accounts.customer(record.customer), accounts.appeal(record.task_id)
+        source = self._disputes.source(batch, record, form.fee)
+        target = accounts.appeal(record.task_id)
         self._taken(batch, cause, "appeal", move(source, target, form.fee), at_ms)
         return record.dispute
 

@@ -49,6 +49,10 @@ class CreditView(msgspec.Struct, frozen=True):
 class Credits:
     """The credit of one market's customers. Stages into the caller's batch."""
 
+    pays_tasks = False
+    """Whether tasks on credit are paid from `credit:` itself, and not from the customer's account,
+    which then owes."""
+
     def __init__(self, db: Database, ledger: Ledger) -> None:
         self._ledger = ledger
         self._lines = Table(db, "settlement/credit", CreditLine)
@@ -87,7 +91,7 @@ class Credits:
                 field="limit",
                 remedy="wait until they are paid back, or write them off",
             )
-        giver = before.backer if before.limit else backer
+        giver = self._giver(before, backer, batch)
         if limit > before.limit and giver != backer:
             remedy = "lower it to what is owed first"
             raise Conflict(f"the credit is backed by {giver}", field="operator", remedy=remedy)
@@ -111,12 +115,11 @@ class Credits:
 
     def _undecided(self, customer: str, batch: Batch) -> int:
         """Units of the customer's tasks that are neither paid nor refunded."""
-        name, total = accounts.customer(customer), 0
-        for prefix in ("reserved:", "maturing:"):
-            for account, units in self._ledger.holdings(prefix):
-                entry = self._ledger.find(f"reserve:{account.removeprefix(prefix)}", batch)
-                total += units if entry is not None and entry.amount(name) else 0
-        return total
+        return bound_to_tasks(self._ledger, batch, accounts.customer(customer))
+
+    def _giver(self, before: CreditView, backer: str, _batch: Batch) -> str:
+        """Whose money a new limit is."""
+        return before.backer if before.limit else backer
 
     def _move_backing(
         self, batch: Batch, customer: str, giver: str, amount: int, at_ms: int
@@ -177,6 +180,16 @@ class CreditDesk:
             self._db.stage(batch)
         await self._db.flushed()
         return view
+
+
+def bound_to_tasks(ledger: Ledger, batch: Batch, account: str) -> int:
+    """Units of tasks, bought from an account, that are neither paid nor given back."""
+    total = 0
+    for prefix in ("reserved:", "maturing:", "returning:"):
+        for name, units in ledger.holdings(prefix):
+            entry = ledger.find(f"reserve:{name.removeprefix(prefix)}", batch)
+            total += units if entry is not None and entry.amount(account) else 0
+    return total
 
 
 def _check(customer: str, limit: int, backer: str) -> None:

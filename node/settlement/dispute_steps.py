@@ -11,7 +11,6 @@ import msgspec
 
 from node.l1.escrow import appeal_escrow, rule_escrow
 from node.l1.sender import Sender
-from node.settlement.chainbook import TAKEN_OUT
 from node.settlement.chainterms import Terms
 from node.settlement.dispute import Dispute
 from node.settlement.escrow_disputes import EscrowDisputes
@@ -39,13 +38,14 @@ class DisputeSteps:
         self._terms = terms
 
     def step(
-        self, batch: Batch, record: EscrowRecord, height: int, at_ms: int, *, is_notice_over: bool
+        self, batch: Batch, record: EscrowRecord, height: int, at_ms: int, *, gone: str
     ) -> None:
-        """Ask, or give up asking, what is due in the block after this height."""
+        """Ask, or give up asking, what is due in the block after this height; `gone` says who has
+        taken out the deposit that was to pay, if anybody has."""
         dispute = record.dispute
         assert dispute is not None, "it is disputed"
-        if dispute.is_on_its_way and is_notice_over:
-            self._disputes.fail(batch, record, at_ms, TAKEN_OUT)
+        if dispute.is_on_its_way and gone:
+            self._disputes.fail(batch, record, at_ms, gone)
         elif dispute.state == "wanted":
             self._appeal(batch, record, dispute, height, at_ms)
         elif dispute.state == "sent" and height >= dispute.deadline:

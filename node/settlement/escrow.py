@@ -28,9 +28,9 @@ from node.settlement import accounts
 from node.settlement.chainbonds import ChainBonds
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms, TermsSource
-from node.settlement.credit import Credits
 from node.settlement.dispute_steps import DisputeSteps
 from node.settlement.entries import move, name_of
+from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrow_late import EscrowLate
 from node.settlement.escrow_rewards import EscrowRewards
@@ -86,9 +86,9 @@ class EscrowSettlement:
         parameters.check_market(address)
         self.parameters = parameters
         self.ledger = Ledger(db)
-        self.credit = Credits(db, self.ledger)
         self.book = EscrowBook(db, clock_ms)
         self._notices = NoticeBook(db)
+        self.credit = EscrowCredits(db, self.ledger, self._notices)
         self.withdrawals = WithdrawalBook(db)
         escrow_id = partial(escrow_id_of, chain_id, address)
         self.rewards = EscrowRewards(
@@ -98,13 +98,20 @@ class EscrowSettlement:
             escrow_id=escrow_id,
             book=self.book,
             notices=self._notices,
+            credit=self.credit,
             sender=sender,
             chain_id=chain_id,
         )
         self.terms = Terms(chain, parameters.escrow_grace_blocks)
         self.bonds = ChainBonds(db, self.ledger, parameters, self.terms, address)
         self.disputes = EscrowDisputes(
-            db, self.ledger, self.bonds, sender, book=self.book, escrow_id=escrow_id
+            db,
+            self.ledger,
+            self.bonds,
+            sender,
+            book=self.book,
+            credit=self.credit,
+            escrow_id=escrow_id,
         )
         self.deposits = ChainBook(
             db,
@@ -112,6 +119,7 @@ class EscrowSettlement:
             sender,
             book=self.book,
             notices=self._notices,
+            credit=self.credit,
             withdrawals=self.withdrawals,
             listener=self.rewards,
             disputes=self.disputes,
@@ -127,6 +135,7 @@ class EscrowSettlement:
             parameters,
             book=self.book,
             notices=self._notices,
+            credit=self.credit,
             rewards=self.rewards,
             deposits=self.deposits,
             terms=self.terms,

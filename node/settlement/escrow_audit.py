@@ -2,10 +2,13 @@
 
 from typing import Protocol
 
-from node.amounts import Amount
+import msgspec
+
+from node.amounts import Amount, format_cpc
 from node.l1.escrow import BondView, DepositView, EscrowView
 from node.settlement import accounts
-from node.settlement.audit import AuditReport
+from node.settlement.audit import MAX_FINDINGS, AuditReport
+from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.ledger import Ledger
 from node.settlement.solvency import Solvency
@@ -26,11 +29,14 @@ class HeldMoney(Protocol):
         """An account's at a market, with what is unbonding."""
 
 
-async def held_by_chain(chain: HeldMoney, ledger: Ledger, book: EscrowBook, market: str) -> int:
+async def held_by_chain(
+    chain: HeldMoney, ledger: Ledger, book: EscrowBook, credit: EscrowCredits, market: str
+) -> int:
     """Units in the deposits, the open escrows with their appeals' fees, and the bonds that the
     books know; raises L1Error."""
     total = 0
-    for customer in sorted(customers_of(ledger)):
+    backers = {backer for _, backer in credit.lines()}
+    for customer in sorted(customers_of(ledger) | backers):
         total += (await chain.deposit(market, customer)).amount
     for record in book.active():
         escrow = await chain.escrow(record.escrow_id)
@@ -40,6 +46,33 @@ async def held_by_chain(chain: HeldMoney, ledger: Ledger, book: EscrowBook, mark
         bond = await chain.bond(market, address)
         total += bond.amount + sum(one.amount for one in bond.unbonding)
     return total
+
+
+async def short_backers(
+    chain: HeldMoney, ledger: Ledger, credit: EscrowCredits, market: str
+) -> tuple[str, ...]:
+    """Sentences about those whose deposit does not have what the books say that is theirs and what
+    they gave as credit; what is under way is in neither. Raises L1Error."""
+    found = []
+    for backer in sorted({backer for _, backer in credit.lines()}):
+        names = (accounts.customer(backer), *credit.backed_by(backer))
+        booked = sum(map(ledger.balance, names))
+        there = (await chain.deposit(market, backer)).amount
+        if there < booked:
+            found.append(
+                f"the deposit of {backer} is {format_cpc(there)} CPC, the books say"
+                f" {format_cpc(booked)} CPC with what it gave as credit"
+            )
+    return tuple(found)
+
+
+def with_credit(report: AuditReport, credit: EscrowCredits) -> AuditReport:
+    """An audit of the books with what they say of credit."""
+    return msgspec.structs.replace(
+        report,
+        owed=sum(one.owed for one in credit.views()),
+        findings=(*report.findings, *credit.findings())[:MAX_FINDINGS],
+    )
 
 
 def held_solvency(ledger: Ledger, book: EscrowBook, report: AuditReport, on_chain: int) -> Solvency:

@@ -1,9 +1,10 @@
 """The money of disputes where the chain holds it: what the market and its juries say.
 
-    open      customer -> appeal, and the pay of the task is held   (the chain: deposit -> escrow)
+    open      customer -> appeal, and the pay of the task is held   (the chain: deposit -> escrow);
+              credit -> appeal for a task that was bought on credit: it is the same deposit
     what a jury came to is noted only; `chaindisputes` books what an award in a block does
-    fail      appeal -> customer            the dispute never was on the chain
-    closed    appeal -> customer            the escrow was closed before an award decided it
+    fail      appeal -> customer or credit  the dispute never was on the chain
+    closed    appeal -> customer or credit  the escrow was closed before an award decided it
 
 See `dispute` for its states, and `dispute_steps` for what the market asks the chain.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import msgspec
 
 from node.amounts import Amount
-from node.errors import Conflict, InvalidInput, NotFound
+from node.errors import InvalidInput, NotFound
 from node.l1.escrow import Act, Award
 from node.l1.sender import Sender
 from node.settlement import accounts
@@ -23,6 +24,7 @@ from node.settlement.dispute import Dispute
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow_claims import award_of
+from node.settlement.escrow_credit import EscrowCredits, fee_from
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord
 from node.settlement.interface import TaskUnfunded, unheard
 from node.settlement.ledger import Ledger
@@ -44,6 +46,7 @@ class EscrowDisputes:
         sender: Sender,
         *,
         book: EscrowBook,
+        credit: EscrowCredits,
         escrow_id: Callable[[str], str],
     ) -> None:
         self.on_ended: TaskUnfunded = unheard
@@ -52,6 +55,7 @@ class EscrowDisputes:
         self._bonds = bonds
         self._sender = sender
         self._book = book
+        self._credit = credit
         self._escrow_id = escrow_id
         self._maturing = MaturingBook(db)
         self._held = HeldBook(db)
@@ -66,9 +70,6 @@ class EscrowDisputes:
         if self._ledger.find(f"appeal:{task_id}", batch) is None:
             pay_to_hold(self._maturing, batch, task_id, at_ms)
             assert record is not None, "what matures has its escrow"
-            if record.customer != customer:
-                problem = "the deposit that pays an appeal is the one that bought the task"
-                raise Conflict(problem, field="task_id")
             self._put_down(batch, task_id, customer, fee, at_ms)
             self.keep(batch, record, Dispute(fee=Amount(fee), until_ms=until_ms))
             return True
@@ -150,12 +151,17 @@ class EscrowDisputes:
     def give_fee_back(
         self, batch: Batch, record: EscrowRecord, cause: str, kind: str, at_ms: int
     ) -> None:
-        """Book the fee to the customer whose deposit has it again."""
+        """Book the fee to where it came from, whose deposit has it again."""
         account = accounts.appeal(record.task_id)
         units = self._ledger.balance(account, batch)
         if units:
-            postings = move(account, accounts.customer(record.customer), units)
+            source = fee_from(self._ledger, batch, record.task_id, record.escrow_id)
+            postings = move(account, source, units)
             self._ledger.post(batch, cause=cause, kind=kind, postings=postings, at_ms=at_ms)
+
+    def source(self, batch: Batch, record: EscrowRecord, fee: int) -> str:
+        """The account from which the chain took a fee that the books did not put down."""
+        return self._credit.source(batch, record.task_id, record.customer, fee)
 
     def _end(self, batch: Batch, record: EscrowRecord, state: str, problem: str) -> EscrowRecord:
         assert record.dispute is not None, "it is disputed"
@@ -165,7 +171,8 @@ class EscrowDisputes:
         return after
 
     def _put_down(self, batch: Batch, task_id: str, customer: str, fee: int, at_ms: int) -> None:
-        postings = move(accounts.customer(customer), accounts.appeal(task_id), fee)
+        payer = self._credit.fee_payer(batch, task_id, customer, fee)
+        postings = move(payer, accounts.appeal(task_id), fee)
         cause = f"appeal:{task_id}"
         self._ledger.post(batch, cause=cause, kind="appeal", postings=postings, at_ms=at_ms)
 

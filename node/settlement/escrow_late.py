@@ -13,6 +13,7 @@ from node.settlement import accounts
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms
 from node.settlement.dispute_late import DisputeLate
+from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord, Stage
 from node.settlement.late import AGAIN, RESTART, Late, late_payments, ms
@@ -31,6 +32,7 @@ class EscrowLate:
         *,
         book: EscrowBook,
         notices: NoticeBook,
+        credit: EscrowCredits,
         rewards: EscrowRewards,
         deposits: ChainBook,
         terms: Terms,
@@ -39,6 +41,7 @@ class EscrowLate:
         self._parameters = parameters
         self._book = book
         self._notices = notices
+        self._credit = credit
         self._rewards = rewards
         self._deposits = deposits
         self._terms = terms
@@ -127,7 +130,8 @@ class EscrowLate:
             assert terms is not None
             account, free = accounts.customer(customer), height + terms.deposit_notice_blocks
             last = self._ledger.last(account)
-            if last is None or not (units := self._ledger.balance(account)):
+            lent = sum(map(self._ledger.balance, self._credit.backed_by(customer)))
+            if last is None or not (units := self._ledger.balance(account) + lent):
                 continue
             until_ms = max(self._block_ms(free, now_ms), last.at_ms) + ms(deadlines.UNCONFIRMED_S)
             if until_ms < now_ms:

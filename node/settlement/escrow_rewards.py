@@ -1,6 +1,6 @@
 """The money of tasks where the chain holds it: the books, and what the market wants of the chain.
 
-    reserve   customer -> reserved
+    reserve   customer -> reserved, or on credit (`escrow_credit`): credit -> reserved
     open      (the chain: deposit -> escrow)
     settle    reserved -> maturing                                       or
     refund    reserved -> returning; without an escrow at once -> customer
@@ -11,6 +11,7 @@ touched the batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -30,6 +31,7 @@ from node.settlement import accounts
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow_claims import claim_of
+from node.settlement.escrow_credit import EscrowCredits, payer_again
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord, members_of
 from node.settlement.interface import Releasers
 from node.settlement.ledger import Ledger
@@ -40,6 +42,10 @@ from node.settlement.rewards import Rewards
 from node.split import Payees
 from storage.database import Database
 from storage.store import Batch
+
+IDS_KEPT = 8192
+"""Names of escrows: all tasks whose pay is due are looked at twice a second, and each name is a
+hash."""
 
 
 class EscrowRewards(Rewards):
@@ -53,6 +59,7 @@ class EscrowRewards(Rewards):
         *,
         book: EscrowBook,
         notices: NoticeBook,
+        credit: EscrowCredits,
         sender: Sender,
         escrow_id: Callable[[str], str],
         chain_id: str,
@@ -64,8 +71,9 @@ class EscrowRewards(Rewards):
         """The same of awards."""
         self._book = book
         self._notices = notices
+        self._credit = credit
         self._sender = sender
-        self._escrow_id = escrow_id
+        self._escrow_id = lru_cache(maxsize=IDS_KEPT)(escrow_id)
         self._chain_id = chain_id
 
     @property
@@ -81,8 +89,12 @@ class EscrowRewards(Rewards):
 
     def returning(self, customer: str) -> int:
         """Units of a customer's in escrows that are to be refunded, and in decided disputes."""
-        mine = (one for one in self._book.active() if one.customer == customer)
-        return sum(self._ledger.balance(name) for one in mine for name in _coming_back(one))
+        return sum(
+            units
+            for one in self._book.active()
+            if (units := sum(map(self._ledger.balance, _coming_back(one))))
+            and self._buyer(one.task_id) == customer
+        )
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
         """As `Rewards.reserve`; Conflict, too, for a customer who is taking the deposit out."""
@@ -101,12 +113,12 @@ class EscrowRewards(Rewards):
             return False
         reserved = accounts.reserved(task_id)
         reservation = self._reservation(batch, task_id, unless="refund")
-        [customer] = [p.account for p in reservation.postings if p.account != reserved]
+        [payer] = [p.account for p in reservation.postings if p.account != reserved]
         who = releasers()
         record = EscrowRecord(
             escrow_id=self._escrow_id(task_id),
             task_id=task_id,
-            customer=accounts.address_in(customer),
+            customer=self._credit.owner(batch, payer),
             amount=Amount(reservation.amount(reserved)),
             members=members_of(who.members),
             needed=who.needed,
@@ -242,6 +254,16 @@ class EscrowRewards(Rewards):
         after = msgspec.structs.replace(dispute, approvals=more)
         self._book.put(batch, msgspec.structs.replace(known, dispute=after))
         return True
+
+    def _payer(self, batch: Batch, task_id: str, customer: str, amount: int) -> str:
+        known = self._ledger.find(f"reserve:{task_id}", batch)
+        if known is not None:
+            return payer_again(known, customer)
+        return self._credit.payer(batch, customer, amount)
+
+    def _buyer(self, task_id: str) -> str:
+        entry = self._ledger.find(f"reserve:{task_id}")
+        return "" if entry is None else accounts.address_in(entry.postings[0].account)
 
     def _can_be_sent(self, task_id: str) -> bool:
         record = self.escrow(task_id)

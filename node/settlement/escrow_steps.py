@@ -9,7 +9,7 @@ import msgspec
 
 from node.l1.escrow import Opening, ShareTerms, open_escrow, refund_escrow
 from node.l1.sender import Sender
-from node.settlement.chainbook import TAKEN_OUT, ChainBook
+from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms
 from node.settlement.dispute_steps import DisputeSteps
 from node.settlement.escrows import EscrowBook, EscrowRecord
@@ -49,12 +49,13 @@ class EscrowSteps:
                 problem = "its deadline came before a block had it"
                 self._deposits.fail(batch, record, at_ms, problem)
             elif self._is_notice_over(record.customer, height):
-                self._deposits.fail(batch, record, at_ms, TAKEN_OUT)
+                self._deposits.fail_without_deposit(batch, record, at_ms)
         elif not record.closing and self._is_refund_due(record, height):
             self._refund(batch, record)
         elif record.dispute is not None and not record.closing:
             is_over = self._is_notice_over(record.customer, height)
-            self._disputes.step(batch, record, height, at_ms, is_notice_over=is_over)
+            gone = self._deposits.why_gone(batch, record) if is_over else ""
+            self._disputes.step(batch, record, height, at_ms, gone=gone)
 
     def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         rules = self._parameters

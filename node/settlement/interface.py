@@ -94,8 +94,13 @@ class BondBook(Protocol):
     def find(self, address: str) -> Bond:
         """What the address stakes; nothing if it never did."""
 
-    def suffices(self, address: str, least: int, batch: Batch | None = None) -> bool:
-        """Whether the address has `least` units bonded; what is unbonding does not count."""
+    def suffices(
+        self, address: str, least: int, batch: Batch | None = None, *, key: bytes | None = None
+    ) -> bool:
+        """Whether the address has `least` units bonded; what is unbonding does not count.
+
+        With the Ed25519 key of its node, where a bond is for one: whether it vouches for that.
+        """
 
     def window_s(self, workers: Iterable[str], batch: Batch | None = None) -> float:
         """How long the pay of these workers matures, and can be disputed."""
@@ -209,7 +214,7 @@ class Settlement(Protocol):
 
     @property
     def credit(self) -> Credits:
-        """What customers may owe; nobody may where the chain holds the money."""
+        """What customers may owe, with the operator's money behind it."""
 
     @property
     def bonds(self) -> BondBook:

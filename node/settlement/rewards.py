@@ -70,7 +70,8 @@ class Rewards:
         """
         if amount < 1:
             raise InvalidInput(f"is {amount} units", field="reward")
-        postings = move(accounts.customer(customer), accounts.reserved(task_id), amount)
+        payer = self._payer(batch, task_id, customer, amount)
+        postings = move(payer, accounts.reserved(task_id), amount)
         return self._post(batch, "reserve", task_id, postings, at_ms)
 
     def open(self, _batch: Batch, _task_id: str, _releasers: Callable[[], Releasers]) -> bool:
@@ -121,6 +122,10 @@ class Rewards:
             return self._settled_before(batch, task_id, pay)
         self._maturing.add(batch, task_id, pay)
         return due_ms
+
+    def _payer(self, _batch: Batch, _task_id: str, customer: str, _amount: int) -> str:
+        """The account that a task is bought from; on credit it owes."""
+        return accounts.customer(customer)
 
     def _settled_before(self, batch: Batch, task_id: str, pay: Maturing) -> int:
         known = self._maturing.get(task_id, batch) or self._paid(batch, task_id)

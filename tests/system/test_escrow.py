@@ -73,7 +73,7 @@ def test_a_market_that_never_has_its_customers_money(tmp_path, running) -> None:
 
         again = net.post()
         net.until(lambda: settled(again), "the market goes on")
-        for what in ("credit", "fees", "unclaimed"):
+        for what in ("fees", "unclaimed"):
             with pytest.raises(CommandFailed, match="the chain holds the customers' money"):
                 tmnode("wallet", what, "--data-dir", str(layout.market.directory))
         found = audit(layout)

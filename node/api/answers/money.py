@@ -33,7 +33,10 @@ class AccountAnswer(msgspec.Struct, frozen=True):
     credit_limit_cpc: str = "0.0"
     """The most that it may owe for tasks, as the operator allows."""
     owed_cpc: str = "0.0"
-    """What it owes now; a deposit pays it back first."""
+    """What it owes now; a deposit pays it back first, or where the chain holds the money, a DEPOSIT
+    for `credit_backer`."""
+    credit_backer: str = ""
+    """Who backs the credit; empty without any."""
     deposit_by: str = "TRANSFER"
     """The type of transaction that pays in; where the chain holds the money, `DEPOSIT`."""
     bonded_cpc: str = "0.0"
@@ -49,7 +52,8 @@ class StatementLine(msgspec.Struct, frozen=True):
     at: float
     """Unix seconds."""
     account: str
-    """`customer`, `worker`, `validator`, `bond` or `unbonding`: your money as which."""
+    """`customer`, `worker`, `validator`, `bond` or `unbonding`: your money as which. Where the
+    chain holds the money also `credit`: what you may still buy with on credit."""
     kind: str
     """`deposit`, `reserve`, `refund`, `mature`, `payout`, `withdraw` and others."""
     about: str
@@ -152,6 +156,7 @@ def account_answer(account: AccountView, fee: Amount | None) -> AccountAnswer:
         withdrawal_fee_cpc=None if fee is None else format_cpc(fee),
         credit_limit_cpc=format_cpc(account.credit_limit),
         owed_cpc=format_cpc(account.owed),
+        credit_backer=account.credit_backer,
         deposit_by=account.deposit_by,
         bonded_cpc=format_cpc(account.bonded),
         unbonding_cpc=format_cpc(account.unbonding),

@@ -146,8 +146,6 @@ async def test_credit_is_given_and_shown(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (ask_credit, "could stand for what a customer owes"),
-        (partial(ask_credit, address="cpc1a", limit_cpc="1"), "could stand for"),
         (ask_unclaimed, "is the operator's"),
         (partial(ask_fees, amount_cpc="1", key="k"), "send it CPC"),
     ],

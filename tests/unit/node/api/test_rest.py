@@ -338,6 +338,7 @@ async def test_account_status_peers_workers(client, twin) -> None:
         "withdrawal_fee_cpc": "0.000000000021",
         "credit_limit_cpc": "0.0",
         "owed_cpc": "0.0",
+        "credit_backer": "",
         "bonded_cpc": "0.0",
         "unbonding_cpc": "0.0",
     }

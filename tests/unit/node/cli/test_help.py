@@ -59,6 +59,7 @@ def test_the_commands_are_these() -> None:
         "wallet statement",
         "wallet withdraw",
         "wallet deposit",
+        "wallet repay",
         "wallet reclaim",
         "wallet refund",
         "wallet payout",

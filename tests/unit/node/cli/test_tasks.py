@@ -372,6 +372,7 @@ def test_account(terminal, door) -> None:
         "withdrawal_fee_cpc": "0.1",
         "credit_limit_cpc": "0.0",
         "owed_cpc": "0.0",
+        "credit_backer": "",
         "deposit_by": "TRANSFER",
         "bonded_cpc": "0.0",
         "unbonding_cpc": "0.0",

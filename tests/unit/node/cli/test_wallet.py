@@ -22,6 +22,7 @@ ACCOUNT = {
     "withdrawal_fee_cpc": "0.25",
     "credit_limit_cpc": "0.0",
     "owed_cpc": "0.0",
+    "credit_backer": "",
     "deposit_by": "TRANSFER",
     "bonded_cpc": "3.0",
     "unbonding_cpc": "0.125",
@@ -63,9 +64,9 @@ def test_what_is_owed_is_shown_where_there_is_credit(terminal, door) -> None:
     assert "owed" not in terminal.run("wallet").stdout
     lent = {"credit_limit_cpc": "2.0", "owed_cpc": "0.5"}
     door.answers.clear()
-    door.answer("GET /account", {**ACCOUNT, **lent})
+    door.answer("GET /account", {**ACCOUNT, **lent, "credit_backer": "cpc1b"})
     shown = terminal.run("wallet").stdout
-    assert "credit limit  2.0 CPC\nowed          0.5 CPC\n" in shown
+    assert "credit limit  2.0 CPC\nowed          0.5 CPC\nbacked by     cpc1b\n" in shown
     line = statement_line(0, "customer", "reserve", "-0.5")
     page = {"address": "cpc1a", "lines": [line], "next": None, **lent}
     door.answer("GET /account/statement?start=0&limit=200", page)

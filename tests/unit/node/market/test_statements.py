@@ -67,5 +67,18 @@ async def test_pages_are_the_whole_statement(gainers: list[str], limit: int) -> 
         assert shown == expected
 
 
+async def test_where_tasks_are_paid_from_credit_it_is_in_the_statement(ledger: Ledger) -> None:
+    batch = Batch()
+    for number, account in enumerate((f"customer:{MINE}", f"credit:{MINE}", f"credit:{OTHER}")):
+        post(ledger, batch, number, *move("l1", account, 1))
+    shown = []
+    for lent in (False, True):
+        async with open_database(MemoryStore()) as db:
+            db.stage(batch)
+            page = statement_page(Ledger(db), MINE, start=0, limit=9, with_credit=lent)
+            shown.append([one.account for one in page.lines])
+    assert shown == [["customer"], ["customer", "credit"]]
+
+
 async def test_nobody_has_no_statement(ledger: Ledger) -> None:
     assert statement_page(ledger, "cpc1nobody", start=0, limit=5).lines == ()

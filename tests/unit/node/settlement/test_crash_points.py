@@ -58,6 +58,24 @@ ON_CREDIT: list[Step] = [
     ("withdraw", 12, 7 * CPC - FEE, "all"),
 ]
 """Bought, given back, paid back in part, and the rest never: the operator loses 2 CPC."""
+LENT: list[Step] = [
+    ("deposit", 12, 10 * CPC),
+    ("wait_for_deposit", 12),
+    ("limit", 11, 4 * CPC),
+    ("on_credit", SPENT, 11, 3 * CPC, {20: 1}, {21: 1}),
+    ("reserve", RETURNED, 11, CPC),
+    ("lease", RETURNED),
+    ("wait", 14.0),
+    ("refund", RETURNED),
+    ("wait_for_pay",),
+    ("repay", 11, CPC),
+    ("wait", 30.0),
+    ("write_off", 11),
+    ("limit", 11, 0),
+    ("withdraw", 12, 8 * CPC, "all"),
+    ("wait", 20.0),
+]
+"""The same on a chain that holds the money."""
 DISPUTED: list[Step] = [
     ("deposit", 10, 20 * CPC),
     ("wait_for_deposit", 10),
@@ -71,7 +89,10 @@ DISPUTED: list[Step] = [
     ("wait_for_pay",),
 ]
 """Every outcome, a bond that is slashed, and a part of it that leaves."""
-TASKS = ("reserve", "settle", "refund", "mature", "deposit", "withdraw", "credit", "write-off")
+TASKS = (
+    *("reserve", "settle", "refund", "return", "mature"),
+    *("deposit", "repay", "withdraw", "credit", "write-off"),
+)
 """Kinds of entries that do not depend on when payouts are made."""
 
 
@@ -185,6 +206,23 @@ def test_it_dies_wherever_somebody_buys_on_credit(
         assert ended.chain[operator] == FUNDS - 3 * CPC - 2 * FEE
         assert ended.chain[customer] == FUNDS - CPC - FEE
         await die_everywhere(make_world, key, Faults(), life=ON_CREDIT, every=every)
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+def test_it_dies_wherever_the_operator_s_deposit_is_lent(
+    make_world: Any, key: Callable[[int], AccountKey], every: int
+) -> None:
+    """Bought, given back by the chain, paid back in part, and the rest written off."""
+
+    async def main() -> None:
+        ended, _, _ = await live(make_world, key, life=LENT, back_end="escrow")
+        operator, customer = (key(number).address for number in (12, 11))
+        assert ended.ledger == {}
+        assert ended.chain[operator] > FUNDS - 2 * CPC - 10**10
+        assert FUNDS - CPC - 10**10 < ended.chain[customer] < FUNDS - CPC
+        await die_everywhere(make_world, key, Faults(), life=LENT, every=every, back_end="escrow")
 
     run_virtual(main)
 

@@ -1,4 +1,7 @@
-"""Credit: what a customer may owe, whose risk it is, and that nobody else's money is ever lent."""
+"""Credit where the market holds the money: a customer's account below zero, and what backs it.
+
+What credit promises under either back end is in `test_credit_promises`.
+"""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
 from node.config.addresses import Account
-from node.errors import Conflict, InsufficientFunds, InvalidInput, NodeError
+from node.errors import InsufficientFunds, InvalidInput, NodeError
 from node.l1.client import HttpL1Client
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
@@ -151,37 +154,6 @@ async def test_the_fees_of_the_chain_and_a_withdrawal_are_never_owed(desk: Desk)
         desk.withdraw(CUSTOMER, CPC + 1)
 
 
-async def test_the_operator_lends_own_money_only(desk: Desk) -> None:
-    desk.deposit(OTHER, 100 * CPC)
-    with pytest.raises(InsufficientFunds, match="pay in from"):
-        desk.limit(CUSTOMER, 10 * CPC + 1)
-    desk.limit(CUSTOMER, 10 * CPC)
-    with pytest.raises(InsufficientFunds):
-        desk.withdraw(OPERATOR, 1)
-    with pytest.raises(InsufficientFunds):
-        desk.limit(OTHER, 1)
-
-
-async def test_what_is_not_owed_can_be_taken_back_by_who_gave_it(desk: Desk) -> None:
-    desk.limit(CUSTOMER, 5 * CPC)
-    desk.reserve("t", CUSTOMER, 2 * CPC)
-    with pytest.raises(Conflict, match=r"2\.0 CPC are owed"):
-        desk.limit(CUSTOMER, 2 * CPC - 1)
-    desk.deposit(OTHER, 9 * CPC)
-    with pytest.raises(Conflict, match="is backed by"):
-        desk.limit(CUSTOMER, 6 * CPC, backer=OTHER)
-    desk.limit(CUSTOMER, 2 * CPC, backer=OTHER)
-    assert (desk.balance(OPERATOR), desk.balance(OTHER)) == (8 * CPC, 9 * CPC)
-    desk.refund("t")
-    desk.limit(CUSTOMER, 0)
-    assert (desk.balance(OPERATOR), desk.backing(), desk.balance(CUSTOMER)) == (10 * CPC, 0, 0)
-    desk.limit(CUSTOMER, CPC, backer=OTHER)
-    assert desk.market.settlement.credit.view(desk.key(CUSTOMER).address).backer == (
-        desk.key(OTHER).address
-    )
-    assert desk.market.ledger.audit().ok
-
-
 async def test_the_same_limit_again_changes_nothing(desk: Desk) -> None:
     desk.limit(CUSTOMER, 5 * CPC)
     batch = Batch()
@@ -201,25 +173,6 @@ async def test_an_address_that_nobody_can_own_gets_nothing(desk: Desk) -> None:
     with pytest.raises(InvalidInput) as refused:
         credit.set_limit(Batch(), "cpc1nobody", CPC, backer=operator, at_ms=0)
     assert refused.value.field == "address"
-
-
-async def test_what_is_lost_is_the_operators(desk: Desk) -> None:
-    desk.limit(CUSTOMER, 5 * CPC)
-    desk.reserve("t", CUSTOMER, 2 * CPC)
-    assert desk.write_off(CUSTOMER) == 0, "an open task's reward may come back"
-    desk.settle("t")
-    assert desk.write_off(CUSTOMER) == 0, "so may one that matures"
-    desk.mature("t")
-    assert desk.write_off(CUSTOMER) == 2 * CPC
-    assert desk.write_off(CUSTOMER) == 0
-    assert (desk.balance(CUSTOMER), desk.backing(), desk.balance(OPERATOR)) == (
-        0,
-        3 * CPC,
-        5 * CPC,
-    )
-    desk.limit(CUSTOMER, 0)
-    assert desk.balance(OPERATOR) == 8 * CPC
-    assert desk.market.ledger.audit().ok
 
 
 async def test_the_desk_needs_an_operator_with_an_account_of_its_own(desk: Desk, key: Key) -> None:

@@ -23,7 +23,7 @@ from tests.unit.node.settlement.support.escrows import (
     settle,
     until,
 )
-from tests.unit.node.settlement.support.juries import FALSE, FEE, bonding, vouched
+from tests.unit.node.settlement.support.juries import FALSE, FEE, bonding, identity_of, vouched
 
 both = pytest.mark.parametrize("back_end", ["transfer", "escrow"])
 RESERVE = 10**9
@@ -178,6 +178,10 @@ async def test_what_a_bond_buys(
         await case.bonded()
         assert bonds.suffices(case.liar, CPC)
         assert not bonds.suffices(case.liar, CPC + 1)
+        own, strange = (identity_of(number).public_key for number in (LIAR, 12))
+        assert bonds.suffices(case.liar, CPC, key=own)
+        assert bonds.suffices(case.liar, CPC, key=strange) == (back_end == "transfer")
+        assert bonds.suffices(case.liar, 0, key=strange)
         assert bonds.window_s([case.liar]) == world.parameters.dispute_window_s
         assert bonds.window_s([case.liar, case.alice]) == world.parameters.dispute_window_s + 9.0
         assert case.disputes.at_stake(case.liar) == bonds.find(case.liar)

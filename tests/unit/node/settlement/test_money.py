@@ -62,6 +62,7 @@ STEPS = st.one_of(
     st.tuples(st.just("limit"), BORROWERS, LIMITS),
     st.tuples(st.just("on_credit"), LENT, BORROWERS, DIMES, WORKERS, VALIDATORS),
     st.tuples(st.just("on_credit"), LENT, BORROWERS, DIMES, WORKERS, VALIDATORS),
+    st.tuples(st.just("repay"), BORROWERS, DIMES),
     st.tuples(st.just("write_off"), BORROWERS),
     st.tuples(st.just("pay_now"), st.integers(20, 24)),
     st.tuples(st.just("give_fees"), st.integers(1, CPC), st.sampled_from("ab")),

@@ -14,7 +14,7 @@ import trio.testing
 
 from node.amounts import UNITS_PER_CPC
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound, Unavailable
-from node.l1.escrow import unbond
+from node.l1.escrow import deposit, unbond
 from node.l1.keys import AccountKey
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.split import Payees, split
@@ -228,8 +228,6 @@ class Driver:
 
     async def limit(self, market: Any, customer: int, amount: int) -> None:
         """The operator stands for so much of what a customer may owe."""
-        if self.world.holds:  # nor credit
-            return
         backer, address = self.key(OPERATOR).address, self.key(customer).address
 
         def call(batch: Batch) -> bool:
@@ -242,14 +240,20 @@ class Driver:
 
     async def write_off(self, market: Any, customer: int) -> None:
         """Of a debt what is spent for good; again, that is nothing more."""
-        if self.world.holds:
-            return
         address, credit, batch = self.key(customer).address, market.settlement.credit, Batch()
         owed = credit.view(address).owed
         spent = credit.write_off(batch, address, market.now_ms())
         assert 0 <= spent <= owed
         assert not credit.write_off(batch, address, market.now_ms())
         await market.db.commit(batch)
+
+    async def repay(self, _market: Any, customer: int, amount: int) -> None:
+        """A customer pays back, what is owed or more than that."""
+        key, operator = self.key(customer), self.key(OPERATOR).address
+        if self.world.holds:
+            self.world.submit(key, deposit(self.world.key.address, amount, customer=operator))
+        else:
+            self.world.deposit(key, amount)
 
     async def on_credit(
         self,

@@ -108,13 +108,30 @@ def written_off(ledger: Any) -> Counter[str]:
     return found
 
 
+def payer(driver: Driver, market: Any, task: str, customer: str) -> str:
+    """Whose deposit a task was paid from: the operator's if on credit, where the chain holds it."""
+    source = market.ledger.find(f"reserve:{task}").postings[0].account
+    return driver.key(OPERATOR).address if source.startswith("credit:") else customer
+
+
+def repaid(world: Any) -> Counter[str]:
+    """What each account paid into the deposit of another, or, negative, got."""
+    found: Counter[str] = Counter()
+    for tx in world.transactions():
+        if tx.tx_type == "DEPOSIT" and "customer" in tx.payload:
+            found[tx.from_address] += tx.amount
+            found[tx.payload["customer"]] -= tx.amount
+    return found
+
+
 def check_customer(driver: Driver, market: Any, address: str) -> None:
     model = driver.model
     spent = sum(
         amount
         for task, (customer, amount) in model.reserved.items()
-        if customer == address and task in model.paid()
+        if task in model.paid() and payer(driver, market, task, customer) == address
     )
+    spent += repaid(driver.world)[address]
     spent += sum(model.lost().values()) if address == driver.key(10).address else 0
     names = [f"{kind}:{address}" for kind in ("customer", "bond", "unbonding")]
     staked = sum(map(market.ledger.balance, names[1:]))

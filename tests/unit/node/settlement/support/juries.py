@@ -159,15 +159,15 @@ class Court:
         await check_chain(world, market)
         check_copy(world, market, self.alice.address)
         kinds = {name.partition(":")[0] for name, _ in market.ledger.holdings()}
-        assert kinds <= {"l1", "customer", "bond", "unbonding"}
+        assert kinds <= {"l1", "customer", "credit", "bond", "unbonding"}
         assert not list(market.settlement.rewards.due(2**62))
         assert not list(market.settlement.rewards.unruled())
 
 
 async def check_chain(world: Any, market: Any) -> None:
     """All that the books hold is what the chain holds, while nothing is under way."""
-    ledger, book = market.ledger, market.settlement.book
-    on_chain = await held_by_chain(world.client, ledger, book, world.key.address)
+    ledger, book, credit = market.ledger, market.settlement.book, market.settlement.credit
+    on_chain = await held_by_chain(world.client, ledger, book, credit, world.key.address)
     assert on_chain == -ledger.balance("l1")
     bonds = market.settlement.bonds
     for address in bonds.known():

@@ -9,10 +9,20 @@ import trio
 from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound
 from node.l1.errors import BadPayload
-from node.l1.escrow import Approval, settle_escrow, sign_award, sign_claim, unbond, withdraw_all
+from node.l1.escrow import (
+    Approval,
+    MarketParameters,
+    settle_escrow,
+    sign_award,
+    sign_claim,
+    unbond,
+    withdraw_all,
+)
+from node.l1.transactions import transfer
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.escrow import HOPELESS_BLOCKS
 from node.settlement.escrow_claims import award_of
+from node.settlement.escrow_disputes import UNRULED
 from node.verification.acts import keys_of
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (
@@ -25,7 +35,15 @@ from tests.unit.node.settlement.support.escrows import (
     take_out,
     until,
 )
-from tests.unit.node.settlement.support.juries import CHAIN_ID, FALSE, FEE, MEMBERS, Court, vouched
+from tests.unit.node.settlement.support.juries import (
+    CHAIN_ID,
+    FALSE,
+    FEE,
+    MEMBERS,
+    Court,
+    sign_awards,
+    vouched,
+)
 
 RESERVE = 10**9
 SHARE = (FEE - RESERVE) // 2
@@ -142,8 +160,6 @@ async def test_an_appeal_in_no_block_by_its_deadline(
         await court.completed()
         await until(lambda: court.record.is_approved)
         left = small.balance(small.key.address) - 21 * 10**6
-        from node.l1.transactions import transfer
-
         small.submit(small.key, transfer(key(13).address, left))
         court.appeal()
         await until(lambda: court.dispute.state == "failed")
@@ -438,3 +454,98 @@ def test_an_award_names_whom_its_outcome_is_about(key: Key) -> None:
     assert list(full.culprits) == sorted({one.address for one in acts})
     assert dict(zip(full.culprits, full.keys, strict=True)) == keys_of(acts)
     assert Amount(FEE) > RESERVE
+
+
+async def test_a_jury_that_takes_longer_than_the_escrow(
+    small: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """Nobody may have it refunded before the dispute's own deadline and grace are over, and the
+    market does not ask before."""
+    small.approving = False
+    async with small.running(), small.market() as market:
+        court = Court(small, market, key)
+        await court.completed(seconds=5)
+        await court.disputed(jury_s=300)
+        record = court.record
+        grace = small.parameters.escrow_grace_blocks
+        assert record.deadline < court.dispute.deadline
+        assert record.late_height == court.dispute.deadline + grace
+        court.rule("overturned")
+        await court.closed()
+        assert (court.record.state, court.record.tries) == ("refunded", 0)
+        await court.check()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_what_a_jury_found_false_is_not_claimed(
+    small: Any, key: Key, autojump_clock: trio.abc.Clock, when: str
+) -> None:
+    """Whether it says so before or after the appeal was given up: the claim is signed, and the
+    market does not send it; the customer has the reward by the clock."""
+    wait(small, dispute_window_s=300.0)
+    async with small.running(), small.market() as market:
+        court = Court(small, market, key)
+        await court.completed()
+        await until(lambda: court.record.is_approved)
+        left = small.balance(small.key.address) - 21 * 10**6
+        small.submit(small.key, transfer(key(13).address, left))
+        court.appeal()
+        if when == "before":
+            court.rule("overturned")
+        await until(lambda: court.dispute.state == "failed")
+        if when == "after":
+            court.rule("overturned")
+        assert free(market, court.alice.address) == 9 * CPC, "the fee is back"
+        assert court.record.stage == "unruled"
+        small.submit(key(12), transfer(small.key.address, CPC))
+        await court.closed()
+        assert court.record.state == "refunded"
+        assert free(market, court.alice.address) == 10 * CPC
+        assert not list(market.settlement.rewards.unruled())
+        await court.check()
+
+
+async def test_a_jury_that_is_late(small: Any, key: Key, autojump_clock: trio.abc.Clock) -> None:
+    """The dispute lapsed while the market was away; its award still decides, if it is in a block
+    before the claim."""
+    small.approving = False
+    async with small.running(), small.market() as market:
+        court = Court(small, market, key)
+        await court.completed(seconds=60)
+        await court.disputed()
+        await until(lambda: court.dispute.state == "lapsed")
+        assert court.record.stage == "unsigned", "the pay goes on"
+        court.rule("overturned")
+        assert court.record.stage == "unruled", "and does not any more"
+        sign_awards(market, MEMBERS)
+        await court.closed()
+        assert court.dispute.ruled == "overturned"
+        assert free(market, court.alice.address) == 10 * CPC
+        assert court.ended == [UNRULED]
+        await court.check()
+
+
+async def test_the_customer_takes_all_while_the_appeal_is_on_its_way(
+    small: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """In the first block in which the notice is over: the fee is still in the deposit, and gone
+    with it."""
+    wait(small, dispute_window_s=300.0)
+    async with small.running(), small.market() as market:
+        court = Court(small, market, key)
+        await court.completed(seconds=600)
+        left = small.balance(small.key.address) - 21 * 10**6
+        small.submit(small.key, transfer(key(13).address, left))
+        small.submit(court.alice, withdraw_all(small.key.address))
+        free_height = small.chain.tip.height + 1 + MarketParameters().deposit_notice_blocks
+        await until(lambda: small.chain.tip.height == free_height - 2)
+        court.appeal()
+        await until(lambda: court.dispute.state == "sent")
+        await until(lambda: small.chain.tip.height == free_height - 1)
+        small.submit(court.alice, withdraw_all(small.key.address))
+        await until(lambda: court.dispute.state == "failed")
+        assert small.chain.tip.height == free_height + 1, "which confirms it"
+        small.submit(key(12), transfer(small.key.address, CPC))
+        await court.closed()
+        assert (court.told, free(market, court.alice.address)) == (["paid"], 0)
+        await court.check()

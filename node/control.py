@@ -32,7 +32,7 @@ from node.control_messages import (
     UnclaimedRequest,
     UnclaimedShown,
 )
-from node.errors import InvalidInput, NodeError, Unavailable
+from node.errors import HeldByChain, InvalidInput, NodeError, Unavailable
 from storage.backup import BackupReport
 from storage.errors import StorageError
 
@@ -58,12 +58,6 @@ class ControlFailed(NodeError):
     """The running node could not do what it was asked."""
 
     code = "control_failed"
-
-
-class HeldByChain(ControlFailed):
-    """What was asked for is about money that a market holds, and this one's is the chain's."""
-
-    code = "held_by_chain"
 
 
 @contextmanager
@@ -237,7 +231,7 @@ def ask_fees(data_dir: Path, amount_cpc: str, key: str) -> str:
 def _given(found: T | None, answer: ControlAnswer) -> T:
     """What was asked for, or the node's reason why not."""
     if found is None:
-        kind = HeldByChain if answer.code == HeldByChain.code else ControlFailed
+        kind: type[NodeError] = HeldByChain if answer.code == HeldByChain.code else ControlFailed
         raise kind(answer.error or "the node ended meanwhile")
     return found
 

@@ -9,6 +9,7 @@ NodeError
 ├── NotAllowed              the caller is not the owner, or is unknown
 ├── NotFound                no such task, artifact or account
 ├── Conflict                the thing exists but is not in a state for this
+│   └── HeldByChain         what is asked of the market is the chain's to do
 ├── Unavailable             a part this needs is down; try again
 │   └── Overloaded          more at once than this node takes; try again soon
 └── ConfigError             a configuration file is wrong
@@ -82,6 +83,12 @@ class Conflict(NodeError):
     """The thing is in a state in which this cannot be done."""
 
     code = "conflict"
+
+
+class HeldByChain(Conflict):
+    """What is asked for is about money that a market holds, and this one's is the chain's."""
+
+    code = "held_by_chain"
 
 
 class Unavailable(NodeError):

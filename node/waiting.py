@@ -88,6 +88,17 @@ FEES_SENTENCE = (
 )
 
 
+def bond_obstacle(blocks: int, block_s: float, disputable_s: float) -> Sequence[str]:
+    """A chain whose `blocks` of unbonding are over before a result is beyond dispute."""
+    if blocks * block_s > disputable_s:
+        return ()
+    return (
+        f"the L1 gives a bond back after {blocks} blocks, about {blocks * block_s:g} s, while its"
+        f" results can be disputed for {disputable_s:g} s: this network asks for bonds, and needs a"
+        " chain that holds them longer",
+    )
+
+
 def l1_obstacle(height: int | None, silent_s: float) -> Sequence[str]:
     """The L1 has never answered, or not for a while."""
     if height is None:

@@ -127,6 +127,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "wrong_media_type": Meaning(415, -32014, "The body is not announced as JSON"),
     "range_unsatisfiable": Meaning(416, -32015, "No such bytes"),
     "method_not_allowed": Meaning(405, -32016, "No such HTTP method here"),
+    "held_by_chain": Meaning(409, -32018, "The chain holds this money"),
     "no_jury": Meaning(503, -32017, "Nobody is there to judge it"),
 }
 """Codes of `NodeError`. JSON-RPC's own codes are -32700 to -32600, ours are -32001 downwards."""

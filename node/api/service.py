@@ -16,7 +16,7 @@ from node.metrics import RequestMeter
 if TYPE_CHECKING:  # the command line has the table without accounts, storage and curves
     from node.api.accounts import Accounts
     from node.settlement.paydesk import PayDesk
-    from node.settlement.staking import Staking
+    from node.settlement.staking import Stakes
     from node.settlement.withdrawals import Withdrawals
 
 DAY_S = 86400
@@ -36,7 +36,7 @@ class Service:
     """Where customers take their money out."""
     paydesk: "PayDesk | None" = None
     """Where workers and validators say when they want to be paid."""
-    stakes: "Staking | None" = None
+    stakes: "Stakes | None" = None
     """Where workers and validators put down bonds."""
     local_account: str | None = None
     """Address that unauthenticated requests from this machine spend from (devnet only)."""
@@ -88,7 +88,7 @@ class Service:
         return self.till
 
     @property
-    def staking(self) -> "Staking":
+    def staking(self) -> "Stakes":
         """Where bonds are; raises NotAMarket or Unavailable where none are."""
         self.market  # noqa: B018 - it raises
         if self.stakes is None:

@@ -1,22 +1,27 @@
 """Building what a market has with one of the back ends of its settlement only."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from node.assembly.parts import Assembly, Parts
+from node.config import EconomicsSection
 from node.l1.sender import Sender
 from node.market.board import TaskBoard
+from node.market.desk import KnownAppeals
 from node.market.results import Results
 from node.roles.approvals import ApprovalRole
 from node.roles.wishes import Wishes
+from node.settlement.chainterms import Terms
 from node.settlement.credit import CreditDesk
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.escrows import OPEN_STAGES, Stage
 from node.settlement.feedesk import FeeDesk
 from node.settlement.interface import Settlement
 from node.settlement.paydesk import PayDesk
-from node.settlement.staking import Staking
+from node.settlement.staking import ChainStaking, Staking
 from node.settlement.transfer import TransferSettlement
 from node.settlement.unclaimed import UnclaimedDesk
+from node.waiting import bond_obstacle
 
 
 def add_transfer(
@@ -46,15 +51,17 @@ def add_escrow(
     *,
     board: TaskBoard,
     results: Results,
+    appeals: KnownAppeals,
 ) -> None:
-    """Where the chain holds the money: who collects the signatures that release it, and where the
-    operator gives credit."""
+    """Where the chain holds the money: who collects the signatures that release it, where the
+    operator gives credit, and who shows bonds."""
     assembly.credit = _credit_desk(parts, settlement)
     approvals = ApprovalRole(
         network=parts.network,
         db=parts.db,
         board=board,
         results=results,
+        appeals=appeals,
         rewards=settlement.rewards,
         directory=assembly.directory,
         identity=parts.keys.identity,
@@ -65,6 +72,16 @@ def add_escrow(
     terms, book = settlement.terms, settlement.book
     assembly.info.add(lambda: _by_stage(book.counts()))
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
+    assembly.info.require(lambda: _bond_obstacle(parts.config.network.economics, terms))
+    assembly.staking = ChainStaking(settlement.bonds)
+
+
+def _bond_obstacle(economics: EconomicsSection, terms: Terms) -> Sequence[str]:
+    """Bonds are asked for, and the chain gives them back too soon for that."""
+    if terms.known is None or not (economics.worker_bond or economics.validator_bond):
+        return ()
+    longest_s = economics.dispute_window_s + economics.unbonded_wait_s + economics.appeal_s
+    return bond_obstacle(terms.known.unbonding_blocks, economics.escrow_block_s, longest_s)
 
 
 def _credit_desk(parts: Parts, settlement: Settlement) -> CreditDesk:

@@ -13,11 +13,10 @@ from node.directory import Directory
 from node.info import money_waits, queue_waits
 from node.l1.follower import Follower
 from node.l1.sender import Sender
-from node.market.appeals import AppealDesk
+from node.market.appeals import AppealDesk, Beacon
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
-from node.market.desk import Desk, NoAppeals
 from node.market.lifecycle import Lifecycle
 from node.market.overdue import MarketOverdue
 from node.market.progress import JobProgressBook
@@ -165,11 +164,17 @@ def add_market(
     assembly.runs.append(arrivals.run)
     if isinstance(settlement, TransferSettlement):
         add_transfer(parts, assembly, settlement, sender)
-    if isinstance(desk, AppealDesk):
-        appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
-        assembly.runs.append(appeals.run)
+    appeals = AppealRole(network=parts.network, db=parts.db, board=board, desk=desk)
+    assembly.runs.append(appeals.run)
     if isinstance(settlement, EscrowSettlement):
-        add_escrow(parts, assembly, settlement, board=board, results=lifecycle.results)
+        add_escrow(
+            parts,
+            assembly,
+            settlement,
+            board=board,
+            results=lifecycle.results,
+            appeals=desk.book,
+        )
     return settlement.outbox
 
 
@@ -180,20 +185,18 @@ def _appeal_desk(
     snapshots: SnapshotLog,
     bars: BarBook,
     chain: ChainWatch,
-) -> Desk:
-    """Where the market has the bonds and the pay that a dispute is about."""
-    if not isinstance(settlement, TransferSettlement):
-        return NoAppeals()
+) -> AppealDesk:
     return AppealDesk(
         db=parts.db,
         board=board,
-        appeals=settlement.disputes,
+        disputes=settlement.disputes,
         bars=bars,
         snapshots=snapshots,
         network=parts.config.network,
         identity=parts.keys.identity,
         now_ms=parts.now_ms,
-        beacon=lambda: chain.last_hash,
+        beacon=lambda: Beacon(chain.height or 0, chain.last_hash),
+        operator=str(parts.config.market.operator),
     )
 
 

@@ -17,7 +17,7 @@ from node.roles.worker import Compute
 from node.settlement.credit import CreditDesk
 from node.settlement.feedesk import FeeDesk
 from node.settlement.paydesk import PayDesk
-from node.settlement.staking import Staking
+from node.settlement.staking import Stakes
 from node.settlement.unclaimed import UnclaimedDesk
 from node.settlement.withdrawals import Withdrawals
 from p2p.network import Network
@@ -70,7 +70,7 @@ class Assembly:
     paydesk: PayDesk | None = None
     unclaimed: UnclaimedDesk | None = None
     fees: FeeDesk | None = None
-    staking: Staking | None = None
+    staking: Stakes | None = None
 
 
 class Settled:

@@ -5,6 +5,7 @@ from node.assembly.parts import Assembly, Parts
 from node.info import validator_waits
 from node.market.overdue import shortened
 from node.roles.admission import SeatGate
+from node.roles.awards import AwardGate
 from node.roles.checker import Checker
 from node.roles.examiner import Examiner
 from node.roles.handover import Handover
@@ -80,7 +81,7 @@ def add_validator(
         now_ms=parts.now_ms,
     )
     if parts.config.network.economics.settlement == "escrow":
-        _add_releaser(parts, assembly, author, gate)
+        _add_releaser(parts, assembly, author, gate, jury_gate)
     handover = Handover(
         network=parts.network,
         db=parts.db,
@@ -127,12 +128,15 @@ def add_validator(
     assembly.runs += [feed.run, handover.run, orchestrator.run, juror.run, watch.run]
 
 
-def _add_releaser(parts: Parts, assembly: Assembly, author: Author, gate: SeatGate) -> None:
+def _add_releaser(
+    parts: Parts, assembly: Assembly, author: Author, gate: SeatGate, juries: JuryGate
+) -> None:
     """Where the chain holds the money: who signs how it is released, and sees that it was."""
+    economics = parts.config.network.economics
     unclosed = UnclosedEscrows(
         parts.db,
         parts.l1,
-        window_s=parts.config.network.economics.dispute_window_s,
+        window_s=economics.dispute_window_s + economics.unbonded_wait_s,
         now_ms=parts.now_ms,
     )
     Releaser(
@@ -142,6 +146,9 @@ def _add_releaser(parts: Parts, assembly: Assembly, author: Author, gate: SeatGa
         chain_id=author.chain_id,
         protocol=parts.config.network.protocol,
         gate=gate,
+        awards=AwardGate(
+            chain_id=author.chain_id, gate=juries, blocks=parts.l1, now_ms=parts.now_ms
+        ),
         chain=parts.l1,
         unclosed=unclosed,
         address_of=assembly.directory.address_of,

@@ -14,6 +14,7 @@ from node.client import Client
 from node.errors import Conflict, InvalidInput
 
 if TYPE_CHECKING:
+    from node.keys import NodeKeys
     from node.l1.client import HttpL1Client
     from node.l1.keys import AccountKey
     from node.l1.transactions import Draft
@@ -122,9 +123,14 @@ def reclaim(
 
 def account_key(data_dir: Path, passphrase_file: Path | None) -> "AccountKey":
     """The account whose key is in the data directory."""
+    return own_keys(data_dir, passphrase_file).account
+
+
+def own_keys(data_dir: Path, passphrase_file: Path | None) -> "NodeKeys":
+    """Both keys in the data directory."""
     from node.keys import load_keys
 
-    return load_keys(data_dir, passphrase_for(data_dir, passphrase_file)).account
+    return load_keys(data_dir, passphrase_for(data_dir, passphrase_file))
 
 
 def send_signed(l1: str, key: "AccountKey", make: Callable[[], "Draft"]) -> str:

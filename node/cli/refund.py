@@ -76,10 +76,10 @@ def refund(
 
 def _check_late(found: "EscrowView", height: int) -> None:
     """Raises Conflict for what is closed, and for what the next block would not take."""
-    if found.opening is None:
+    late = found.back_height
+    if late is None:
         how = f"the escrow is {found.status} since block {found.closed_height}"
         raise Conflict(how, field="task_id")
-    late = found.opening.deadline + found.opening.grace
     if height < late:
         raise Conflict(
             f"anybody may have it refunded after block {late}, now is {height}", field="task_id"

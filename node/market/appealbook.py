@@ -30,6 +30,8 @@ class AppealRecord(msgspec.Struct, frozen=True):
     decided_ms: int = 0
     stakes: Stakes | None = None
     """Of those who answer for an overturned result, before they were slashed."""
+    beacon_height: int = 0
+    """Of the block by whose hash the jury was drawn."""
 
 
 class AppealBook:

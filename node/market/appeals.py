@@ -1,31 +1,33 @@
 """Appeals: a customer disputes a result, and a jury computes it again.
 
 Synchronous, as `leases` and `results` are; `node.roles.appeals` asks the jurors. Every appeal ends
-by itself at its jury's deadline.
+by itself at its jury's deadline. What a jury came to counts for the task at once; the money follows
+at once where the market holds it, else when validators have signed that and a block has it.
 """
 
 import logging
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import msgspec
 
 from node.amounts import Amount
 from node.config import NetworkConfig
 from node.errors import InvalidInput, NotAllowed
-from node.l1.escrow import Act
 from node.market.appealbook import AppealBook, AppealRecord
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.juries import JuryDraw
-from node.market.outcomes import OutcomeRecord
 from node.market.quote import appeal_price
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord, disputed, overturned, undisputed
 from node.market.views import MAX_REASON
 from node.settlement.interface import Disputes
+from node.verification.cases import findings_of
 from node.verification.draws import Pass, PassReason, Refusal, Seat, check_pass
-from node.verification.rulings import Decision, Ruling, check_ruling, decide_appeal
-from node.verification.stakes import Stake, Stakes, culprits, sign_stakes
+from node.verification.rulings import Decision, Outcome, Ruling, check_ruling, decide_appeal
+from node.verification.stakes import Stake, Stakes, sign_stakes
+from node.verification.statements import signers_of
 from p2p.identity import Identity, peer_id_of
 from storage.database import Database
 from storage.store import Batch
@@ -38,6 +40,13 @@ again as the jury took."""
 OVERTURNED = "a jury computed the task again, and something else came out"
 
 
+class Beacon(NamedTuple):
+    """A block of the L1."""
+
+    height: int
+    hash: bytes
+
+
 class AppealDesk:
     """The appeals of one market's tasks."""
 
@@ -46,17 +55,20 @@ class AppealDesk:
         *,
         db: Database,
         board: TaskBoard,
-        appeals: Disputes,
+        disputes: Disputes,
         bars: BarBook,
         snapshots: SnapshotLog,
         network: NetworkConfig,
         identity: Identity,
         now_ms: Callable[[], int],
-        beacon: Callable[[], bytes],
+        beacon: Callable[[], Beacon],
+        operator: str = "",
     ) -> None:
+        """`beacon` is the L1's last block, `operator` the account that lends to customers."""
         self._db = db
         self._board = board
-        self._appeals = appeals
+        self._disputes = disputes
+        self._beacon = beacon
         self._snapshots = snapshots
         self._network = network
         self._identity = identity
@@ -67,12 +79,13 @@ class AppealDesk:
             network=network,
             identity=identity,
             now_ms=now_ms,
-            beacon=beacon,
+            operator=operator,
         )
         self._bars = bars
         self.book = AppealBook(db, board.disputed_tasks())
         self.on_overturned: Callable[[AppealRecord, Decision], None] = lambda *_: None
         """Told of a result that turned out false, once its money is staged."""
+        disputes.on_ended = self._ended
 
     def fee(self, work_units: int) -> Amount:
         """What an appeal costs whose task takes so many units: a whole jury computes it again."""
@@ -95,12 +108,16 @@ class AppealDesk:
         _check_reason(reason)
         after, outcome = disputed(task, now_ms), self._board.outcome(task_id)
         assert outcome is not None, "a completed task has an outcome"
-        jury, snapshot = self._juries.first(task, outcome, self.fee(task.work_units))
+        beacon, fee = self._beacon(), self.fee(task.work_units)
+        jury, snapshot = self._juries.first(task, outcome, fee, beacon.hash)
         claimed = tuple(bytes.fromhex(one.result_hash) for one in outcome.results)
+        appeal = AppealRecord(
+            task_id, account, reason, now_ms, jury, claimed, beacon_height=beacon.height
+        )
         batch = Batch()
-        self._appeals.open(batch, task_id, account, jury.fee, now_ms, until_ms=jury.expires_ms)
+        self._disputes.open(batch, task_id, account, fee, now_ms, until_ms=jury.expires_ms)
         self._snapshots.name(batch, snapshot)
-        self.book.put(batch, AppealRecord(task_id, account, reason, now_ms, jury, claimed))
+        self.book.put(batch, appeal)
         return self._store(batch, after)
 
     def take(self, task_id: str, ruling: Ruling) -> None:
@@ -168,31 +185,40 @@ class AppealDesk:
         batch, now_ms, task_id = Batch(), self._now_ms(), appeal.task_id
         task, outcome = self._board.get(task_id), self._board.outcome(task_id)
         assert outcome is not None, "a disputed task has an outcome"
-        jurors = [one.address for one in appeal.jury.seats if one.key in decision.agreeing]
+        jobs = [one.judgement for one in outcome.jobs]
+        found = findings_of(decision, appeal.jury, jobs)
         after, stakes = undisputed(task, is_anchored=outcome.is_anchored), None
-        if decision.outcome == "upheld":
-            self._appeals.uphold(batch, task_id, jurors, now_ms)
-        elif decision.outcome == "inconclusive":
-            self._appeals.give_up(batch, task_id, now_ms)
+        if found.outcome == "upheld":
+            self._disputes.uphold(batch, task_id, found.jurors, now_ms)
+        elif found.outcome == "inconclusive":
+            self._disputes.give_up(batch, task_id, now_ms)
         else:
             after = overturned(task, OVERTURNED)
-            workers, liars = _culprits(outcome, decision)
-            answering = workers | {seat.address for seat in liars}
-            stakes = self._stakes(appeal, answering)
-            acts = [Act(address=one, evidence={}) for one in sorted(answering)]
-            self._appeals.overturn(batch, task_id, (), acts, jurors, now_ms)
-            self._bars.bar(batch, liars)
-        done = msgspec.structs.replace(
-            appeal, outcome=decision.outcome, decided_ms=now_ms, stakes=stakes
-        )
+            stakes = self._stakes(appeal, found.culprits)
+            false = [jobs[index] for index in decision.wrong]
+            self._disputes.overturn(batch, task_id, found.false, found.acts, found.jurors, now_ms)
+            self._bars.bar(batch, {seat for one in false for seat in signers_of(one)})
+        done = _decide(appeal, found.outcome, now_ms, stakes)
         self.book.put(batch, done)
         self._store(batch, after)
-        if decision.outcome == "overturned":
+        if found.outcome == "overturned":
             self.on_overturned(done, decision)
+
+    def _ended(self, batch: Batch, task_id: str, why: str) -> None:
+        """The chain has ended a dispute, or never had it: nobody can say, if no jury has said."""
+        appeal = self.book.find_open(task_id)
+        if appeal is None:
+            return
+        log.warning("the dispute is over without a ruling: %s", why, extra={"task": task_id})
+        task, outcome = self._board.get(task_id, batch), self._board.outcome(task_id)
+        assert outcome is not None, "a disputed task has an outcome"
+        self.book.put(batch, _decide(appeal, "inconclusive", self._now_ms()))
+        self._board.put(batch, undisputed(task, is_anchored=outcome.is_anchored))
+        self._board.announce(task_id)
 
     def _stakes(self, appeal: AppealRecord, addresses: Collection[str]) -> Stakes:
         """What they have at stake now, in the market's signed words."""
-        bonds = map(self._appeals.at_stake, addresses)
+        bonds = map(self._disputes.at_stake, addresses)
         stakes = [Stake(one.address, one.bonded, one.unbonding) for one in bonds]
         return sign_stakes(appeal.jury, stakes, self._network.network.chain_id, self._identity)
 
@@ -214,10 +240,10 @@ def _decided(appeal: AppealRecord) -> Decision | None:
     return decide_appeal(appeal.rulings, appeal.claimed, seats=len(jury.seats), needed=jury.needed)
 
 
-def _culprits(outcome: OutcomeRecord, decision: Decision) -> tuple[set[str], set[Seat]]:
-    """Addresses of the workers whose results are false, and who signed that they are valid."""
-    false = (outcome.jobs[index].judgement for index in decision.wrong)
-    return culprits((one.draw, one.result, one.verdicts) for one in false)
+def _decide(
+    appeal: AppealRecord, outcome: Outcome, at_ms: int, stakes: Stakes | None = None
+) -> AppealRecord:
+    return msgspec.structs.replace(appeal, outcome=outcome, decided_ms=at_ms, stakes=stakes)
 
 
 def _check_reason(reason: str) -> None:

@@ -58,13 +58,13 @@ class TaskBoard:
         """The number of the next task."""
         return len(self._index)
 
-    def find(self, task_id: str) -> TaskRecord | None:
-        """The task, or None."""
-        return self._tasks.get(task_id.encode())
+    def find(self, task_id: str, batch: Batch | None = None) -> TaskRecord | None:
+        """The task, as `batch` leaves it if one is given, or None."""
+        return self._tasks.get(task_id.encode(), batch)
 
-    def get(self, task_id: str) -> TaskRecord:
-        """The task; NotFound if this market has never seen it."""
-        task = self.find(task_id)
+    def get(self, task_id: str, batch: Batch | None = None) -> TaskRecord:
+        """The same; NotFound if this market has never seen it."""
+        task = self.find(task_id, batch)
         if task is None:
             raise NotFound(
                 "no such task at this market", field="task_id", remedy="check the id, or list tasks"

@@ -11,6 +11,7 @@ from node.market.earlier import EarlierBook
 from node.market.outcomes import OutcomeRecord
 from node.market.snapshots import SnapshotLog
 from node.market.tasks import TaskRecord
+from node.verification.cases import Parties, parties_of
 from node.verification.draws import Pass
 from node.verification.juries import MAX_REPLACED, Jury, JuryJob, involved, seats_of, sign_jury
 from node.verification.snapshots import Snapshot
@@ -36,22 +37,27 @@ class JuryDraw:
         network: NetworkConfig,
         identity: Identity,
         now_ms: Callable[[], int],
-        beacon: Callable[[], bytes],
+        operator: str = "",
     ) -> None:
+        """`operator` is the account that lends to customers, if one does."""
+        self._operator = operator
         self._snapshots = snapshots
         self._network = network
         self._identity = identity
         self._now_ms = now_ms
-        self._beacon = beacon
         self._earlier = EarlierBook(db)
 
-    def first(self, task: TaskRecord, outcome: OutcomeRecord, fee: Amount) -> tuple[Jury, Snapshot]:
-        """The jury about a task's result, and what it was drawn from; raises NoJury."""
+    def first(
+        self, task: TaskRecord, outcome: OutcomeRecord, fee: Amount, beacon: bytes
+    ) -> tuple[Jury, Snapshot]:
+        """The jury about a task's result, and what it was drawn from; raises NoJury.
+
+        `beacon` is the hash of the L1's last block.
+        """
         snapshot, protocol = self._snapshots.newest, self._network.protocol
         if snapshot is None:
             raise self._refusal(0)
-        keys, addresses = self._parties(task, outcome)
-        excluded = involved(snapshot, keys, addresses)
+        excluded = involved(snapshot, *self._parties(task, outcome))
         unseated = Jury(
             task_id=task.task_id,
             epoch=task.epoch,
@@ -59,7 +65,7 @@ class JuryDraw:
             parameters=task.parameters,
             jobs=tuple(JuryJob(one.nonce, one.worker_address) for one in outcome.results),
             fee=fee,
-            beacon=self._beacon(),
+            beacon=beacon,
             snapshot=self._snapshots.digest_of(snapshot),
             excluded=excluded,
             seats=(),
@@ -89,15 +95,13 @@ class JuryDraw:
         seated = msgspec.structs.replace(jury, seats=seats)
         return sign_jury(seated, self._network.network.chain_id, self._identity)
 
-    def _parties(self, task: TaskRecord, outcome: OutcomeRecord) -> tuple[set[bytes], set[str]]:
-        """Keys and addresses of all who have to do with a task: nobody of them judges it."""
+    def _parties(self, task: TaskRecord, outcome: OutcomeRecord) -> Parties:
+        """All who have to do with a task, its customer too, and who may pay for one: nobody of them
+        judges it."""
         judged = [job.judgement for job in outcome.jobs] + self._earlier.of(task.task_id)
         draws = [one.draw for one in judged] + ([task.draw] if task.draw else [])
-        keys = {seat.key for draw in draws for seat in draw.seats}
-        keys |= {one.key for draw in draws for one in draw.passed}
-        addresses = {seat.address for draw in draws for seat in draw.seats}
-        workers = {one.result.worker_address for one in judged}
-        return keys, addresses | workers | {task.account, outcome.orchestrator}
+        found = parties_of(draws, [one.result.worker_address for one in judged])
+        return found._replace(addresses=found.addresses | {task.account, self._operator})
 
     def _time_ms(self, task: TaskRecord) -> int:
         size = size_of(task.kind, task.parameters)

@@ -167,11 +167,13 @@ class Results:
 
     def _paid(self, batch: Batch, task_id: str) -> None:
         """The reward is with those who earned it, as of this batch."""
-        self._move(batch, paid(self._board.get(task_id)))
+        self._move(batch, paid(self._board.get(task_id, batch)))
 
     def _reclaimed(self, batch: Batch, task_id: str) -> None:
-        """The chain gave the reward of a completed task back."""
-        self._move(batch, reclaimed(self._board.get(task_id)))
+        """The chain gave the reward of a completed task back; of a false result it had to."""
+        task = self._board.get(task_id, batch)
+        if task.phase != "overturned":
+            self._move(batch, reclaimed(task))
 
     def _unfunded(self, batch: Batch, task_id: str, problem: str) -> None:
         """The chain will not hold the reward of an open task."""

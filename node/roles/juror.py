@@ -14,6 +14,7 @@ from node.verification.claims import StatementInvalid
 from node.verification.draws import Refusal, sign_refusal
 from node.verification.juries import Jury, case_digest, check_jurors, check_jury
 from node.verification.rulings import Ruling, sign_ruling
+from node.verification.snapshots import Snapshot
 from node.wire.appeals import RequestRuling, RulingAnswer
 from node.workloads import jury_s, size_of
 from p2p.errors import RequestRefused
@@ -48,8 +49,8 @@ class JuryGate:
         self._now_ms = now_ms
         self._feed = feed
 
-    async def admit(self, jury: Jury) -> None:
-        """Raise StatementInvalid for a jury whose rulings would not count.
+    async def admit(self, jury: Jury) -> Snapshot:
+        """The snapshot that a jury is of; raises StatementInvalid if its rulings would not count.
 
         May have to ask the market for the snapshot, once. That the jury is not over is for the
         caller to see.
@@ -59,7 +60,7 @@ class JuryGate:
             raise StatementInvalid("fewer must agree than in this network", field="jury.needed")
         check_work(jury, self._protocol)
         size = size_of(jury.kind, jury.parameters)
-        drawn_ms = jury.expires_ms - jury_s(self._protocol, self._appeal_s, size) * 1000
+        drawn_ms = self.drawn_ms(jury)
         if drawn_ms > self._now_ms() + SKEW_MS:
             raise StatementInvalid("the jury ends too late", field="jury.expires_ms")
         if len(jury.jobs) != size.jobs:
@@ -69,6 +70,12 @@ class JuryGate:
         replaced_ms = self._feed.book.replaced_ms(snapshot)
         if replaced_ms is not None and drawn_ms > replaced_ms + SKEW_MS:
             raise StatementInvalid("the snapshot was replaced before", field="jury.snapshot")
+        return snapshot
+
+    def drawn_ms(self, jury: Jury) -> float:
+        """When a jury of known work was drawn, at the latest, by its market's clock."""
+        size = size_of(jury.kind, jury.parameters)
+        return jury.expires_ms - jury_s(self._protocol, self._appeal_s, size) * 1000
 
 
 class _Case:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 import trio
 
 from node.roles.juror import JuryGate
+from node.verification.cases import check_same_work
 from node.verification.claims import StatementInvalid
 from node.verification.draws import check_draw, job_of
 from node.verification.juries import JuryJob
@@ -69,9 +70,7 @@ class OverturnedWatch:
         check_draw(draw, self._chain_id, self._markets)
         key = check_result(result, message.manifest, draw, self._chain_id)
         index = job_of(result.nonce)
-        about = (draw.task_id, draw.epoch, draw.kind, draw.parameters, draw.market_key)
-        if about != (jury.task_id, jury.epoch, jury.kind, jury.parameters, jury.market_key):
-            raise StatementInvalid("the jury is about another task", field="jury")
+        check_same_work(jury, draw)
         await self._gate.admit(jury)
         if not index < len(jury.jobs) == len(message.claimed):
             raise StatementInvalid("there is no such job", field="nonce")

@@ -3,7 +3,8 @@
 Whose word counts is the chain's: the escrow must be open, and this validator in its set. The
 escrow is that of the market that asks, since its id is over market and task. Whom a settlement pays
 is computed again from the signed draws and verdicts; a refund needs the market's signed end of the
-task. A validator signs one of the two for an escrow and never the other, over restarts too.
+task. A validator signs one of the two for an escrow and never the other, over restarts too. About a
+disputed result it signs what its jury came to, as `awards` works it out, and once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,11 @@ from node.l1.errors import L1Error
 from node.l1.escrow import (
     Approval,
     Claim,
+    EscrowView,
+    award_digest,
     claim_digest,
     escrow_id_of,
+    sign_award,
     sign_claim,
     sign_refund,
 )
@@ -31,8 +35,10 @@ from node.market.judging import (
 )
 from node.market.pay import checks_of, payees_of
 from node.roles.admission import SeatGate
-from node.roles.unclosed import KEEP_MS, EscrowSource, Signed, UnclosedEscrows
-from node.settlement.escrow_claims import claim_of
+from node.roles.awards import AwardGate
+from node.roles.decisions import REFUND, DecisionBook
+from node.roles.unclosed import EscrowSource, Signed, UnclosedEscrows
+from node.settlement.escrow_claims import award_of, claim_of
 from node.verification.batches import leaf_of
 from node.verification.claims import StatementInvalid
 from node.verification.draws import Draw
@@ -40,6 +46,7 @@ from node.verification.ends import check_end
 from node.verification.statements import Judgement
 from node.wire.approvals import (
     ApprovalAnswer,
+    RequestAward,
     RequestRefund,
     RequestSettlement,
     judgements_of,
@@ -49,20 +56,6 @@ from p2p.errors import RequestRefused
 from p2p.identity import Identity, peer_id_of
 from p2p.network import Network
 from storage.database import Database
-from storage.store import Batch
-from storage.tables import Table
-
-REFUND = "refund"
-SWEEP_MS = 86_400_000
-"""Between looks for decisions to forget."""
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """What this validator has signed for an escrow."""
-
-    ending: str
-    """`refund`, or the digest of the claim."""
-    at_ms: int
 
 
 class Releaser:
@@ -77,40 +70,39 @@ class Releaser:
         chain_id: str,
         protocol: ProtocolSection,
         gate: SeatGate,
+        awards: AwardGate,
         chain: EscrowSource,
         unclosed: UnclosedEscrows,
         address_of: Callable[[str], str],
         now_ms: Callable[[], int],
     ) -> None:
         """`address_of` gives the account of a peer id, or an empty text."""
-        self._db = db
         self._identity = identity
         self._chain_id = chain_id
         self._protocol = protocol
         self._gate = gate
+        self._awards = awards
         self._chain = chain
         self._unclosed = unclosed
         self._address_of = address_of
         self._now_ms = now_ms
-        self._decisions = Table(db, "escrow-decisions", Decision)
-        self._forget_old()
+        self._decisions = DecisionBook(db, now_ms)
         self.signed = 0
         """Signatures given since the start."""
         network.serve(RequestSettlement, self._on_settlement)
         network.serve(RequestRefund, self._on_refund)
+        network.serve(RequestAward, self._on_award)
 
     async def _on_settlement(self, sender: str, message: RequestSettlement) -> ApprovalAnswer:
         """Sign the claim if it is what the judgements make."""
         try:
-            escrow_id = await self._escrow_of(sender, message.task_id)
-            claim = await self._recomputed(sender, message)
+            escrow = await self._escrow_of(sender, message.task_id)
+            claim = await self._claim(sender, message)
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
-        if claim_digest(claim) != message.claim.hex():
-            raise RequestRefused("claim", f"from what is shown follows another: {_told(claim)}")
-        await self._decide(escrow_id, claim_digest(claim))
-        self._unclosed.note(escrow_id, Signed(message.task_id, sender, "claim", self._now_ms()))
-        return _answer(sign_claim(self._identity, self._chain_id, escrow_id, claim))
+        await self._decisions.settle(escrow.escrow_id, claim_digest(claim))
+        self._note(escrow, Signed(message.task_id, sender, "claim", self._now_ms()))
+        return _answer(sign_claim(self._identity, self._chain_id, escrow.escrow_id, claim))
 
     async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
         """Sign the refund if the market says that the task ended without a result."""
@@ -119,15 +111,42 @@ class Releaser:
             check_end(end, self._chain_id)
             if peer_id_of(end.market_key) != sender:
                 raise StatementInvalid("is another market's", field="end.market_key")
-            escrow_id = await self._escrow_of(sender, end.task_id)
+            escrow = await self._escrow_of(sender, end.task_id)
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
-        await self._decide(escrow_id, REFUND)
-        self._unclosed.note(escrow_id, Signed(end.task_id, sender, REFUND, self._now_ms()))
-        return _answer(sign_refund(self._identity, self._chain_id, escrow_id))
+        await self._decisions.refund(escrow.escrow_id)
+        self._note(escrow, Signed(end.task_id, sender, REFUND, self._now_ms()))
+        return _answer(sign_refund(self._identity, self._chain_id, escrow.escrow_id))
 
-    async def _escrow_of(self, sender: str, task_id: str) -> str:
-        """The id of this market's escrow for a task, which is open, and in our hands too."""
+    async def _on_award(self, sender: str, message: RequestAward) -> ApprovalAnswer:
+        """Sign what a jury came to, if it follows from its rulings and from the judgements."""
+        shown = message.settlement
+        try:
+            escrow = await self._escrow_of(sender, shown.task_id)
+            claim = await self._claim(sender, shown)
+            jobs, earlier = judgements_of(shown)
+            await self._admit((message.draw,), jobs[0].draw, shown.task_id)
+            found = await self._awards.findings(sender, message, escrow, jobs, earlier)
+        except NodeError as error:
+            raise RequestRefused(error.code, str(error)) from error
+        award = award_of(*found)
+        if award_digest(award) != message.award.hex():
+            raise RequestRefused("award", f"from what is shown follows another: {award}")
+        await self._decisions.award(
+            escrow.escrow_id,
+            award_digest(award),
+            claim_digest(claim),
+            is_overturned=award.outcome == "overturned",
+        )
+        self._note(escrow, Signed(shown.task_id, sender, "award", self._now_ms()))
+        return _answer(sign_award(self._identity, self._chain_id, escrow.escrow_id, award))
+
+    def _note(self, escrow: EscrowView, signed: Signed) -> None:
+        self.signed += 1
+        self._unclosed.note(escrow.escrow_id, signed)
+
+    async def _escrow_of(self, sender: str, task_id: str) -> EscrowView:
+        """This market's escrow for a task, which is open, and in our hands too."""
         market = self._address_of(sender)
         if not market:
             raise StatementInvalid("the account of the market is not known", field="task_id")
@@ -142,19 +161,25 @@ class Releaser:
         keys = {one.public_key for one in escrow.opening.validators}
         if self._identity.public_key.hex() not in keys:
             raise StatementInvalid("this validator is not in the escrow's set", field="task_id")
-        return escrow_id
+        return msgspec.structs.replace(escrow, escrow_id=escrow_id)
+
+    async def _claim(self, sender: str, message: RequestSettlement) -> Claim:
+        """What the market says follows from the judgements, if it does; raises StatementInvalid,
+        also if one of them does not hold."""
+        claim = await self._recomputed(sender, message)
+        if claim_digest(claim) != message.claim.hex():
+            problem = f"from what is shown follows another: {_told(claim)}"
+            raise StatementInvalid(problem, field="claim")
+        return claim
 
     async def _recomputed(self, sender: str, message: RequestSettlement) -> Claim:
-        """The claim that the judgements make; raises StatementInvalid if one does not hold."""
         jobs, earlier = judgements_of(message)
         if not jobs or len(earlier) > MAX_EARLIER:
             raise StatementInvalid("are none, or too many", field="jobs")
         last = jobs[0].draw
         size = size_of(last.kind, last.parameters)
         rules = JudgeRules(self._chain_id, sender, self._protocol.max_attempts)
-        for draw in message.draws:
-            _check_same_task(draw, last, message.task_id)
-            await self._gate.admit_past(draw)
+        await self._admit(message.draws, last, message.task_id)
         epoch = PastEpoch(message.task_id, size.jobs, last.epoch, last)
         check_jobs(jobs, epoch, rules)
         for number, attempts in _by_epoch(earlier):
@@ -169,32 +194,11 @@ class Releaser:
         )
         return claim_of(payees, [leaf_of(one.result, self._chain_id) for one in jobs])
 
-    async def _decide(self, escrow_id: str, ending: str) -> None:
-        """Keep what is signed, durably, before it is; refuse another ending of the same escrow.
-
-        By escrow, so that no market can have another one's task decided.
-        """
-        key = bytes.fromhex(escrow_id)
-        known = self._decisions.get(key)
-        if known is not None and known.ending != ending:
-            raise RequestRefused("decided", "this validator has signed another end of the task")
-        if known is None:
-            batch = Batch()
-            self._decisions.put(batch, key, Decision(ending, self._now_ms()))
-            self._db.stage(batch)
-        await self._db.flushed()
-        self.signed += 1
-        if self._swept_ms + SWEEP_MS < self._now_ms():
-            self._forget_old()
-
-    def _forget_old(self) -> None:
-        self._swept_ms = self._now_ms()
-        batch, limit = Batch(), self._swept_ms - KEEP_MS
-        for key, one in self._decisions.items():
-            if one.at_ms < limit:
-                self._decisions.delete(batch, key)
-        if batch:
-            self._db.stage(batch)
+    async def _admit(self, draws: Iterable[Draw], last: Draw, task_id: str) -> None:
+        """Raise StatementInvalid unless all draws are of the task, and seated as they had to be."""
+        for draw in draws:
+            _check_same_task(draw, last, task_id)
+            await self._gate.admit_past(draw)
 
 
 def _check_same_task(draw: Draw, last: Draw, task_id: str) -> None:

@@ -43,7 +43,7 @@ class Signed(msgspec.Struct, frozen=True):
     market: str
     """Peer id."""
     ending: str
-    """`claim` or `refund`."""
+    """`claim`, `refund` or `award`."""
     at_ms: int
 
 
@@ -101,8 +101,8 @@ class UnclosedEscrows:
             self._open.pop(escrow_id, None)
             if escrow is None or escrow.status != "open" or is_old:
                 self._forget(escrow_id)
-            elif escrow.opening is not None:
-                self._open[escrow_id] = escrow.opening.deadline + escrow.opening.grace
+            elif escrow.appeal is None and escrow.back_height is not None:
+                self._open[escrow_id] = escrow.back_height  # else a dispute keeps it open
 
     def _late_s(self, one: Signed) -> float:
         """Seconds beyond the time in which a block should have closed it."""

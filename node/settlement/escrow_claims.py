@@ -5,9 +5,10 @@ Market and validators make them by the same rules.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from node.l1.escrow import MAX_MEMBERS, Award, Claim, Payee
+from node.l1.escrow import MAX_MEMBERS, Act, Award, Claim, Payee
 from node.settlement.dispute import Outcome
 from node.split import Payees
+from node.verification.acts import keys_of
 from storage.merkle import merkle_root
 
 WEIGHT_BITS = 63
@@ -29,18 +30,20 @@ def claim_of(payees: Payees, results: Sequence[bytes]) -> Claim:
 
 
 def award_of(
-    outcome: Outcome, jurors: Iterable[str], false: Iterable[str], culprits: Iterable[str]
+    outcome: Outcome, jurors: Iterable[str], false: Iterable[str], acts: Iterable[Act]
 ) -> Award:
     """The award of an outcome: addresses of the jurors that computed what decides, hashes (hex) of
-    the results that are false, addresses of those who answer for them.
+    the results that are false, what those signed who answer for them.
 
     What an outcome has nothing to do with is left out.
     """
+    keys = sorted(keys_of(acts).items()) if outcome == "overturned" else ()
     return Award(
         outcome=outcome,
         jurors=() if outcome == "inconclusive" else tuple(sorted(set(jurors))),
         false=tuple(sorted(set(false))) if outcome == "overturned" else (),
-        culprits=tuple(sorted(set(culprits))) if outcome == "overturned" else (),
+        culprits=tuple(address for address, _ in keys),
+        keys=tuple(key for _, key in keys),
     )
 
 

@@ -103,7 +103,7 @@ class EscrowDisputes:
     ) -> bool:
         """As `Disputes.overturn`: noted, for validators to sign; nothing is claimed any more."""
         by_address = {one.address: one for one in acts}
-        award = award_of("overturned", jurors, false, by_address)
+        award = award_of("overturned", jurors, false, by_address.values())
         return self._note(batch, task_id, award, tuple(by_address[one] for one in award.culprits))
 
     def at_stake(self, address: str) -> Bond:

@@ -83,11 +83,13 @@ class EscrowRewards(Rewards):
         return sum(counts[stage] for stage in ("opening", "closing", "appealing", "ruling"))
 
     def returning(self, customer: str) -> int:
-        """Units of a customer's in escrows that are to be refunded."""
+        """Units of a customer's in escrows that are to be refunded, and in decided disputes."""
+        moving = {
+            one.task_id: sum(map(self._ledger.balance, _coming_back(one)))
+            for one in self._book.active()
+        }
         return sum(
-            units
-            for name, units in self._ledger.holdings("returning:")
-            if self._buyer(name.removeprefix("returning:")) == customer
+            units for task_id, units in moving.items() if units and self._buyer(task_id) == customer
         )
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:
@@ -280,6 +282,18 @@ def _with(
     check_approvals(message, (approval,))
     is_known = approval.public_key in {one.public_key for one in before}
     return () if is_known or len(before) >= record.needed else (*before, approval)
+
+
+def _coming_back(record: EscrowRecord) -> Iterator[str]:
+    """Accounts whose money the customer gets back when a block has what closes the escrow, or its
+    dispute."""
+    dispute = record.dispute
+    yield accounts.returning(record.task_id)
+    if dispute is not None and dispute.award is not None:
+        if dispute.is_overturned:
+            yield accounts.maturing(record.task_id)
+        if dispute.award.outcome != "upheld" or dispute.state == "lapsed":
+            yield accounts.appeal(record.task_id)
 
 
 def ending_message(record: EscrowRecord, chain_id: str) -> bytes:

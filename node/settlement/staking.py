@@ -1,15 +1,62 @@
-"""Bonds as the API has them: put down and taken back, once for each key, durably."""
+"""Bonds as the API has them: put down and taken back, once for each key; or held by the chain."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from node.amounts import Amount
-from node.errors import Conflict, InsufficientFunds
+from node.errors import Conflict, HeldByChain, InsufficientFunds
 from node.settlement.bonds import Bond, Bonds
 from node.settlement.errors import LedgerConflict
 from storage.database import Database
 from storage.store import Batch
 
 Change = Callable[..., bool]
+
+
+class Stakes(Protocol):
+    """Where whoever has a bond asks."""
+
+    def show(self, address: str) -> Bond:
+        """What an address stakes."""
+
+    async def bond(self, address: str, amount: Amount, key: str) -> Bond:
+        """Stake more."""
+
+    async def unbond(self, address: str, amount: Amount, key: str) -> Bond:
+        """Take back a part."""
+
+
+class ShownBonds(Protocol):
+    """Bonds that are looked at only."""
+
+    def find(self, address: str) -> Bond:
+        """What the address stakes; nothing if it never did."""
+
+
+class ChainStaking:
+    """Bonds that the chain holds for a market: it shows what blocks have of them, and no more."""
+
+    def __init__(self, bonds: ShownBonds) -> None:
+        self._bonds = bonds
+
+    def show(self, address: str) -> Bond:
+        """What an address stakes, by the last confirmed block."""
+        return self._bonds.find(address)
+
+    async def bond(self, _address: str, _amount: Amount, _key: str) -> Bond:
+        """Raise HeldByChain: only the owner of the account can."""
+        raise _held("bond", "BOND")
+
+    async def unbond(self, _address: str, _amount: Amount, _key: str) -> Bond:
+        """Raise HeldByChain, likewise."""
+        raise _held("unbond", "UNBOND")
+
+
+def _held(command: str, kind: str) -> HeldByChain:
+    return HeldByChain(
+        "the chain holds the bonds, not this market",
+        remedy=f"send {kind} from your own account: `tmnode wallet {command} AMOUNT --l1 URL`",
+    )
 
 
 class Staking:

@@ -1,20 +1,22 @@
 """What each culprit of a false result signed, which a chain re-checks before an award takes a bond.
 
-A quorum's award says which results of a task are false. By that alone nobody loses anything: for
-each account that is to pay there has to be its own signature, under such a result or under a
-verdict that it is valid. Whoever signed neither cannot be made a culprit, by any quorum.
+A quorum's award says which results of a task are false, and who answers for them with which key.
+By that alone nobody loses anything: for each account that is to pay there has to be its own
+signature, under such a result or under a verdict that it is valid. Whoever signed neither cannot
+be made a culprit, by any quorum; and whoever sends the award cannot show something else instead,
+that a culprit signed with a key of no consequence.
 
 Of a result only the signature of its worker's key is looked at, not the key binding beside it: that
 one owner has key and account is what the account's BOND showed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from node.l1.devchain.profiles import Signed
 from node.l1.errors import BadTransaction
-from node.l1.escrow import Act
+from node.l1.escrow import Act, Award
 from node.verification import inline
 from node.verification.claims import StatementInvalid, strict_hex
 from node.verification.draws import seat_of
@@ -82,6 +84,12 @@ def acts_of(judgements: Iterable[Judgement]) -> tuple[Act, ...]:
     return tuple(found[address] for address in sorted(found))
 
 
+def keys_of(acts: Iterable[Act]) -> dict[str, str]:
+    """By the address of each culprit the key, in hex, that its act is signed with, as an award has
+    it; raises BadTransaction."""
+    return {act.address: shown_by(act).signed().public_key for act in acts}
+
+
 def shown_by(act: Act) -> SignedResult | SignedVerdict:
     """The evidence of an act, read strictly and not verified; raises BadTransaction."""
     if "verdict" in act.evidence:
@@ -89,16 +97,20 @@ def shown_by(act: Act) -> SignedResult | SignedVerdict:
     return inline.read_strictly(act.evidence, SignedResult, "evidence")
 
 
-def check_acts(acts: Iterable[Act], false: Iterable[str], chain_id: str) -> None:
-    """Raise BadTransaction unless each account signed for a result whose hash is in `false`.
+def check_acts(acts: Sequence[Act], award: Award, chain_id: str) -> None:
+    """Raise BadTransaction unless each culprit signed, with its key in the award, for a result that
+    the award calls false.
 
     Of which task, and whether the account is bonded with that key, is for the state to say.
     """
-    hashes = frozenset(false)
-    for index, act in enumerate(acts):
+    hashes = frozenset(award.false)
+    for index, (act, key) in enumerate(zip(acts, award.keys, strict=True)):
         try:
             shown = shown_by(act)
-            if shown.signed().result_hash not in hashes:
+            signed = shown.signed()
+            if signed.public_key != key:
+                raise BadTransaction("evidence: is by another key than the award's")
+            if signed.result_hash not in hashes:
                 raise BadTransaction("evidence: is about no result that the award calls false")
             shown.check(act.address, chain_id)
         except BadTransaction as error:

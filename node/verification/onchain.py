@@ -109,7 +109,7 @@ class MarketProfile:
         elif isinstance(form, Awarding):
             message = award_message(self._chain_id, form.escrow_id, form.award)
             check_approvals(message, form.signatures)
-            acts.check_acts(form.acts, form.award.false, self._chain_id)
+            acts.check_acts(form.acts, form.award, self._chain_id)
         elif isinstance(form, Bonding):
             self._check_binding(form, tx.from_address)
         elif isinstance(form, Slashing):

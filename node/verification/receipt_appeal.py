@@ -1,8 +1,9 @@
 """The ruling in a receipt, checked offline: who was to judge, and what they computed."""
 
 from node.config import NetworkConfig
+from node.verification.cases import check_about, check_strangers, parties_of
 from node.verification.claims import StatementInvalid, strict_hex
-from node.verification.juries import JuryJob, check_jurors, check_jury
+from node.verification.juries import check_jurors, check_jury
 from node.verification.receipt import Receipt, ReceiptAppeal
 from node.verification.rulings import Decision, check_ruling, decide_appeal
 from node.verification.snapshots import check_snapshot
@@ -55,16 +56,7 @@ def _answerable(receipt: Receipt, decision: Decision) -> set[str]:
 
 def _check_about(receipt: Receipt, appeal: ReceiptAppeal) -> None:
     """The jury was drawn by the task's market, for these jobs, and without who had judged them."""
-    jury, draw = appeal.jury, receipt.draws[0]
-    about = (draw.task_id, draw.epoch, draw.kind, draw.parameters, draw.market_key)
-    if about != (jury.task_id, jury.epoch, jury.kind, jury.parameters, jury.market_key):
-        raise StatementInvalid("the jury is about another task", field="appeal.jury")
-    jobs = tuple(JuryJob(one.nonce, one.worker_address) for one in receipt.results)
-    if jobs != jury.jobs:
-        raise StatementInvalid("the jury is about other results", field="appeal.jury.jobs")
-    seats = [seat for draw in receipt.draws for seat in draw.seats]
-    keys = {seat.key for seat in seats} | {one.key for d in receipt.draws for one in d.passed}
-    addresses = {seat.address for seat in seats} | {job.worker_address for job in jobs}
-    for seat in jury.seats:
-        if seat.key in keys or seat.address in addresses:
-            raise StatementInvalid("a juror had to do with the result", field="appeal.jury.seats")
+    place = "appeal.jury"
+    check_about(appeal.jury, receipt.draws[0], receipt.results, place)
+    workers = [one.worker_address for one in receipt.results]
+    check_strangers(appeal.jury, parties_of(receipt.draws, workers), place)

@@ -8,6 +8,8 @@ import msgspec
 from node.verification.claims import Count, StatementInvalid
 from node.verification.draws import Draw
 from node.verification.ends import TaskEnd
+from node.verification.juries import Jury
+from node.verification.rulings import Ruling
 from node.verification.statements import ComputeResult, Judgement, Manifest, Verdict
 from p2p.messages import Message, register
 
@@ -49,6 +51,29 @@ class RequestRefund(Message, frozen=True):
     MAX_BYTES: ClassVar[int] = 1024
 
     end: TaskEnd
+
+
+@register
+class RequestAward(Message, frozen=True):
+    """Market to validator: this is what a jury came to about the task's result, and why; sign it.
+
+    The market's own decision is not in it, since it follows from the rest and from the time.
+    """
+
+    TYPE_ID: ClassVar[int] = 53
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 5 << 20
+
+    award: bytes
+    """Digest of the award."""
+    settlement: RequestSettlement
+    """What was disputed: whom the escrow is to pay if the result stands, and why."""
+    draw: Draw
+    """The task's last one: whoever sat in it judges nothing, even if nobody was asked under it."""
+    jury: Jury
+    beacon_height: Count
+    """Of the block whose hash the jury was drawn by."""
+    rulings: tuple[Ruling, ...]
 
 
 @register

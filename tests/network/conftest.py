@@ -100,6 +100,11 @@ class Wire:
         self._network = network
         self._member = member
 
+    @property
+    def past(self) -> Network:
+        """The network itself, for requests that no test changes."""
+        return self._network
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
 

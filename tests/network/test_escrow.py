@@ -21,7 +21,6 @@ from node.l1.escrow import (
 )
 from node.l1.keys import AccountKey
 from node.l1.transactions import Transaction, transfer
-from node.market.desk import NotDisputable
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.network import settlement_parameters
 from node.split import split
@@ -97,18 +96,6 @@ async def test_a_task_is_paid_by_the_chain(held, autojump_clock) -> None:
     assert closed.claim
     burned = await held.l1.balance(str(held.network.economics.burn_address))
     assert burned >= 6 * UNITS_PER_CPC
-    await check_held(held, paid=1)
-
-
-async def test_a_result_cannot_be_disputed_and_nobody_has_a_bond(held, autojump_clock) -> None:
-    task = await held.buy()
-    done = await held.until(task.task_id, "verified", "anchored", "refunded")
-    assert done.result is not None
-    assert done.result.appeal_fee is None
-    with pytest.raises(NotDisputable, match="the chain holds the money"):
-        await held.market.appeal(task.task_id, held.customer.address, "it is wrong")
-    assert held.members["market"].assembly.staking is None
-    assert (await held.until(task.task_id, "settled", "refunded")).phase == "settled"
     await check_held(held, paid=1)
 
 

@@ -12,7 +12,7 @@ from node.l1.devchain.holdings import escrow_key
 from node.l1.escrow import claim_digest, deposit, escrow_id_of, open_escrow
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, transfer
-from node.roles.releaser import Decision
+from node.roles.decisions import Decision
 from node.roles.unclosed import KEEP_MS
 from node.settlement.escrows import EscrowBook
 from node.verification.draws import sign_draw

@@ -17,18 +17,24 @@ from node.amounts import Amount
 from node.keys import bind
 from node.l1.client import HttpL1Client
 from node.l1.escrow import (
+    Act,
+    Award,
     Claim,
     Member,
     Opening,
     Payee,
     ShareTerms,
+    appeal_escrow,
+    award_digest,
     bond,
     deposit,
     escrow_id_of,
     open_escrow,
     payout,
     refund_escrow,
+    rule_escrow,
     settle_escrow,
+    sign_award,
     sign_claim,
     sign_refund,
     unbond,
@@ -37,6 +43,8 @@ from node.l1.escrow import (
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, tx_hash
 from node.split import Shares
+from node.verification.acts import SignedVerdict
+from node.verification.jsonable import to_jsonable
 from node.verification.offences import two_verdicts
 from node.verification.statements import Verdict, sign_verdict
 from p2p.identity import Identity
@@ -50,8 +58,8 @@ SIGNERS = sorted(
     (Identity.from_seed(bytes([n]) * 32) for n in (1, 2, 3)), key=lambda one: one.public_key
 )
 PATIENCE_S = 60
-FIRST, SECOND = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2))
-PAID, BACK = (escrow_id_of(CHAIN, MARKET.address, task) for task in (FIRST, SECOND))
+FIRST, SECOND, THIRD = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
+PAID, BACK, FALSE = (escrow_id_of(CHAIN, MARKET.address, task) for task in (FIRST, SECOND, THIRD))
 """The names of their escrows."""
 
 
@@ -146,28 +154,45 @@ def two_faced() -> Draft:
     return two_verdicts(MARKET.address, VALIDATOR.address, signed[0], signed[1])
 
 
+def overturned() -> tuple[Draft, Award]:
+    """That the validator found a false result valid; one juror is paid."""
+    verdict = Verdict(THIRD, 1, 0, 1, WORKER.address, b"f" * 32, "valid", bytes(32), b"")
+    shown = SignedVerdict(sign_verdict(verdict, CHAIN, SIGNERS[0]))
+    act = Act(address=VALIDATOR.address, evidence=to_jsonable(shown))
+    award = Award(
+        outcome="overturned",
+        jurors=(MARKET.address,),
+        false=((b"f" * 32).hex(),),
+        culprits=(VALIDATOR.address,),
+        keys=(SIGNERS[0].public_key.hex(),),
+    )
+    signed = [sign_award(one, CHAIN, FALSE, award) for one in SIGNERS[1:]]
+    return rule_escrow(FALSE, award, [act], signed), award
+
+
 async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
     born = int(time.time())
     async with running(tmp_path, born) as chain:
         binding = bind(SIGNERS[0], VALIDATOR, CHAIN)
         await chain.included(
-            (CUSTOMER, deposit(MARKET.address, 3 * 10**19)),
+            (CUSTOMER, deposit(MARKET.address, 4 * 10**19)),
             (VALIDATOR, bond(MARKET.address, 1_000, binding)),
         )
         height = (await chain.client.status()).height
-        first, second = opening(FIRST, height), opening(SECOND, height)
-        await chain.included((MARKET, open_escrow(first)), (MARKET, open_escrow(second)))
-        assert (await chain.client.market()).escrows == 2 * 10**19
+        openings = [opening(task, height) for task in (FIRST, SECOND, THIRD)]
+        await chain.included(*((MARKET, open_escrow(one)) for one in openings))
+        await chain.included((MARKET, appeal_escrow(FALSE, 10**15, height + 4_000)))
+        assert (await chain.client.market()).escrows == 3 * 10**19 + 10**15
     async with running(tmp_path, born) as chain:  # killed, and nothing that was shown is lost
-        assert (await chain.client.market()).escrows == 2 * 10**19
+        assert (await chain.client.market()).escrows == 3 * 10**19 + 10**15
         assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 1_000
         claim = claimed()
         paying = [sign_claim(one, CHAIN, PAID, claim) for one in SIGNERS[:2]]
         before = await chain.client.balance(WORKER.address)
         assert await chain.included((MARKET, settle_escrow(PAID, claim, paying))) == []
-        paid = payout(first, MARKET.address, claim)
+        paid = payout(openings[0], MARKET.address, claim)
         assert await chain.client.balance(WORKER.address) == before + paid[WORKER.address]
-        assert await chain.client.balance(first.burn_address) == 6 * 10**18
+        assert await chain.client.balance(openings[0].burn_address) == 6 * 10**18
 
         refusing = [sign_refund(one, CHAIN, BACK) for one in SIGNERS[:2]]
         racing = [sign_claim(one, CHAIN, BACK, claim) for one in SIGNERS[:2]]
@@ -180,15 +205,26 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
         assert view.status == "refunded"
         assert refusal == f"rejected: escrow_id: was refunded in block {view.closed_height}"
         held = await chain.client.deposit(MARKET.address, CUSTOMER.address)
-        assert held.amount == 2 * 10**19
+        assert held.amount == 2 * 10**19 - 10**15
 
         assert await chain.included((WORKER, two_faced())) == []
         assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 500
         assert await chain.included((MARKET, two_faced())) == [
             "rejected: evidence: this act was slashed before"
         ]
-        assert await chain.included((VALIDATOR, unbond(MARKET.address, 400))) == []
-        assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 100
+        (refusal,) = await chain.included((WORKER, settle_escrow(FALSE, claim, racing)))
+        assert refusal == f"rejected: escrow_id: is disputed until block {height + 4_000}"
+        ruling, award = overturned()
+        assert await chain.included((WORKER, ruling)) == []
+        view = await chain.client.escrow(FALSE)
+        assert view is not None
+        assert (view.status, view.award) == ("refunded", award_digest(award))
+        assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 250
+        held = await chain.client.deposit(MARKET.address, CUSTOMER.address)
+        assert held.amount == 3 * 10**19
+
+        assert await chain.included((VALIDATOR, unbond(MARKET.address, 200))) == []
+        assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 50
 
         await chain.included((CUSTOMER, withdraw_all(MARKET.address)))
         await chain.included((WORKER, deposit(MARKET.address, 1)))

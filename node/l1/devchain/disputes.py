@@ -66,23 +66,22 @@ def rule(form: Awarding, _tx: Transaction, overlay: Overlay, slot: Slot) -> None
 def _slashed(form: Awarding, escrow: Escrow, overlay: Overlay, slot: Slot) -> tuple[Slashed, ...]:
     """Of each culprit that has a bond at this market for the key that signed."""
     found = []
-    for index, act in enumerate(form.acts):
-        public_key = _signer(index, act, escrow, slot)
-        before = bonds.bond_of(overlay, escrow.market, act.address, public_key)
+    for index, (act, key) in enumerate(zip(form.acts, form.award.keys, strict=True)):
+        _check_task(index, act, escrow, slot)
+        before = bonds.bond_of(overlay, escrow.market, act.address, key)
         if before is not None:
             left, taken = before.slash(slot.parameters.slash_bp)
             found.append(Slashed(Bonded(escrow.market, act.address), left, taken))
     return tuple(found)
 
 
-def _signer(index: int, act: Act, escrow: Escrow, slot: Slot) -> str:
+def _check_task(index: int, act: Act, escrow: Escrow, slot: Slot) -> None:
     try:
         signed = slot.profile.signed(act)
     except BadTransaction as error:
         raise BadTransaction(f"acts[{index}].{error.problem}") from error
     if signed.task_id != escrow.opening.task_id:
         raise BadTransaction(f"acts[{index}].evidence: is about another task than the escrow")
-    return signed.public_key
 
 
 def _hold(escrow_id: str, escrow: Escrow, overlay: Overlay, **changes: object) -> None:

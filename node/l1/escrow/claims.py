@@ -48,9 +48,11 @@ def refund_message(chain_id: str, escrow_id: str) -> bytes:
 
 def award_bytes(award: Award) -> bytes:
     """The award's canonical bytes: outcome, the numbers of jurors, false results and culprits, then
-    each of them, every field with its length in front."""
+    each of them, a culprit with its key, every field with its length in front."""
     counts = (u64(len(award.jurors)), u64(len(award.false)), u64(len(award.culprits)))
-    parts = (*map(text, award.jurors), *map(bytes.fromhex, award.false), *map(text, award.culprits))
+    pairs = zip(award.culprits, award.keys, strict=True)
+    culprits = [part for one, key in pairs for part in (text(one), bytes.fromhex(key))]
+    parts = (*map(text, award.jurors), *map(bytes.fromhex, award.false), *culprits)
     return tagged("tmnode/escrow-award-body", 1, "", text(award.outcome), *counts, *parts)
 
 

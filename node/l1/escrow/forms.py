@@ -160,7 +160,7 @@ class Appealing(Form, frozen=True, kw_only=True):
 
 
 class Award(Form, frozen=True, kw_only=True):
-    """What became of a dispute; all lists strictly rising.
+    """What became of a dispute; all lists but `keys` strictly rising.
 
     `inconclusive` names nobody, `upheld` the jurors only, `overturned` all of them.
     """
@@ -172,6 +172,9 @@ class Award(Form, frozen=True, kw_only=True):
     """Hashes of the results that are."""
     culprits: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_CULPRITS)]
     """Addresses of those who answer for them."""
+    keys: Annotated[tuple[Digest, ...], msgspec.Meta(max_length=MAX_CULPRITS)]
+    """Of each culprit in their order: what it signed with. Else a culprit that is first with the
+    award could show something that it signed with a key that nobody bonded."""
 
 
 class Act(Form, frozen=True, kw_only=True):

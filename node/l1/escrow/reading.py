@@ -114,6 +114,8 @@ def check_award(award: Award, field: str = "award") -> None:
             problem = "is needed" if name in wanted else "has to be empty"
             raise BadPayload(f"{field}.{name}", f"{problem} where the outcome is {award.outcome}")
         _check_rising(f"{field}.{name}", values)
+    if len(award.keys) != len(award.culprits):
+        raise BadPayload(f"{field}.keys", "are not one of each culprit")
     for name in ("jurors", "culprits"):
         for index, address in enumerate(named[name]):
             _check_account(f"{field}.{name}[{index}]", address)

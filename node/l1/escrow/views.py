@@ -60,6 +60,14 @@ class EscrowView(msgspec.Struct, frozen=True, kw_only=True):
     award: str | None = None
     """`award_digest` of what a dispute about it came to."""
 
+    @property
+    def back_height(self) -> int | None:
+        """After this block anybody may have it refunded; None for one that is closed."""
+        if self.opening is None:
+            return None
+        disputed = 0 if self.appeal is None else self.appeal.deadline
+        return max(self.opening.deadline, disputed) + self.opening.grace
+
 
 class Unbonded(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a bond on its way out."""

@@ -13,7 +13,6 @@ from node.control import (
     MAX_LINE_BYTES,
     NAME,
     ControlFailed,
-    HeldByChain,
     ask_backup,
     ask_credit,
     ask_fees,
@@ -21,7 +20,7 @@ from node.control import (
     serve_control,
 )
 from node.control_messages import Controls, CreditShown, UnclaimedShown
-from node.errors import InsufficientFunds, NotFound, Unavailable
+from node.errors import HeldByChain, InsufficientFunds, NotFound, Unavailable
 from node.settlement.credit import CreditView
 from node.settlement.entries import Entry, move
 from storage.backup import restore_backup

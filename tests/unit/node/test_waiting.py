@@ -90,6 +90,14 @@ def test_who_is_missing(there: dict[str, int], roles: list[str], obstacles) -> N
     assert waiting.peer_obstacles(roles, lambda role: there.get(role, 0), 2) == obstacles
 
 
+def test_a_chain_that_lets_bonds_go_too_soon() -> None:
+    """Not a moment too soon is soon enough: a result must be beyond dispute before."""
+    assert waiting.bond_obstacle(101, 2.0, 200.0) == ()
+    (line,) = waiting.bond_obstacle(100, 2.0, 200.0)
+    assert "gives a bond back after 100 blocks, about 200 s" in line
+    assert "can be disputed for 200 s" in line
+
+
 def test_a_disk_that_takes_nothing_more(tmp_path, monkeypatch) -> None:
     room, flag = 1 << 30, 0
 

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from node.amounts import Amount
 from node.api.accounts import Accounts
 from node.client.signing import key_request
 from node.l1.keys import AccountKey
 from node.market.juries import NoJury
+from node.settlement.bonds import Bond
+from node.settlement.staking import ChainStaking
 from storage.database import open_database
 from storage.memory import MemoryStore
 
@@ -82,6 +85,29 @@ async def test_what_cannot_be_staked_is_said_so(
     body = answer.json()
     assert (answer.status_code, body["code"], body["field"]) == (status, code, field)
     assert body["remedy"]
+
+
+class Shown:
+    """A copy of the bonds that a chain holds."""
+
+    def find(self, address: str) -> Bond:
+        return Bond(address, Amount(2 * CPC), Amount(CPC), None)
+
+
+@pytest.mark.parametrize("what", ["bond", "unbond"])
+async def test_bonds_that_the_chain_holds_are_shown_and_not_changed(
+    service, connect, what: str
+) -> None:
+    async with connect(replace(service, stakes=ChainStaking(Shown()))) as client:
+        answer = await change(client, f"/{what}", "1.0")
+        body = answer.json()
+        assert (answer.status_code, body["code"]) == (409, "held_by_chain")
+        assert f"`tmnode wallet {what} AMOUNT --l1 URL`" in body["remedy"]
+        request = {"jsonrpc": "2.0", "id": 1, "method": f"tm_{what}", "params": ["1.0", "k"]}
+        error = (await client.post("/rpc", json=request)).json()["error"]
+        assert (error["code"], error["data"]["code"]) == (-32018, "held_by_chain")
+        shown = (await client.get(f"/bond/{ADDRESS}")).json()
+        assert (shown["bonded_cpc"], shown["unbonding_cpc"]) == ("2.0", "1.0")
 
 
 @pytest.mark.parametrize("path", ["/bond", "/unbond"])

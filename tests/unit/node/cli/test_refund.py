@@ -67,6 +67,11 @@ def sent(door: Any) -> list[Any]:
         (99, escrow(), "anybody may have it refunded after block 100, now is 99"),
         (
             120,
+            escrow(appeal={"fee": "1", "deadline": 150}),
+            "anybody may have it refunded after block 160, now is 120",
+        ),
+        (
+            120,
             escrow(status="settled", closed_height=80, claim=HEX, opening=None),
             "the escrow is settled since block 80",
         ),

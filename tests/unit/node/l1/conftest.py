@@ -177,6 +177,8 @@ class Parties:
             "false": ("ab" * 32,),
             "culprits": (self.worker.address,),
         }
+        keys = (self.worker_identity.public_key.hex(),)
+        fields["keys"] = keys if changes.get("culprits", keys) else ()
         return Award(**{**fields, **changes})
 
     def awarded(self, opening: Opening, award: Award, count: int = 3) -> list[Approval]:

@@ -20,7 +20,7 @@ from node.keys import bind
 from node.l1.client import L1Client
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
-from node.market.appeals import AppealDesk
+from node.market.appeals import AppealDesk, Beacon
 from node.market.bars import BarBook
 from node.market.board import TaskBoard
 from node.market.changes import ChangeLog
@@ -91,6 +91,7 @@ class Shop:
     """Three are connected at first."""
     worker, second_worker = WORKERS
     stranger = STRANGER
+    beacon = Beacon(7, b"b" * 32)
     market = MARKET
 
     def __init__(
@@ -130,13 +131,13 @@ class Shop:
         self.desk = AppealDesk(
             db=self.db,
             board=self.board,
-            appeals=self.settlement.disputes,
+            disputes=self.settlement.disputes,
             bars=self.bars,
             snapshots=self.snapshots,
             network=self.network,
             identity=MARKET.identity,
             now_ms=self.clock,
-            beacon=lambda: bytes(32),
+            beacon=lambda: self.beacon,
         )
         self.service = MarketService(
             db=self.db,

@@ -424,3 +424,45 @@ async def test_a_dispute_about_an_anchored_result_waits_for_no_place(
     for _ in range(2):
         assert not list(court.board.unanchored_tasks())
         court.reload()
+
+
+async def test_a_dispute_that_the_chain_ends_leaves_the_task_where_it_was(court) -> None:
+    """Before its jury has said anything; afterwards what that has said stands."""
+    task_id = await disputed(court)
+    batch = Batch()
+    court.settlement.disputes.on_ended(batch, task_id, "the chain never had it")
+    court.db.stage(batch)
+    assert state(court, task_id) == ("verified", "inconclusive")
+    court.desk.take(task_id, court.ruling(task_id, court.jurors(task_id)[0], FALSE))
+    assert state(court, task_id) == ("verified", "inconclusive")
+    assert not list(court.desk.book.open())
+
+
+async def test_what_a_jury_has_said_stands_whatever_becomes_of_the_money(court) -> None:
+    task_id = await disputed(court)
+    for juror in court.jurors(task_id):
+        court.desk.take(task_id, court.ruling(task_id, juror, FALSE))
+    assert state(court, task_id) == ("overturned", "overturned")
+    batch, rewards = Batch(), court.settlement.rewards
+    court.settlement.disputes.on_ended(batch, task_id, "no award was signed")
+    rewards.on_reclaimed(batch, task_id)
+    court.db.stage(batch)
+    assert state(court, task_id) == ("overturned", "overturned")
+
+
+async def test_a_dispute_that_ends_with_its_escrow(court) -> None:
+    """Both in one batch: the reward is back, and the task ends with that."""
+    task_id = await disputed(court)
+    batch = Batch()
+    court.settlement.disputes.on_ended(batch, task_id, "the escrow is refunded")
+    court.settlement.rewards.on_reclaimed(batch, task_id)
+    court.db.stage(batch)
+    assert state(court, task_id) == ("reclaimed", "inconclusive")
+    court.reload()
+    assert state(court, task_id) == ("reclaimed", "inconclusive")
+
+
+async def test_the_block_that_a_jury_was_drawn_by_is_kept(court) -> None:
+    task_id = await disputed(court)
+    appeal = court.desk.book.find(task_id)
+    assert (appeal.beacon_height, appeal.jury.beacon) == court.beacon

@@ -136,3 +136,13 @@ async def test_who_comes_later_cannot_get_into_a_jury(court) -> None:
     court.see(*court.validators)
     assert passed_over(court, task_id, court.jurors(task_id)[0]) is not None
     assert court.desk.book.find(task_id).jury.snapshot == named
+
+
+async def test_the_operator_of_the_market_judges_nothing(court) -> None:
+    """Its money may be what the task was bought with."""
+    lender = court.everybody[5]
+    court.desk._juries._operator = lender.address
+    task_id = await disputed(court)
+    jury = court.desk.book.find(task_id).jury
+    judges = {one.identity.public_key for one in court.validators}
+    assert set(jury.excluded) == judges | {lender.identity.public_key}

@@ -7,7 +7,7 @@ import pytest
 from node.amounts import Amount
 from node.deadlines import UNCLOSED_S
 from node.l1.errors import L1Unavailable
-from node.l1.escrow import EscrowView, Opening
+from node.l1.escrow import AppealView, EscrowView, Opening
 from node.roles import unclosed
 from node.roles.unclosed import KEEP_MS, Signed, UnclosedEscrows
 from storage.database import open_database
@@ -22,6 +22,7 @@ class Chain:
 
     def __init__(self) -> None:
         self.open: set[str] = set()
+        self.appeal: AppealView | None = None
         self.asked: list[str] = []
         self.away = False
 
@@ -40,6 +41,7 @@ class Chain:
             closed_height=None if is_open else 2,
             claim=None,
             opening=cast("Opening", Terms()) if is_open else None,
+            appeal=self.appeal if is_open else None,
         )
 
 
@@ -84,6 +86,15 @@ async def test_it_is_listed_once_the_chain_has_said_that_it_is_open(watched: Wat
     assert (one.what, one.overdue_s) == ("signed escrow", 1.0)
     assert one.reason == "market 12D3market has not closed it by the claim signed for it"
     assert "after block 120" in one.remedy
+
+
+async def test_one_that_is_disputed_is_not_late(watched: Watched) -> None:
+    """A claim was signed before: it waits for the jury, and is looked at again."""
+    watched.sign("a")
+    watched.chain.appeal = AppealView(fee=Amount(1), deadline=500)
+    assert await watched.look(LIMIT_MS + 1_000) == []
+    watched.chain.appeal = None
+    assert await watched.look(LIMIT_MS + 2_000) == ["task of a"]
 
 
 async def test_what_is_closed_is_forgotten_and_never_asked_for_again(watched: Watched) -> None:

@@ -13,6 +13,7 @@ from node.l1.escrow import Approval, settle_escrow, sign_award, sign_claim, unbo
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.escrow import HOPELESS_BLOCKS
 from node.settlement.escrow_claims import award_of
+from node.verification.acts import keys_of
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (
     CPC,
@@ -423,13 +424,17 @@ async def test_a_ruling_that_the_chain_refuses_makes_way(
         await court.check()
 
 
-def test_an_award_names_whom_its_outcome_is_about() -> None:
+def test_an_award_names_whom_its_outcome_is_about(key: Key) -> None:
     """In one order, each once, whatever it is made from."""
-    made = [award_of(one, "ba", ("2", "1"), "dcd") for one in ("upheld", "inconclusive")]
+    acts = [vouched(TASK, number, key) for number, key in ((12, key(2)), (11, key(1)))]
+    acts.append(acts[0])
+    made = [award_of(one, "ba", ("2", "1"), acts) for one in ("upheld", "inconclusive")]
     assert [(one.jurors, one.false, one.culprits) for one in made] == [
         (("a", "b"), (), ()),
         ((), (), ()),
     ]
-    full = award_of("overturned", "ba", ("2", "1"), "dcd")
-    assert (full.jurors, full.false, full.culprits) == (("a", "b"), ("1", "2"), ("c", "d"))
+    full = award_of("overturned", "ba", ("2", "1"), acts)
+    assert (full.jurors, full.false) == (("a", "b"), ("1", "2"))
+    assert list(full.culprits) == sorted({one.address for one in acts})
+    assert dict(zip(full.culprits, full.keys, strict=True)) == keys_of(acts)
     assert Amount(FEE) > RESERVE

@@ -50,7 +50,13 @@ from node.verification.statements import (
     Verdict,
 )
 from node.wire.appeals import RequestRuling, ResultOverturned, RulingAnswer
-from node.wire.approvals import ApprovalAnswer, RequestRefund, RequestSettlement, settlement_request
+from node.wire.approvals import (
+    ApprovalAnswer,
+    RequestAward,
+    RequestRefund,
+    RequestSettlement,
+    settlement_request,
+)
 from node.wire.checks import (
     CommitmentAnswer,
     RequestCommitment,
@@ -238,6 +244,10 @@ def large_jury() -> Jury:
     )
 
 
+def large_settlement() -> RequestSettlement:
+    return settlement_request(TASK, bytes(32), judgements(MAX_JOBS), judgements(MAX_EARLIER))
+
+
 def large_ruling() -> Ruling:
     hashes = (bytes(32),) * MAX_JOBS
     return Ruling(large_draw().task_id, U63, bytes(32), hashes, bytes(32), bytes(64))
@@ -347,8 +357,14 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
         large_draw(), RESULT, manifest(), COMMITMENTS, SECRETS, DIGESTS, INLINE
     ),
     VerdictAnswer: lambda: VerdictAnswer(verdict()),
-    RequestSettlement: lambda: settlement_request(
-        TASK, bytes(32), judgements(MAX_JOBS), judgements(MAX_EARLIER)
+    RequestSettlement: large_settlement,
+    RequestAward: lambda: RequestAward(
+        bytes(32),
+        large_settlement(),
+        large_draw(),
+        large_jury(),
+        U63,
+        (large_ruling(),) * MAX_SEATS,
     ),
     RequestRefund: lambda: RequestRefund(
         sign_end(TASK, "x" * MAX_CODE, U63, CHAIN, author(1).identity)

@@ -7,6 +7,7 @@ import pytest
 
 from node.amounts import Amount
 from node.keys import bind
+from node.l1.errors import BadPayload
 from node.l1.escrow import (
     Act,
     Award,
@@ -27,10 +28,19 @@ from node.l1.escrow import (
     withdraw_for,
 )
 from node.l1.transactions import Draft
+from node.verification.acts import keys_of
 
 RICH = 10**21
 FEE = 10**16
 DEADLINE = 12
+
+
+def by(*acts: Act) -> dict[str, Any]:
+    """Who answers for these, and with which keys."""
+    keys = keys_of(acts)
+    return {"culprits": tuple(keys), "keys": tuple(keys.values())}
+
+
 NOBODY: dict[str, Any] = {"jurors": (), "false": (), "culprits": ()}
 
 
@@ -65,7 +75,7 @@ class Court:
         task = self.opening.task_id
         acts = [self.parties.computed(task), *(self.parties.vouched(one, task) for one in indices)]
         acts.sort(key=lambda act: act.address)
-        return self.award(culprits=tuple(act.address for act in acts)), acts
+        return self.award(**by(*acts)), acts
 
     def settled(self) -> Draft:
         claim = self.parties.claim()
@@ -297,23 +307,29 @@ async def test_whoever_signed_nothing_false_is_nobody_s_culprit(court: Court) ->
     victim = parties.accounts[0].address
 
     async def problem(act: Act, **changes: Any) -> str:
-        award = court.award(culprits=(act.address,), **changes)
+        award = court.award(**{"culprits": (act.address,), **changes})
         return str(await court.held.refused(court.market, court.ruled(award, [act])))
 
     other = parties.opening("other").task_id
     about = "acts[0].evidence: is about another task than the escrow"
     assert await problem(parties.computed(other)) == about
     assert await problem(parties.vouched(0, other)) == about
+    first = by(parties.vouched(0, task))
     true = "acts[0].evidence: is about no result that the award calls false"
     assert await problem(parties.computed(task, "cd" * 32)) == true
-    assert await problem(parties.vouched(0, task), false=("cd" * 32,)) == true
+    assert await problem(parties.vouched(0, task), false=("cd" * 32,), **first) == true
     invalid = parties.vouched(0, task, finding="invalid")
-    assert (await problem(invalid)).startswith("acts[0].verdict.finding: ")
+    assert (await problem(invalid, **first)).startswith("acts[0].verdict.finding: ")
     stolen = msgspec.structs.replace(parties.computed(task), address=victim)
     assert await problem(stolen) == "acts[0].result.worker_address: is not the culprit's"
     forged = parties.vouched(0, task)
     forged.evidence["verdict"]["signature"] = "00" * 64
-    assert await problem(forged) == "acts[0].verdict.signature: is not its validator's"
+    assert await problem(forged, **first) == "acts[0].verdict.signature: is not its validator's"
+    parties.chain_id = "cpc-testnet-1"
+    foreign = parties.computed(task), parties.vouched(0, task)
+    del parties.chain_id
+    for act in foreign:
+        assert (await problem(act, **by(act))).partition(": ")[0].endswith(".signature")
     odd = Act(address=worker, evidence={"result": {}})
     assert (await problem(odd)).startswith("acts[0].evidence: ")
     assert await court.bonds() == [1_000, 1_000, 0]
@@ -324,10 +340,27 @@ async def test_another_s_signature_in_a_victim_s_name_takes_nothing(court: Court
     await court.disputed()
     victim = court.parties.accounts[0].address
     act = msgspec.structs.replace(court.parties.vouched(1, court.opening.task_id), address=victim)
-    award = court.award(culprits=(victim,))
-    await court.held.included(court.market, court.ruled(award, [act]))
+    await court.held.included(court.market, court.ruled(court.award(**by(act)), [act]))
     assert await court.bonds() == [1_000, 1_000, 0]
     court.nothing_is_lost()
+
+
+async def test_a_culprit_cannot_be_first_with_something_of_no_consequence(court: Court) -> None:
+    """The signatures under an award are seen before it is in a block, and anybody may send them:
+    the culprit too, with an act of its own choice."""
+    await court.disputed(fee=100)
+    task, parties = court.opening.task_id, court.parties
+    award, acts = court.overturned(0)
+    chosen = msgspec.structs.replace(parties.vouched(1, task), address=parties.accounts[0].address)
+    shown = [chosen if act.address == chosen.address else act for act in acts]
+    quick = court.ruled(award, shown)
+    problem = await court.held.refused(parties.accounts[0], quick)
+    assert problem.endswith("evidence: is by another key than the award's")
+    for fewer in ([], acts[:1]):
+        with pytest.raises(BadPayload, match="one of each culprit"):
+            court.ruled(award, fewer)
+    await court.held.included(court.market, court.ruled(award, acts))
+    assert await court.bonds() == [750, 750, 0]
 
 
 async def test_an_award_may_be_late(court: Court) -> None:
@@ -423,3 +456,28 @@ async def test_a_deposit_for_somebody_else(held: Any) -> None:
     assert (shown.amount, shown.notice_height) == (15, None), "its own ends it, also if it is named"
     await held.included(parties.market, withdraw_for(customer.address, 15))
     assert held.total() - held.minted() == 10 * RICH
+
+
+async def test_a_bond_trusts_the_market_that_it_is_at(held: Any) -> None:
+    """What was signed names a task and no market: another market that uses the task's id again,
+    with a set of its own, takes from what is bonded at it; and from nothing else."""
+    parties, honest, other = held.parties, held.parties.market, held.parties.customer
+    for sender, draft in (
+        (other, deposit(other.address, 2 * 10**19)),
+        (parties.worker, bond(honest.address, 1_000, parties.worker_binding())),
+        (parties.worker, bond(other.address, 400, parties.worker_binding())),
+    ):
+        await held.included(sender, draft)
+    opening = parties.opening(customer=other.address)
+    name = parties.name_of(opening, other)
+    await held.included(other, open_escrow(opening))
+    await held.included(other, appeal_escrow(name, 100, DEADLINE))
+    act = parties.computed(opening.task_id)
+    award = parties.award(**by(act))
+    signed = [sign_award(one, parties.chain_id, name, award) for one in parties.signers[:3]]
+    await held.included(other, rule_escrow(name, award, [act], signed))
+    views = [
+        await held.world.client.bond(market.address, parties.worker.address)
+        for market in (honest, other)
+    ]
+    assert [one.amount for one in views] == [1_000, 300]

@@ -16,6 +16,12 @@ from node.amounts import Amount
 from node.l1.blocks import block_hash
 from node.l1.canonical import canonical_payload
 from node.l1.escrow import (
+    Act,
+    Award,
+    appeal_escrow,
+    award_bytes,
+    award_digest,
+    award_message,
     bond,
     claim_bytes,
     claim_digest,
@@ -25,6 +31,7 @@ from node.l1.escrow import (
     read,
     refund_escrow,
     refund_message,
+    rule_escrow,
     settle_escrow,
     unbond,
     withdraw_all,
@@ -32,6 +39,7 @@ from node.l1.escrow import (
 )
 from node.l1.keys import address_of, verify_digest
 from node.l1.transactions import Transaction, tx_digest, tx_hash
+from node.verification.acts import keys_of
 from node.verification.offences import two_verdicts
 from node.verification.statements import Verdict, sign_verdict
 from p2p.identity import verify
@@ -44,14 +52,22 @@ def plain(value: object) -> Any:
 
 
 async def played(world: Any, parties: Any) -> dict[str, Any]:
-    """Deposits, three escrows (settled, refunded by signatures, refunded late), one of somebody
-    else's for the same task, a bond that is slashed while a part of it leaves, and all ways out."""
+    """Deposits, one of them paid by somebody else; five escrows (settled, refunded by signatures,
+    refunded late, and two that are disputed: one award upholds the result, one overturns it), one
+    of somebody else's for the same task; bonds at a market, of which one is slashed while a part of
+    it leaves, and both by an award; and all ways out."""
     market, customer, worker = parties.market, parties.customer, parties.worker
     account, signer = parties.accounts[0], parties.signers[0]
     chain_id, claim = parties.chain_id, parties.claim()
-    paid, signed, late = (
+    paid, signed, late, upheld, overturned = (
         parties.opening(task, deadline=deadline, grace=1)
-        for task, deadline in (("paid", 20), ("signed", 20), ("late", 4))
+        for task, deadline in (
+            ("paid", 20),
+            ("signed", 20),
+            ("late", 4),
+            ("upheld", 20),
+            ("overturned", 20),
+        )
     )
     copied = msgspec.structs.replace(paid, amount=Amount(10**18))
     verdicts = [
@@ -59,23 +75,51 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
         for finding in ("valid", "invalid")
     ]
     one, other = (sign_verdict(verdict, chain_id, signer) for verdict in verdicts)
+    right, wrong, acts = awards_of(parties, overturned.task_id)
     story = [
         [
-            (customer, deposit(market.address, 4 * 10**19)),
+            (customer, deposit(market.address, 6 * 10**19)),
             (customer, deposit(worker.address, 10**18)),
-            (account, bond(1_001, parties.binding(0))),
+            (market, deposit(market.address, 10**18, customer=customer.address)),
+            (account, bond(market.address, 1_001, parties.binding(0))),
+            (account, bond(worker.address, 55, parties.binding(0))),
+            (worker, bond(market.address, 2_002, parties.worker_binding())),
         ],
         [
             (worker, open_escrow(copied)),
-            *((market, open_escrow(opening)) for opening in (paid, signed, late)),
+            *(
+                (market, open_escrow(opening))
+                for opening in (paid, signed, late, upheld, overturned)
+            ),
         ],
-        [(account, unbond(401)), (market, withdraw_for(customer.address, 10**18))],
+        [
+            (account, unbond(market.address, 401)),
+            (market, withdraw_for(customer.address, 10**18)),
+            (market, appeal_escrow(parties.name_of(upheld), 10**17, 12)),
+            (market, appeal_escrow(parties.name_of(overturned), 700, 12)),
+        ],
         [
             (worker, settle_escrow(parties.name_of(paid), claim, parties.approvals(paid, claim))),
             (market, refund_escrow(parties.name_of(signed), parties.refusals(signed, 4))),
-            (worker, two_verdicts(account.address, one, other)),
+            (worker, two_verdicts(market.address, account.address, one, other)),
+            (
+                market,
+                rule_escrow(parties.name_of(upheld), right, (), parties.awarded(upheld, right)),
+            ),
         ],
-        [(customer, withdraw_all(market.address))],
+        [
+            (customer, withdraw_all(market.address)),
+            (
+                customer,
+                rule_escrow(
+                    parties.name_of(overturned), wrong, acts, parties.awarded(overturned, wrong)
+                ),
+            ),
+            (
+                worker,
+                settle_escrow(parties.name_of(upheld), claim, parties.approvals(upheld, claim)),
+            ),
+        ],
         [(worker, refund_escrow(parties.name_of(late)))],
         [],
         [(customer, withdraw_all(market.address))],
@@ -91,7 +135,7 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
     blocks = [await world.client.block(height) for height in range(world.chain.tip.height + 1)]
     assert sum(len(block.txs) for block in blocks) == len(transactions)
     people = (market, customer, worker, *parties.accounts)
-    labels = (paid.burn_address, paid.treasury_address)
+    labels = (paid.burn_address, paid.treasury_address, *right.jurors)
     return {
         "chain_id": chain_id,
         "parameters": plain(world.config.genesis.market),
@@ -104,6 +148,15 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
             "digest": claim_digest(claim),
             "message": claim_message(chain_id, parties.name_of(paid), claim).hex(),
         },
+        "awards": [
+            {
+                "award": plain(award),
+                "bytes": award_bytes(award).hex(),
+                "digest": award_digest(award),
+                "message": award_message(chain_id, parties.name_of(opening), award).hex(),
+            }
+            for opening, award in ((upheld, right), (overturned, wrong))
+        ],
         "refund": {"message": refund_message(chain_id, parties.name_of(signed)).hex()},
         "transactions": [
             {
@@ -136,12 +189,28 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
                     (market, paid),
                     (market, signed),
                     (market, late),
+                    (market, upheld),
+                    (market, overturned),
                 )
             ],
-            "bond": plain(await world.client.bond(account.address)),
+            "bonds": [
+                plain(await world.client.bond(bonded_at.address, one.address))
+                for bonded_at, one in ((market, account), (worker, account), (market, worker))
+            ],
             "market": plain(await world.client.market()),
         },
     }
+
+
+def awards_of(parties: Any, task_id: str) -> tuple[Award, Award, list[Act]]:
+    """That a result stands, and that one of this task does not: the worker and two validators are
+    to pay, of whom one has no bond."""
+    right = parties.award(outcome="upheld", false=(), culprits=())
+    vouched = (parties.vouched(0, task_id), parties.vouched(1, task_id))
+    acts = sorted((parties.computed(task_id), *vouched), key=lambda act: act.address)
+    keys = keys_of(acts)
+    wrong = parties.award(culprits=tuple(keys), keys=tuple(keys.values()))
+    return right, wrong, acts
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +236,8 @@ def test_every_type_is_in_the_story(escrow_vectors: dict[str, Any]) -> None:
         "ESCROW_OPEN",
         "ESCROW_SETTLE",
         "ESCROW_REFUND",
+        "ESCROW_APPEAL",
+        "ESCROW_RULE",
         "BOND",
         "UNBOND",
         "SLASH",
@@ -193,6 +264,25 @@ def statement(tag: str, chain_id: str, *parts: bytes) -> bytes:
     return fields(tag.encode()) + (1).to_bytes(2, "big") + fields(chain_id.encode(), *parts)
 
 
+def awarded(award: dict[str, Any]) -> bytes:
+    """An award's canonical bytes."""
+    named = [award[name] for name in ("jurors", "false", "culprits")]
+    jurors, false, culprits = named
+    return statement(
+        "tmnode/escrow-award-body",
+        "",
+        award["outcome"].encode(),
+        *(len(one).to_bytes(8, "big") for one in named),
+        *(one.encode() for one in jurors),
+        *map(bytes.fromhex, false),
+        *(
+            part
+            for one, key in zip(culprits, award["keys"], strict=True)
+            for part in (one.encode(), bytes.fromhex(key))
+        ),
+    )
+
+
 def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) -> None:
     chain_id, vector = escrow_vectors["chain_id"], escrow_vectors["claim"]
     claim = vector["claim"]
@@ -211,7 +301,7 @@ def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) ->
     )
     assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
     sent = [one["transaction"] for one in escrow_vectors["transactions"]]
-    (settling,) = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_SETTLE"]
+    settling, _ = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_SETTLE"]
     openings = [one for one in sent if one["tx_type"] == "ESCROW_OPEN"]
     names = [
         sha256(
@@ -224,7 +314,7 @@ def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) ->
         ).digest()
         for one in openings
     ]
-    _, name, signed, _ = names
+    _, name, signed, _, *disputed = names
     assert settling["escrow_id"] == name.hex()
     message = statement("tmnode/escrow-claim", chain_id, name, body)
     assert message.hex() == vector["message"]
@@ -237,7 +327,14 @@ def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) ->
     for one in sent:
         if one["tx_type"] == "ESCROW_REFUND":
             checked += [(refusing, approval) for approval in one["payload"]["signatures"]]
-    assert len(checked) == 7
+    ruling = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_RULE"]
+    for of, vector, payload in zip(disputed, escrow_vectors["awards"], ruling, strict=True):
+        body = awarded(vector["award"])
+        assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
+        message = statement("tmnode/escrow-award", chain_id, of, body)
+        assert message.hex() == vector["message"]
+        checked += [(message, approval) for approval in payload["signatures"]]
+    assert len(checked) == 7 + 6
     for text, one in checked:
         key, signature = bytes.fromhex(one["public_key"]), bytes.fromhex(one["signature"])
         assert verify(key, text, signature)

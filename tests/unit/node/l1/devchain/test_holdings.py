@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,10 @@ from node.l1.devchain.holdings import Act, Closed, Deposit, Held, Holdings
 from node.l1.devchain.records import Records
 from node.l1.devchain.state import State
 from node.l1.escrow import Bond, Leaving, bond, deposit, open_escrow, unbond
+from storage.database import open_database
+from storage.errors import UnknownVersion
+from storage.store import Batch
+from storage.tables import Table
 
 KEYS = st.text("abcdef", min_size=1, max_size=2)
 RECORDS: st.SearchStrategy[Held] = st.one_of(
@@ -119,3 +124,22 @@ def test_closed_escrows_share_their_addresses() -> None:
     assert found == [made, made]
     for name in ("market", "customer"):
         assert getattr(found[0], name) is getattr(found[1], name) is getattr(made, name)
+
+
+async def test_bonds_of_no_market_are_refused_not_misread(make_market_world: Any) -> None:
+    """A directory from before bonds were at a market: nobody could say at which these are."""
+    world = make_market_world()
+    async with world.running():
+        await world.mine()
+    async with open_database(world.store) as db:
+        batch = Batch()
+        bonded = _OldRecord({"type": "bond", "public_key": "k", "units": "5", "leaving": []})
+        Table(db, "devchain-held", _OldRecord).put(batch, b"bond/cpc1x", bonded)
+        await db.commit(batch)
+    with pytest.raises(UnknownVersion, match="devchain-held"):
+        async with world.running():
+            pass
+
+
+class _OldRecord(msgspec.Struct):
+    held: dict[str, object]

@@ -39,13 +39,22 @@ CLAIMS = st.builds(
 )
 
 NAMES = st.lists(st.text("ab", max_size=3), max_size=3).map(tuple)
-AWARDS = st.builds(
-    Award,
-    outcome=st.sampled_from(["upheld", "overturned", "inconclusive"]),
-    jurors=NAMES,
-    false=st.lists(st.sampled_from(["00" * 32, "01" * 32]), max_size=3).map(tuple),
-    culprits=NAMES,
-)
+DIGESTS = st.lists(st.sampled_from(["00" * 32, "01" * 32]), max_size=3).map(tuple)
+
+
+@st.composite
+def awards(draw: st.DrawFn) -> Award:
+    culprits = draw(NAMES)
+    return Award(
+        outcome=draw(st.sampled_from(["upheld", "overturned", "inconclusive"])),
+        jurors=draw(NAMES),
+        false=draw(DIGESTS),
+        culprits=culprits,
+        keys=tuple(draw(st.sampled_from(["00" * 32, "01" * 32])) for _ in culprits),
+    )
+
+
+AWARDS = awards()
 
 
 @given(CLAIMS, CLAIMS)
@@ -70,6 +79,7 @@ def test_a_signature_under_an_award_is_good_for_nothing_else(parties: Any) -> No
         award_message("d", name, award),
         award_message("c", other, award),
         award_message("c", name, parties.award(culprits=(parties.customer.address,))),
+        award_message("c", name, parties.award(keys=("00" * 32,))),
         refund_message("c", name),
         claim_message("c", name, parties.claim()),
     ):

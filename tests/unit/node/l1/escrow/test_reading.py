@@ -46,7 +46,7 @@ def senders(parties: Any) -> Senders:
     market, customer, validator = parties.market, parties.customer, parties.accounts[0]
     signed, name = parties.approvals(opening, claim), parties.name_of(opening)
     culprits = tuple(sorted((parties.worker.address, validator.address)))
-    award = parties.award(false=("ab" * 32, "cd" * 32), culprits=culprits)
+    award = parties.award(false=("ab" * 32, "cd" * 32), culprits=culprits, keys=("ef" * 32,) * 2)
     acts = [Act(address=one, evidence={"x": 1}) for one in culprits]
     return {
         "deposit": (customer, deposit(market.address, 5)),
@@ -202,6 +202,8 @@ BAD = [
     ("rule", "award.false.0", "AB" * 32),
     ("rule", "award.culprits", []),
     ("rule", "award.culprits.0", ""),
+    ("rule", "award.keys", []),
+    ("rule", "award.keys.1", "ef" * 31),
     ("rule", "award.more", 1),
     ("rule", "acts.0.evidence", []),
     ("rule", "acts.0.evidence", None),
@@ -289,6 +291,7 @@ def test_numbers_have_bounds(senders: Senders) -> None:
         ("rule", "award.jurors", 65),
         ("rule", "award.false", 257),
         ("rule", "award.culprits", 321),
+        ("rule", "award.keys", 321),
         ("rule", "acts", 321),
     ):
         sender, draft = senders[name]

@@ -141,7 +141,7 @@ class Court:
     def ruling(self, outcome: str, gas_price: int = 9_000) -> Draft:
         """An ESCROW_RULE of anybody's, signed by two of the set, whatever the jury came to."""
         acts = [vouched(TASK, 11, self.liar)] if outcome == "overturned" else []
-        award = award_of(outcome, self.jurors, FALSE, [one.address for one in acts])
+        award = award_of(outcome, self.jurors, FALSE, acts)
         escrow_id = self.record.escrow_id
         signed = [sign_award(one, CHAIN_ID, escrow_id, award) for one in MEMBERS[1:]]
         return rule_escrow(escrow_id, award, acts, signed, gas_price=gas_price)

@@ -156,7 +156,7 @@ class Race:
         escrow_id, sender = self._escrow(market, TASK).escrow_id, self.key(RULERS[outcome])
         jurors = [self.key(number).address for number in JURORS]
         acts = [vouched(TASK, LIAR, self.key(LIAR))] if outcome == "overturned" else []
-        award = award_of(outcome, jurors, FALSE, [one.address for one in acts])
+        award = award_of(outcome, jurors, FALSE, acts)
         signed = [sign_award(one, CHAIN, escrow_id, award) for one in MEMBERS[1:]]
         draft = rule_escrow(escrow_id, award, acts, signed, gas_price=gas_price)
         nonce = self.world.chain.first_free_nonce(sender.address)

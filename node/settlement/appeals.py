@@ -1,4 +1,5 @@
-"""The money of a dispute: whoever appeals puts a fee down, and the pay of the task stops maturing.
+"""The money of a dispute at a market that holds it: whoever appeals puts a fee down, and the pay of
+the task stops maturing.
 
     appeal         customer -> appeal
     ruling         appeal -> fees, jurors, what does not divide burned   `upheld`

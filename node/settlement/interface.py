@@ -46,7 +46,8 @@ class RewardBook(Protocol):
     """The money of tasks. All is staged into the caller's batch and may be repeated."""
 
     on_paid: TaskMoved
-    """The task's reward is with those who earned it."""
+    """The task's reward is with those who earned it. Not told, nor is `on_reclaimed`, of a task
+    whose result was said to be overturned; of a disputed one `Disputes.on_ended` is told before."""
     on_reclaimed: TaskMoved
     """The reward of a task that was settled is back with its customer: the chain decided so."""
     on_unfunded: TaskUnfunded

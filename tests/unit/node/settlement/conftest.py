@@ -52,7 +52,6 @@ CHAIN_ID = "cpc-devnet-1"
 GENESIS_TIME = 1_700_000_000
 FUNDS = 10**9 * UNITS_PER_CPC
 WINDOW_S = 2.0
-UNBONDING_BLOCKS = 10
 NO_FAULTS = Faults()
 MEMBERS = tuple(Identity.from_seed(bytes([number]) * 32) for number in (41, 42, 43))
 """Validators who may release an escrow."""
@@ -187,6 +186,8 @@ class World:
 
     chain: DevChain
     client: L1Client
+    terms = MarketParameters(unbonding_blocks=10)
+    """The chain's, of money that it holds."""
 
     def __init__(
         self,
@@ -218,7 +219,7 @@ class World:
             genesis=Genesis(
                 alloc=alloc,
                 genesis_time=GENESIS_TIME,
-                market=MarketParameters(unbonding_blocks=UNBONDING_BLOCKS),
+                market=self.terms,
             ),
             data_dir=Path("unused"),
             faults=self.faults,

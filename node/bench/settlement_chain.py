@@ -26,13 +26,18 @@ from node.bench.settlement_network import (
     market_of,
     run_validator,
 )
-from node.bench.settlement_results import Results
+from node.bench.settlement_results import LASTS_MS, NEEDED, Results
 from node.config import NetworkConfig
 from node.l1.blocks import Block
 from node.l1.devchain.direct import DirectClient
+from node.l1.devchain.heldviews import market_view
 from node.l1.devchain.node import DevChain
+from node.l1.escrow import deposit, sign_claim
 from node.l1.transactions import transfer
 from node.roles.submitter import Submitter
+from node.settlement.escrow import EscrowSettlement
+from node.settlement.escrow_rewards import EscrowRewards
+from node.settlement.interface import Releasers
 from node.settlement.transfer import TransferSettlement
 from node.wire.leases import BatchAnchored
 from node.wire.presence import Ack
@@ -42,6 +47,7 @@ from storage.memory import MemoryStore
 from storage.store import Batch
 
 REWARD = UNITS_PER_CPC
+SET = {one.identity.public_key: one.account.address for one in VALIDATORS}
 LOOK_S = 0.5
 """Between a market's looks for pay that is due."""
 
@@ -58,7 +64,7 @@ class Spent(NamedTuple):
     """What the chain has of it."""
 
     transactions: Counter[str]
-    """By type, without the customer's deposit."""
+    """By type, without how the customer pays in."""
     gas: int
     seconds: float
     """Virtual ones, from the first result until everything is paid."""
@@ -68,7 +74,11 @@ class Run:
     """One run; made by `open_run`."""
 
     def __init__(
-        self, plan: Plan, chain: DevChain, market: TransferSettlement, db: Database
+        self,
+        plan: Plan,
+        chain: DevChain,
+        market: TransferSettlement | EscrowSettlement,
+        db: Database,
     ) -> None:
         self._plan = plan
         self._chain = chain
@@ -85,7 +95,9 @@ class Run:
 
     async def spent(self) -> Spent:
         """Let all of it happen; returns what it took once everything is anchored and paid."""
-        self._chain.submit(transfer(MARKET.account.address, FUNDS // 2).signed(CUSTOMER.account, 0))
+        pay_in = deposit if isinstance(self._market, EscrowSettlement) else transfer
+        paid_in = pay_in(MARKET.account.address, FUNDS // 2).signed(CUSTOMER.account, 0)
+        self._chain.submit(paid_in)
         while not list(self._market.ledger.holdings("customer:")):
             await trio.sleep(LOOK_S)
         began = trio.current_time()
@@ -107,12 +119,27 @@ class Run:
                 self._db.stage(batch)
             await trio.sleep(LOOK_S)
 
+    async def approve(self) -> None:
+        """What the validators of an escrow do all the time: sign the claims."""
+        rewards, chain_id = self._market.rewards, self._plan.config.network.chain_id
+        while isinstance(rewards, EscrowRewards):
+            batch = Batch()
+            for record in rewards.unapproved():
+                assert record.claim is not None, "every task here is completed"
+                for keys in VALIDATORS[:NEEDED]:
+                    approval = sign_claim(keys.identity, chain_id, record.escrow_id, record.claim)
+                    rewards.approve(batch, record, approval)
+            if batch:
+                self._db.stage(batch)
+            await trio.sleep(LOOK_S)
+
     def _settle(self, number: int) -> None:
         """A quorum has found a task's result valid: its market and its orchestrator know."""
-        batch, now_ms = Batch(), virtual_clock_ms()
+        batch, now_ms, rewards = Batch(), virtual_clock_ms(), self._market.rewards
         one = self._results.make(number, now_ms)
-        self._market.rewards.reserve(batch, one.task_id, CUSTOMER.account.address, REWARD, now_ms)
-        self._market.rewards.settle(batch, one.task_id, one.payees, now_ms)
+        rewards.reserve(batch, one.task_id, CUSTOMER.account.address, REWARD, now_ms)
+        rewards.open(batch, one.task_id, lambda: Releasers(SET, NEEDED, now_ms + LASTS_MS))
+        rewards.settle(batch, one.task_id, one.payees, now_ms, results=(one.leaf,))
         self._db.stage(batch)
         submitter, db = self.submitters[number % len(self.submitters)]
         batch = Batch()
@@ -127,7 +154,14 @@ class Run:
     def _check(self) -> None:
         report = self._market.ledger.audit()
         assert report.ok, report.findings
-        assert self._chain.account(MARKET.account.address).balance == report.held
+        assert self._held() == report.held
+
+    def _held(self) -> int:
+        """Units that the market has on the chain for others."""
+        if isinstance(self._market, EscrowSettlement):
+            held = market_view(self._chain)
+            return held.deposits + held.escrows
+        return self._chain.account(MARKET.account.address).balance
 
     def _counted(self, seconds: float) -> Spent:
         transactions: Counter[str] = Counter()
@@ -150,7 +184,7 @@ async def open_run(plan: Plan) -> AsyncIterator[Run]:
         hub.open_network(MARKET.identity, chain_id) as network,
         trio.open_nursery() as nursery,
     ):
-        chain = await chain_of(chain_db, chain_id)
+        chain = await chain_of(chain_db, plan.config)
         await nursery.start(chain.run)
         client = DirectClient(chain)
         sender, deposits, market = market_of(plan.config, db, client)
@@ -159,6 +193,7 @@ async def open_run(plan: Plan) -> AsyncIterator[Run]:
         for part in (sender.run, deposits.run, market.run):
             await nursery.start(part)
         nursery.start_soon(run.mature)
+        nursery.start_soon(run.approve)
         for keys in VALIDATORS:
             run.submitters.append(
                 await nursery.start(run_validator, plan.config, keys, hub, client)

@@ -1,5 +1,6 @@
 """The parts of a network that move money: a chain, a market, and validators that submit."""
 
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -11,12 +12,15 @@ from node.keys import NodeKeys
 from node.l1.devchain.config import DevChainConfig, Genesis
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.node import DevChain, open_chain
+from node.l1.devchain.profiles import UPSTREAM
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
 from node.roles.submitter import Submitter
+from node.settlement.escrow import EscrowSettlement
 from node.settlement.network import settlement_parameters
 from node.settlement.transfer import TransferSettlement
+from node.verification.onchain import MarketProfile
 from p2p.memory import MemoryHub, virtual_clock_ms
 from storage.database import Database, open_database
 from storage.memory import MemoryStore
@@ -32,12 +36,14 @@ BLOCK_S = 1.0
 
 def market_of(
     config: NetworkConfig, db: Database, client: DirectClient
-) -> tuple[Sender, Follower, TransferSettlement]:
+) -> tuple[Sender, Follower, TransferSettlement | EscrowSettlement]:
     """A market's money, its way to the chain and its ear there."""
     rules, address = settlement_parameters(config), MARKET.account.address
     chain_id = config.network.chain_id
     sender = Sender(MARKET.account, db, client, confirmations=rules.confirmations)
-    market = TransferSettlement(
+    is_held = config.economics.settlement == "escrow"
+    back_end = partial(EscrowSettlement, chain=client) if is_held else TransferSettlement
+    market = back_end(
         db, sender, rules, chain_id=chain_id, address=address, clock_ms=virtual_clock_ms
     )
     sender.on_confirmed, sender.on_lost = market.outbox.on_confirmed, market.outbox.on_lost
@@ -75,10 +81,11 @@ async def run_validator(
         task_status.started((submitter, db))
 
 
-async def chain_of(db: Database, chain_id: str) -> DevChain:
-    """A chain on which the customer and the validators have money."""
-    funded = (CUSTOMER, *VALIDATORS)
-    config = DevChainConfig(
+async def chain_of(db: Database, config: NetworkConfig) -> DevChain:
+    """A chain on which the customer and the validators have money, and a market that needs some."""
+    chain_id, is_held = config.network.chain_id, config.economics.settlement == "escrow"
+    funded = (CUSTOMER, *VALIDATORS, *((MARKET,) if is_held else ()))
+    rules = DevChainConfig(
         proposer=PROPOSER,
         genesis=Genesis(
             alloc={keys.account.address: FUNDS for keys in funded},
@@ -87,5 +94,6 @@ async def chain_of(db: Database, chain_id: str) -> DevChain:
         data_dir=Path("unused"),
         chain_id=chain_id,
         block_time_s=BLOCK_S,
+        profile=MarketProfile(chain_id) if is_held else UPSTREAM,
     )
-    return await open_chain(config, db, lambda: virtual_clock_ms() / 1000)
+    return await open_chain(rules, db, lambda: virtual_clock_ms() / 1000)

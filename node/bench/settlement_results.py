@@ -13,6 +13,7 @@ from node.l1.keys import AccountKey
 from node.roles.results import signed_result
 from node.split import Payees
 from node.verification.author import Author
+from node.verification.batches import leaf_of
 from node.verification.draws import Draw, Seat
 from node.verification.statements import ComputeResult, Judgement, Manifest, OutputRef
 from node.wire.leases import ReportResult
@@ -22,6 +23,7 @@ from storage.merkle import merkle_root
 SIZE, ITERATIONS = 64, 2
 """Of the tiny task that all of them are about."""
 LASTS_MS = 20_000
+NEEDED = 2
 
 
 class Verified(NamedTuple):
@@ -29,6 +31,8 @@ class Verified(NamedTuple):
 
     report: ReportResult
     payees: Payees
+    leaf: bytes
+    """Of the Merkle tree over its task's results."""
 
     @property
     def task_id(self) -> str:
@@ -72,10 +76,12 @@ class Results:
         seats = (*self._seats[first:], *self._seats[:first])
         draw, worker = self._draw(number, now_ms, seats), self._workers[number % len(self._workers)]
         manifest = self._manifest(number)
-        judgement = Judgement(draw, self._result(draw, manifest, worker), manifest, ())
+        result = self._result(draw, manifest, worker)
+        judgement = Judgement(draw, result, manifest, ())
         checks = {seat.address: 1 for seat in seats}
         payees = Payees({worker.address: 1}, checks, seats[0].address)
-        return Verified(ReportResult(draw.task_id, draw.epoch, (judgement,)), payees)
+        report = ReportResult(draw.task_id, draw.epoch, (judgement,))
+        return Verified(report, payees, leaf_of(result, worker.chain_id))
 
     def _draw(self, number: int, now_ms: int, seats: tuple[Seat, ...]) -> Draw:
         return Draw(
@@ -88,7 +94,7 @@ class Results:
             snapshot=bytes(32),
             passed=(),
             seats=seats,
-            needed=2,
+            needed=NEEDED,
             expires_ms=now_ms + LASTS_MS,
             market_key=self._market_key,
         )

@@ -1,6 +1,5 @@
 """`tmnode bench`: figures of this machine."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import trio
 
-from node.cli.options import json_option
+from node.cli.options import device_option, json_option
 from node.cli.output import print_answer
 
 if TYPE_CHECKING:
@@ -20,21 +19,6 @@ Command = TypeVar("Command", bound=Callable[..., object])
 def _count_option(name: str, default: int, text: str) -> Callable[[Command], Command]:
     """How many of something: a whole number from 1."""
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
-
-
-def _known_device(_context: click.Context, parameter: click.Parameter, device: str) -> str:
-    if re.fullmatch(r"cpu|cuda:[0-9]{1,2}", device) is None:
-        raise click.BadParameter("is not cpu or cuda:N", param=parameter)
-    return device
-
-
-_device_option = click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    callback=_known_device,
-    help="What is measured: cpu, or cuda:0 and so on.",
-)
 
 
 @click.group()
@@ -146,7 +130,7 @@ def proofs(iterations: int, runs: int, as_json: bool) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of packages with torch in it, such as the site-packages of another environment.",
 )
-@_device_option
+@device_option("What is measured")
 @json_option
 def kernels(runs: int, peers: Path | None, device: str, as_json: bool) -> None:
     """Kernels beside OpenBLAS, cuBLAS, and torch where installed; takes a minute."""
@@ -172,7 +156,7 @@ def kernels(runs: int, peers: Path | None, device: str, as_json: bool) -> None:
 )
 @_count_option("--runs", 3, "Challenges.")
 @click.option("--beacon", help="32 bytes in hex that nobody knew before; random by default.")
-@_device_option
+@device_option("What is measured")
 @json_option
 def challenge(
     matrix_size: int, iterations: int, runs: int, beacon: str | None, device: str, as_json: bool

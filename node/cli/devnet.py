@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from node.cli.launch import run_demo, run_devnet
-from node.cli.options import PATH
+from node.cli.options import PATH, device_option
 
 
 @click.command()
@@ -53,8 +53,15 @@ from node.cli.options import PATH
     help="Who holds the customers' money: the market, or the chain, which then follows the rules of"
     " `market`. Needs a new folder.",
 )
+@device_option("What the workers compute on")
 def devnet(
-    directory: Path, validators: int, workers: int, port: int, profile: str, settlement: str
+    directory: Path,
+    validators: int,
+    workers: int,
+    port: int,
+    profile: str,
+    settlement: str,
+    device: str,
 ) -> None:
     """Run a whole network on this machine: a chain, a market, validators, workers."""
     run_devnet(
@@ -64,10 +71,12 @@ def devnet(
         port=port,
         profile=profile,
         settlement=settlement,
+        device=device,
     )
 
 
 @click.command()
-def demo() -> None:
-    """Run a network, buy one task, check it, pay it, and stop."""
-    run_demo()
+@device_option("What the workers compute on")
+def demo(device: str) -> None:
+    """Run a network, buy tasks, check them, pay them, and stop."""
+    run_demo(device)

@@ -34,7 +34,14 @@ def run_node(config: Config) -> None:
 
 
 def run_devnet(
-    directory: Path, *, validators: int, workers: int, port: int, profile: str, settlement: str
+    directory: Path,
+    *,
+    validators: int,
+    workers: int,
+    port: int,
+    profile: str,
+    settlement: str,
+    device: str,
 ) -> None:
     """Run a network of nodes and a chain on this machine until it is told to stop."""
     from node.devnet import DevnetOptions, run_devnet
@@ -45,15 +52,16 @@ def run_devnet(
         api_port=port,
         profile=profile,
         settlement=settlement,
+        device=device,
     )
     _run(run_devnet, directory, options)
 
 
-def run_demo() -> None:
+def run_demo(device: str) -> None:
     """Run a network, buy one task on it, check its receipt, stop."""
     from node.devnet import run_demo
 
-    _run(run_demo)
+    _run(run_demo, device)
 
 
 def run_devchain(

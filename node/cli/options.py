@@ -1,5 +1,6 @@
 """Options that many commands share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +66,23 @@ def api_option(command: _F) -> _F:
         "--api", metavar="URL", help="Node to ask; TMNODE_API or http://127.0.0.1:8080 by default."
     )
     return option(command)
+
+
+def device_option(what: str) -> Callable[[_F], _F]:
+    """`--device`: `cpu`, the default, or a GPU by its number; `what` begins its help."""
+    return click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        callback=_known_device,
+        help=f"{what}: cpu, or cuda:0 and so on.",
+    )
+
+
+def _known_device(_context: click.Context, parameter: click.Parameter, device: str) -> str:
+    if re.fullmatch(r"cpu|cuda:[0-9]{1,2}", device) is None:
+        raise click.BadParameter("is not cpu or cuda:N", param=parameter)
+    return device
 
 
 def node_options(command: _F) -> _F:

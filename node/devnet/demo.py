@@ -69,11 +69,12 @@ class DemoFailed(NodeError):
     code = "demo_failed"
 
 
-async def run_demo() -> None:
-    """Run the whole demonstration; raises DemoFailed if any part does not hold."""
+async def run_demo(device: str = "cpu") -> None:
+    """Run the whole demonstration, on `cpu` or `cuda:N`; raises DemoFailed if any part does not
+    hold."""
     with tempfile.TemporaryDirectory(prefix="tmnode-demo-") as folder:
         _say("starting 1 chain, 1 market, 3 validators (quorum 2 of 3), 3 workers …")
-        options = DevnetOptions(api_port=0)
+        options = DevnetOptions(api_port=0, device=device)
         async with open_devnet(Path(folder), options) as devnet:
             layout = devnet.layout
             _say(f"market at {layout.market.api_url}, L1 at {layout.l1_url}")

@@ -72,6 +72,8 @@ class Layout(msgspec.Struct, frozen=True):
     """Whose rules its chain follows, by name."""
     settlement: str = "transfer"
     block_time_s: float = BLOCK_TIME_S
+    device: str = "cpu"
+    """What its workers compute on."""
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -103,6 +105,7 @@ def write_layout(
     profile: str = UPSTREAM.name,
     settlement: str = "transfer",
     block_time_s: float = BLOCK_TIME_S,
+    device: str = "cpu",
 ) -> Layout:
     """Write all files into `directory`, keeping the keys and genesis that are there already."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -125,6 +128,7 @@ def write_layout(
         profile="market" if settlement == "escrow" else profile,
         settlement=settlement,
         block_time_s=block_time_s,
+        device=device,
     )
     layout.network_file.write_text(_network_text(layout))
     for seat in layout.seats:
@@ -198,6 +202,13 @@ listen = ["/ip4/127.0.0.1/tcp/{seat.p2p_port}"]
 [api]
 listen = "127.0.0.1:{seat.api_port}"
 max_requests = 256
+{_worker_text(layout) if "worker" in roles else ""}"""
+
+
+def _worker_text(layout: Layout) -> str:
+    return f"""
+[worker]
+device = {json.dumps(layout.device)}
 """
 
 

@@ -16,6 +16,7 @@ from node.l1.client import open_l1_client
 from node.l1.devchain.profiles import UPSTREAM
 from node.l1.escrow import deposit
 from node.l1.transactions import transfer
+from node.sandbox.devices import program_for
 
 DEPOSIT_CPC = 100_000
 """What the customer deposits at the market, CPC."""
@@ -35,6 +36,8 @@ class DevnetOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whose rules the chain follows."""
     settlement: str = "transfer"
     """Who holds the customers' money; `escrow` needs a chain of the `market` profile."""
+    device: str = "cpu"
+    """What the workers compute on, as in a node's configuration: `cpu` or `cuda:N`."""
 
 
 class Devnet:
@@ -108,7 +111,12 @@ class Devnet:
 
 @asynccontextmanager
 async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[Devnet]:
-    """A started, funded network; everything is stopped on leaving."""
+    """A started, funded network; everything is stopped on leaving.
+
+    Raises SandboxNotStarted for a device that this machine does not have.
+    """
+    # Compiled here, once: workers that start together would each compile the kernels of a GPU.
+    await trio.to_thread.run_sync(program_for, options.device)
     layout = write_layout(
         directory,
         validators=options.validators,
@@ -117,6 +125,7 @@ async def open_devnet(directory: Path, options: DevnetOptions) -> AsyncIterator[
         profile=options.profile,
         settlement=options.settlement,
         block_time_s=options.block_time_s,
+        device=options.device,
     )
     devnet = Devnet(layout, options)
     try:

@@ -33,7 +33,8 @@ def serve(launch: Launch, layers: Layers, size_file: int) -> NoReturn:
     run_job = program.load(**launch.arguments)
     inbox = Inbox(requests)
     inbox.start()
-    process.limit_address_space(size_file, launch.limits.memory_bytes)
+    limit = process.limit_private_memory if launch.devices else process.limit_address_space
+    limit(size_file, launch.limits.memory_bytes)
     outbox = Outbox(answers)
     outbox.send(frames.Ready(layers.active, layers.missing))
     while True:

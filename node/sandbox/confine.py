@@ -4,6 +4,10 @@ Some layers depend on the system: they are tried, and `Layers` says which hold a
 do not; the parent decides whether that is enough. The rest (limits, capabilities, death with the
 parent) works everywhere and raises if it does not.
 
+A child that is given the files of a GPU gets what CUDA's driver does not start without, too: it
+names its threads, which is writing files below `/proc/self/task`, and listens at a socket (see
+`seccomp`).
+
 `landlock` and `seccomp` are each without a stand-in. The others repeat what seccomp refuses:
 sockets (`namespaces`, `landlock-tcp`) and signals to others (`landlock-scope`).
 """
@@ -21,6 +25,7 @@ from node.sandbox.launch import Launch, ResourceLimits
 LANDLOCK, LANDLOCK_TCP, LANDLOCK_SCOPE = "landlock", "landlock-tcp", "landlock-scope"
 NAMESPACES, SECCOMP = "namespaces", "seccomp"
 
+_THREADS = "/proc/self/task"
 _NEWUSER, _NEWIPC, _NEWNET = 0x10000000, 0x08000000, 0x40000000
 _LANDLOCK_ABI = {LANDLOCK: 1, LANDLOCK_TCP: 4, LANDLOCK_SCOPE: 6}
 
@@ -34,6 +39,7 @@ class Layers(msgspec.Struct, frozen=True):
 
 def confine(launch: Launch) -> Layers:
     """Confine this process, which must have one thread, for good; raises OSError."""
+    with_driver = bool(launch.devices)
     if process.thread_count() != 1:
         raise RuntimeError("confinement reaches one thread only, and there are others")
     process.be_the_first_victim()
@@ -43,7 +49,7 @@ def confine(launch: Launch) -> Layers:
     process.drop_privileges()
     process.die_with_parent(launch.parent_process_id)
     problems |= _restrict_paths(launch)
-    problems |= _attempt(SECCOMP, lambda: seccomp.install(os.getpid()))
+    problems |= _attempt(SECCOMP, lambda: seccomp.install(os.getpid(), with_driver=with_driver))
     active = tuple(name for name, problem in problems.items() if not problem)
     return Layers(active, {name: text for name, text in problems.items() if text})
 
@@ -65,7 +71,10 @@ def leave_namespaces(threads: int) -> None:
 def _restrict_paths(launch: Launch) -> dict[str, str]:
     try:
         abi = landlock.restrict(
-            map(Path, launch.readable), Path(launch.scratch_root), map(Path, launch.devices)
+            map(Path, launch.readable),
+            Path(launch.scratch_root),
+            devices=map(Path, launch.devices),
+            settings=[_kept(_THREADS)] if launch.devices else [],
         )
     except OSError as error:
         return dict.fromkeys(_LANDLOCK_ABI, _describe(error))
@@ -73,6 +82,13 @@ def _restrict_paths(launch: Launch) -> dict[str, str]:
         name: "" if abi >= needed else f"the kernel has Landlock ABI {abi}, this needs {needed}"
         for name, needed in _LANDLOCK_ABI.items()
     }
+
+
+def _kept(folder: str) -> Path:
+    """The folder, opened for good: what the kernel has forgotten and finds anew under /proc is
+    another one to Landlock."""
+    os.open(folder, os.O_PATH | os.O_CLOEXEC)
+    return Path(folder)
 
 
 def _attempt(layer: str, step: Callable[[], None]) -> dict[str, str]:

@@ -60,10 +60,16 @@ def file_rights(abi: int) -> int:
     return int((1 << _FILE_RIGHTS_BY_ABI[min(abi, 5)]) - 1)
 
 
-def restrict(readable: Iterable[Path], writable: Path, devices: Iterable[Path] = ()) -> int:
+def restrict(
+    readable: Iterable[Path],
+    writable: Path,
+    devices: Iterable[Path] = (),
+    settings: Iterable[Path] = (),
+) -> int:
     """Confine the calling thread for good and return the ABI used; raises OSError.
 
-    Needs no_new_privs. Paths that do not exist are left out.
+    Files below `settings` may be written but not made. Needs no_new_privs. Paths that do not exist
+    are left out.
     """
     abi = version()
     ruleset = _create(abi)
@@ -72,6 +78,8 @@ def restrict(readable: Iterable[Path], writable: Path, devices: Iterable[Path] =
             _allow(ruleset, path, READABLE & file_rights(abi))
         for path in devices:
             _allow(ruleset, path, CONTROLLABLE & file_rights(abi))
+        for path in settings:
+            _allow(ruleset, path, (READABLE | WRITE_FILE | TRUNCATE) & file_rights(abi))
         _allow(ruleset, Path(os.devnull), WRITE_FILE | READ_FILE)
         _allow(ruleset, writable, WRITABLE & file_rights(abi))
         libc.syscall(_RESTRICT_SELF, ruleset, 0)

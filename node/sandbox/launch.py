@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import sysconfig
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -29,16 +30,21 @@ _PASSED_ON = ("TMNODE_ISA", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 class Program(msgspec.Struct, frozen=True):
     """What runs jobs in the child: a module with `load()`, see `node.sandbox.compute`.
 
-    `packages` maps the names of further top-level modules to their folder or file, and `arguments`
-    go to `load`. Beside what every child reads, it reads what lies below `readable`; `devices` are
-    files or folders of files that it may control, such as those of a GPU.
+    `packages` maps the names of further top-level modules to their folder or file, `libraries`
+    names third-party packages, which lie where the node found them, and `arguments` go to `load`.
+    Beside what every child has and reads, it has `variables` and reads what lies below `readable`;
+    `devices` are the files of a GPU, or folders of them: where there are any, its driver may work
+    there (see `confine`). `start_s` is how long it may take until it is ready.
     """
 
     module: str
     packages: dict[str, str] = {}
+    libraries: tuple[str, ...] = ()
     arguments: dict[str, str] = {}
+    variables: dict[str, str] = {}
     readable: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    start_s: float = 30.0
 
 
 class ResourceLimits(msgspec.Struct, frozen=True):
@@ -59,15 +65,17 @@ class Launch(msgspec.Struct, frozen=True):
     arguments: dict[str, str]
     packages: dict[str, str]
     paths: tuple[str, ...]
+    variables: dict[str, str]
     readable: tuple[str, ...]
     devices: tuple[str, ...]
     limits: ResourceLimits
+    start_s: float
 
 
 def plan_launch(program: Program, limits: ResourceLimits, scratch_root: Path) -> Launch:
     """The launch of `program` from this process, with this process's own code and libraries."""
     packages = {name: _location(name) for name in _CODE} | program.packages
-    paths = _library_folders()
+    paths = _library_folders((*_LIBRARIES, *program.libraries))
     interpreter = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib")]
     libraries = os.path.join(sys.base_prefix, "lib")
     return Launch(
@@ -77,16 +85,18 @@ def plan_launch(program: Program, limits: ResourceLimits, scratch_root: Path) ->
         arguments=program.arguments,
         packages=packages,
         paths=tuple(paths),
+        variables=program.variables,
         readable=(*_SYSTEM, libraries, *interpreter, *paths, *packages.values(), *program.readable),
         devices=program.devices,
         limits=limits,
+        start_s=program.start_s,
     )
 
 
-def environment() -> dict[str, str]:
+def environment(launch: Launch) -> dict[str, str]:
     """All the variables that a child has."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return _ENVIRONMENT | passed_on
+    return _ENVIRONMENT | passed_on | launch.variables
 
 
 def command(launch: Launch) -> list[str]:
@@ -102,6 +112,6 @@ def _location(package: str) -> str:
     return os.path.realpath(next(iter(spec.submodule_search_locations)))
 
 
-def _library_folders() -> list[str]:
-    """Where the third-party packages lie; the rest of the search path stays out of sight."""
-    return sorted({os.path.dirname(_location(name)) for name in _LIBRARIES})
+def _library_folders(names: Iterable[str]) -> list[str]:
+    """Where third-party packages lie; the rest of the search path stays out of sight."""
+    return sorted({os.path.dirname(_location(name)) for name in names})

@@ -137,7 +137,7 @@ def spawn(launch: Launch) -> ChildProcess:
             stdout=subprocess.PIPE,
             stderr=writer,
             cwd=launch.scratch_root,
-            env=environment(),
+            env=environment(launch),
             start_new_session=True,
         )
     except OSError as error:

@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 REQUIRED_LAYERS = frozenset({confine.LANDLOCK, confine.SECCOMP})
 WORKLOADS_OF_GPU = Program("node.sandbox.compute")
-_START_S = 30.0
 _STOP_S = 0.5
 _MAX_REASON = 500
 _REMEDY = (
@@ -158,14 +157,15 @@ class ComputeChild:
     async def _greet(self, child: ChildProcess) -> None:
         """Wait until the child is ready and see that it is confined; else end it."""
         answer = None
-        with trio.move_on_after(_START_S):
+        start_s = self._launch.start_s
+        with trio.move_on_after(start_s):
             try:
                 answer = await child.receive()
             except ComputeCrashed as error:
                 raise SandboxNotStarted(f"the child did not start: {error.reason}") from error
         if not isinstance(answer, frames.Ready):
             await child.end()
-            raise SandboxNotStarted(f"the child was not ready within {_START_S:g} s")
+            raise SandboxNotStarted(f"the child was not ready within {start_s:g} s")
         missing = set(self._required).difference(answer.active)
         if missing:
             await child.end()

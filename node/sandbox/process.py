@@ -11,6 +11,7 @@ from node.sandbox import libc
 
 _CAPABILITY_VERSION_3 = 0x20080522
 _PREFERRED_VICTIM = 500
+_WHOLE, _DATA = 0, 5
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -65,8 +66,21 @@ def limit_address_space(size_file: int, more_bytes: int) -> None:
 
     `size_file` is an open `/proc/self/statm`, which a confined process could not open any more.
     """
-    pages = int(os.pread(size_file, 64, 0).split()[0])
-    set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + more_bytes)
+    set_limit(resource.RLIMIT_AS, _taken(size_file, _WHOLE) + more_bytes)
+
+
+def limit_private_memory(size_file: int, more_bytes: int) -> None:
+    """Bound what is written and not shared to what there is now and `more_bytes`.
+
+    For a process with a GPU: its driver reserves address space for all memory of the device, and
+    more than any limit allows. What files hold and what is shared with the device is not counted.
+    """
+    set_limit(resource.RLIMIT_DATA, _taken(size_file, _DATA) + more_bytes)
+
+
+def _taken(size_file: int, field: int) -> int:
+    """Bytes, by a field of `/proc/self/statm`."""
+    return int(os.pread(size_file, 128, 0).split()[field]) * resource.getpagesize()
 
 
 def set_limit(which: int, value: int) -> None:

@@ -6,6 +6,11 @@ in the file system. The filter answers those calls with EPERM, together with eve
 new process or program, everything that reaches into other processes, the kernel's larger and
 seldom needed interfaces, and the one prctl by which the child could outlive its parent.
 
+The driver of a GPU has one demand more: CUDA does not start where it cannot listen at a Unix
+socket without a file, through which it would share memory with other processes. A child with a GPU
+may make such a socket (`SOCK_SEQPACKET` only: what others listen at is reached by `connect`, or
+without one by datagrams) and listen, but neither connect nor accept.
+
 Calls newer than this list are answered ENOSYS, as by an older kernel; so is clone3, whose flags a
 filter cannot see, and the C library falls back to clone, which may make threads only.
 The numbers are those of x86-64; elsewhere there is no filter and the layer is reported missing.
@@ -14,14 +19,16 @@ The numbers are those of x86-64; elsewhere there is no filter and the layer is r
 import ctypes
 import errno
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from node.sandbox import libc
 
 _NEWEST_KNOWN = 456
-_CLONE, _CLONE3, _PRCTL = 56, 435, 157
+_CLONE, _CLONE3, _PRCTL, _SOCKET = 56, 435, 157, 41
 _CLONE_THREAD = 0x10000
+_SOCKET_FLAGS = socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 
 ONLY_ON_ITSELF: Mapping[str, int] = MappingProxyType(
     {
@@ -68,12 +75,15 @@ _FILE_ATTRIBUTES = {
 _NETWORK_AND_SHARED_MEMORY = {
     "shmget": 29,
     "shmat": 30,
-    "socket": 41,
+    "socket": _SOCKET,
+    "connect": 42,
+    "accept": 43,
     "socketpair": 53,
     "semget": 64,
     "msgget": 68,
     "mq_open": 240,
     "mq_unlink": 241,
+    "accept4": 288,
 }
 _PROCESSES = {
     "fork": 57,
@@ -151,15 +161,27 @@ REFUSED: Mapping[str, int] = MappingProxyType(
 """Calls answered EPERM, by name."""
 
 # Classic BPF: load a 32-bit word of seccomp_data, compare, return. Offsets: 0 number, 4
-# architecture, 16 low half of the first argument (little-endian).
-_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_GREATER, _JUMP_IF_SET, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+# architecture, 16 and 24 low halves of the first and second argument (little-endian).
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_GREATER, _JUMP_IF_SET = 0x20, 0x15, 0x25, 0x45
+_AND, _RETURN = 0x54, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _KILL_PROCESS, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _REFUSE, _UNKNOWN = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 _SECCOMP_MODE_FILTER = 2
 
 Instruction = tuple[int, int, int, int]
+
+# socket(AF_UNIX, SOCK_SEQPACKET and any flags, …) is allowed, every other socket refused.
+_LISTENER: Sequence[Instruction] = (
+    (_LOAD, 0, 0, _FIRST_ARGUMENT),
+    (_JUMP_IF_EQUAL, 0, 4, socket.AF_UNIX),
+    (_LOAD, 0, 0, _SECOND_ARGUMENT),
+    (_AND, 0, 0, ~_SOCKET_FLAGS & 0xFFFFFFFF),
+    (_JUMP_IF_EQUAL, 0, 1, socket.SOCK_SEQPACKET),
+    (_RETURN, 0, 0, _ALLOW),
+    (_RETURN, 0, 0, _REFUSE),
+)
 
 
 class _Filter(ctypes.Structure):
@@ -175,8 +197,11 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_uint16), ("filter", ctypes.POINTER(_Filter)))
 
 
-def program(process_id: int) -> list[Instruction]:
-    """The filter for the process with this id, as (code, jump true, jump false, operand)."""
+def program(process_id: int, *, with_driver: bool = False) -> list[Instruction]:
+    """The filter for the process with this id, as (code, jump true, jump false, operand).
+
+    `with_driver`: the driver of a GPU is to work in it.
+    """
     instructions = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_JUMP_IF_EQUAL, 1, 0, _AUDIT_ARCH_X86_64),
@@ -188,6 +213,8 @@ def program(process_id: int) -> list[Instruction]:
         *_when(_CLONE, *_by_argument((_JUMP_IF_SET, 0, 1, _CLONE_THREAD))),
         *_when(_PRCTL, *_by_argument((_JUMP_IF_EQUAL, 1, 0, libc.PR_SET_PDEATHSIG))),
     ]
+    if with_driver:
+        instructions += _when(_SOCKET, *_LISTENER)
     itself = _by_argument((_JUMP_IF_EQUAL, 1, 0, 0), (_JUMP_IF_EQUAL, 0, 1, process_id))
     for number in sorted(ONLY_ON_ITSELF.values()):
         instructions += _when(number, *itself)
@@ -196,12 +223,12 @@ def program(process_id: int) -> list[Instruction]:
     return [*instructions, (_RETURN, 0, 0, _ALLOW)]
 
 
-def install(process_id: int) -> None:
+def install(process_id: int, *, with_driver: bool = False) -> None:
     """Filter this process, whose id is given, for good. Needs no_new_privs; raises OSError."""
     machine = os.uname().machine
     if machine != "x86_64":
         raise OSError(errno.ENOSYS, f"no list of system calls for {machine}")
-    apply(program(process_id))
+    apply(program(process_id, with_driver=with_driver))
 
 
 def apply(instructions: Sequence[Instruction]) -> None:

@@ -30,15 +30,11 @@ Read the modules in this order:
 `escrow`       the back end for a chain that holds the money. The parts it is made of:
 `escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.
 `escrow_rewards` the money of tasks in escrows; `escrow_claims` whom an escrow is to pay.
-<<<<<<< HEAD
 `escrow_credit` credit out of the operator's deposit.
-`chainbook`    what confirmed blocks did, booked.
-=======
 `escrow_steps` what the market asks the chain about an escrow next.
 `dispute`      what the books know of a dispute about an escrow; `escrow_disputes` what market and
                jury say of it, `dispute_steps` what the market asks the chain.
 `chainbook`    what confirmed blocks did, booked; `chaindisputes`, `chainbonds` of disputes, bonds.
->>>>>>> books-s10
 `escrow_audit` what the chain holds, to be compared with the books.
 `backend`      which of the two the books are for.
 `errors`       what can go wrong beyond the node's own errors.

@@ -11,6 +11,7 @@ touched the batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -42,6 +43,10 @@ from node.split import Payees
 from storage.database import Database
 from storage.store import Batch
 
+IDS_KEPT = 8192
+"""Names of escrows: all tasks whose pay is due are looked at twice a second, and each name is a
+hash."""
+
 
 class EscrowRewards(Rewards):
     """The rewards of one market's tasks, each in an escrow from its first lease on."""
@@ -68,7 +73,7 @@ class EscrowRewards(Rewards):
         self._notices = notices
         self._credit = credit
         self._sender = sender
-        self._escrow_id = escrow_id
+        self._escrow_id = lru_cache(maxsize=IDS_KEPT)(escrow_id)
         self._chain_id = chain_id
 
     @property
@@ -84,12 +89,11 @@ class EscrowRewards(Rewards):
 
     def returning(self, customer: str) -> int:
         """Units of a customer's in escrows that are to be refunded, and in decided disputes."""
-        moving = {
-            one.task_id: sum(map(self._ledger.balance, _coming_back(one)))
-            for one in self._book.active()
-        }
         return sum(
-            units for task_id, units in moving.items() if units and self._buyer(task_id) == customer
+            units
+            for one in self._book.active()
+            if (units := sum(map(self._ledger.balance, _coming_back(one))))
+            and self._buyer(one.task_id) == customer
         )
 
     def reserve(self, batch: Batch, task_id: str, customer: str, amount: int, at_ms: int) -> bool:

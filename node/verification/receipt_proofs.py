@@ -14,6 +14,8 @@ from node.verification.receipt import Receipt, ReceiptInvalid, ReceiptJob
 Find = Callable[[bytes, int], bytes | None]
 """The bytes with this SHA-256 and size, or None if they are not at hand."""
 
+_REMEDY = "`tmnode task fetch` saves a task's outputs and proofs; give the whole folder"
+
 
 def proofs_in(receipt: Receipt) -> int:
     """How many of a verified receipt's results come with a proof: all of them, or none."""
@@ -50,5 +52,6 @@ def _verify_job(receipt: Receipt, job: ReceiptJob, name: str, find: Find, bounds
 def _required(find: Find, sha256: bytes, size: int, field: str) -> bytes:
     data = find(sha256, size)
     if data is None:
-        raise ReceiptInvalid(f"{size} bytes with SHA-256 {sha256.hex()} are needed", field=field)
+        problem = f"{size} bytes with SHA-256 {sha256.hex()} are needed"
+        raise ReceiptInvalid(problem, field=field, remedy=_REMEDY)
     return data

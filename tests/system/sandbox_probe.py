@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import mmap
 import os
 import signal
 import socket
@@ -81,6 +82,44 @@ def connect_unix(path: str) -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
         return "connected"
+
+
+def listen(name: str) -> str:
+    """At a Unix socket without a file, as CUDA's driver does when it starts."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"\0{name}")
+        listener.listen()
+        return "listening"
+
+
+def connect_to_oneself(name: str) -> str:
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client,
+    ):
+        listener.bind(f"\0{name}")
+        listener.listen()
+        client.connect(f"\0{name}")
+        return "connected"
+
+
+def name_a_thread(name: str) -> str:
+    """Another one's name, as CUDA's driver does."""
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    try:
+        path = Path(f"/proc/self/task/{thread.native_id}/comm")
+        path.write_text(name)
+        return path.read_text().strip()
+    finally:
+        go.set()
+
+
+def reserve(size: int) -> int:
+    """Address space alone, as CUDA's driver does for the memory of a device."""
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0) as reserved:
+        return len(reserved)
 
 
 def execute(path: str) -> str:
@@ -176,6 +215,10 @@ ATTEMPTS: dict[str, Callable[..., Any]] = {
         symlink,
         connect,
         connect_unix,
+        listen,
+        connect_to_oneself,
+        name_a_thread,
+        reserve,
         execute,
         interrupt,
         environment,

@@ -319,12 +319,18 @@ async def test_it_writes_only_in_its_scratch_folder(probe, scratch, tmp_path):
     assert unconfined("write", path=str(victim)) == "written"
 
 
-async def test_it_reaches_no_network(probe, tmp_path):
-    path = str(tmp_path / "socket")
+@contextlib.contextmanager
+def listening(folder: Path):
+    """Somebody outside who listens at a port and at a path."""
+    path = str(folder / "socket")
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(path)
         unix.listen()
-        port = tcp.getsockname()[1]
+        yield tcp.getsockname()[1], path
+
+
+async def test_it_reaches_no_network(probe, tmp_path):
+    with listening(tmp_path) as (port, path):
         assert await probe("connect", port=port) in DENIED
         assert await probe("connect_unix", path=path) in DENIED
         assert unconfined("connect", port=port) == "connected"
@@ -421,6 +427,54 @@ async def test_a_device_is_there_for_the_program_that_is_given_it(scratch, devic
         probe = Probe(child, scratch)
         assert await probe("write", path="/dev/zero") in DENIED
         assert await probe("write", path="/dev/full") in expected
+
+
+WITH_A_GPU = msgspec.structs.replace(
+    PROBING, devices=("/dev/full",), variables={"LD_LIBRARY_PATH": "/opt/driver"}
+)
+LARGE_BYTES = 1 << 40
+
+
+@asynccontextmanager
+async def open_gpu_probe(scratch: Path):
+    async with open_compute_child(
+        memory_limit_bytes=MEMORY_BYTES, scratch_root=scratch, program=WITH_A_GPU
+    ) as child:
+        yield Probe(child, scratch)
+
+
+async def test_what_a_driver_needs_is_there_for_a_child_with_a_gpu(scratch):
+    async with open_gpu_probe(scratch) as probe:
+        assert await probe("listen", name="cuda-uvmfd-1-2") == "listening"
+        assert await probe("name_a_thread", name="cuda-EvtHandlr") == "cuda-EvtHandlr"
+        assert await probe("reserve", size=LARGE_BYTES) == LARGE_BYTES
+        assert "LD_LIBRARY_PATH" in await probe("environment")
+
+
+async def test_and_for_no_other(probe):
+    assert await probe("listen", name="cuda-uvmfd-1-2") in DENIED
+    assert await probe("name_a_thread", name="cuda-EvtHandlr") in DENIED
+    assert await probe("reserve", size=LARGE_BYTES) == "ENOMEM"
+    assert "LD_LIBRARY_PATH" not in await probe("environment")
+
+
+async def test_a_child_with_a_gpu_reaches_nobody(scratch, tmp_path):
+    others = f"/proc/{os.getpid()}"
+    with listening(tmp_path) as (port, path):
+        async with open_gpu_probe(scratch) as probe:
+            assert await probe("connect", port=port) in DENIED
+            assert await probe("connect_unix", path=path) in DENIED
+            assert await probe("connect_to_oneself", name="me") in DENIED
+            for file in ("/proc/self/comm", f"{others}/comm", f"{others}/task/{os.getpid()}/comm"):
+                assert await probe("write", path=file) in DENIED
+    assert unconfined("connect_to_oneself", name="me") == "connected"
+
+
+async def test_its_memory_is_bounded_too(scratch):
+    async with open_gpu_probe(scratch) as probe:
+        assert await probe("allocate", size=MEMORY_BYTES // 2) == MEMORY_BYTES // 2
+        with pytest.raises(OutOfMemory):
+            await probe("allocate", size=MEMORY_BYTES + (16 << 20))
 
 
 # What it needs

@@ -1,6 +1,7 @@
 """Answers that get lost, are cut off or come late, as the faults of a chain say."""
 
 import random
+from typing import Literal
 
 import trio
 
@@ -8,6 +9,9 @@ from node.l1.devchain.asgi import Message, Send
 from node.l1.devchain.faults import LATE_S, Faults
 
 _LOST = b"busy"
+
+Spoiling = Literal["", "lost", "cut", "late"]
+"""What becomes of an answer; empty: it is given as it is."""
 
 
 class Answers:
@@ -20,13 +24,24 @@ class Answers:
         self._faults = faults
         self._lots = random.Random(0)
 
+    def next(self) -> Spoiling:
+        """The lot of the next answer."""
+        if self._is_due(self._faults.lost_answers):
+            return "lost"
+        if self._is_due(self._faults.cut_answers):
+            return "cut"
+        return "late" if self._is_due(self._faults.late_answers) else ""
+
     def spoiled(self, send: Send) -> Send:
         """What to send the next answer with."""
-        if self._is_due(self._faults.lost_answers):
-            return _lost(send)
-        if self._is_due(self._faults.cut_answers):
-            return _cut(send)
-        return _late(send) if self._is_due(self._faults.late_answers) else send
+        match self.next():
+            case "lost":
+                return _lost(send)
+            case "cut":
+                return _cut(send)
+            case "late":
+                return _late(send)
+        return send
 
     def _is_due(self, every: int) -> bool:
         return every > 0 and self._lots.randrange(every) == 0

@@ -19,8 +19,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     late_events: int = 0
     """1: the event stream is looked after every 15 s only."""
     forgets: int = 0
-    """So often, in blocks, everything that waits for a block and all receipts are lost, as when a
-    node is restarted."""
+    """So often, in blocks, everything that waits for the next one and all receipts are lost just
+    before it is made, as when a node is restarted; 1: no block ever holds anything."""
     rolls_back: int = 0
     """So many blocks at the tip are given up for others, every ten blocks; what was in them waits
     for a block again."""

@@ -146,6 +146,13 @@ class Holdings:
         self._roots = [_EMPTY] * BUCKETS
         self._replace(self.records)
 
+    def copy(self) -> "Holdings":
+        """Holdings of their own with the same content; a bucket's leaves are never changed."""
+        twin = Holdings({})
+        twin.records = dict(self.records)
+        twin._leaves, twin._roots = list(self._leaves), list(self._roots)
+        return twin
+
     def root(self, changes: Mapping[str, Held | None]) -> bytes | None:
         """The root as it would be with some records changed, or gone; None over no records."""
         roots = list(self._roots)

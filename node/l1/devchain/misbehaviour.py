@@ -63,12 +63,15 @@ class Misbehaviour:
             old = _Before(self._chain.state.copy(), self._chain.tip, proposal.included)
             self._before.append(old)
 
-    async def after_block(self, now: float) -> None:
-        """A block was adopted."""
+    def before_block(self) -> None:
+        """A block is due, for which everything waits that came since the last one."""
         self._blocks += 1
         if self._faults.forgets and self._blocks % self._faults.forgets == 0:
             self._mempool.take_all()
             self._receipts.forget()
+
+    async def after_block(self, now: float) -> None:
+        """A block was adopted."""
         if self._before and self._blocks % ROLLED_BACK_EVERY == 0:
             await self._roll_back(now)
 

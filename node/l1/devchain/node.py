@@ -118,6 +118,7 @@ class DevChain:
         round_number = self._chain.round_at(self._now())
         if round_number < 0:
             return
+        self._misbehaviour.before_block()
         candidates = self.mempool.candidates(self.config.rules.max_block_txs)
         rewritten = self._misbehaviour.rewritten(candidates)
         proposal = self._chain.propose(rewritten, round_number)

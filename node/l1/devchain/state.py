@@ -85,8 +85,10 @@ class State:
 
     def copy(self) -> "State":
         """A state of its own with the same content."""
-        held = self.holdings.records
-        return State(self.accounts, self.validators.values(), self.burned, held)
+        twin = State({}, self.validators.values(), self.burned)
+        twin.accounts, twin.holdings = dict(self.accounts), self.holdings.copy()
+        twin._leaves, twin._order = dict(self._leaves), self._order
+        return twin
 
     def root(
         self, changes: Mapping[str, Account], held: Mapping[str, Held | None] = _NOTHING

@@ -279,5 +279,6 @@ def test_a_proof_without_its_output(terminal, proven, pinned) -> None:
     result = terminal.run(*command, str(folder))
     assert result.exit_code == 1
     needed = f"256 bytes with SHA-256 {sha256(data).hexdigest()} are needed"
-    assert result.stderr == f"error: jobs[0].manifest.outputs[0]: {needed}\n"
+    advice = "(`tmnode task fetch` saves a task's outputs and proofs; give the whole folder)"
+    assert result.stderr == f"error: jobs[0].manifest.outputs[0]: {needed} {advice}\n"
     assert terminal.run(*command, str(folder / "none")).exit_code == 1

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from node.config.loading import load_network
+from node.config.loading import load_config, load_network
 from node.devnet.layout import write_layout
 from node.l1.devchain.config import read_genesis
 from node.settlement.network import settlement_parameters
@@ -30,6 +30,14 @@ def test_the_chain_states_parameters_that_fit_the_network(tmp_path, block_time_s
     assert market.slash_bp == rules.slash_bp
     assert market.deposit_notice_blocks > 2 * rules.confirmations
     assert market.max_escrow_blocks > rules.escrow_grace_blocks
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_workers_compute_on_the_device_that_is_asked_for(tmp_path, device) -> None:
+    layout = write_layout(tmp_path, validators=1, workers=2, api_port=0, device=device)
+    configured = [load_config(seat.config).worker.device for seat in layout.workers]
+    assert configured == [device, device]
+    assert load_config(layout.market.config).worker.device == "cpu"
 
 
 def test_a_chain_of_todays_rules_has_no_such_section(tmp_path) -> None:

@@ -18,15 +18,23 @@ def plan(tmp_path) -> Launch:
     return launch.plan_launch(program, ResourceLimits(1 << 20), tmp_path)
 
 
-def test_no_variable_of_the_node_reaches_the_child(monkeypatch):
+def test_no_variable_of_the_node_reaches_the_child(plan, monkeypatch):
     monkeypatch.setenv("TMNODE_PASSPHRASE", "secret")
     monkeypatch.setenv("PATH", "/bin")
     monkeypatch.setenv("TMNODE_ISA", "baseline")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    variables = launch.environment()
+    variables = launch.environment(plan)
     assert variables["TMNODE_ISA"] == "baseline"
     assert variables["CUDA_VISIBLE_DEVICES"] == "3"  # or GPU 0 would be another one there
     assert not {"TMNODE_PASSPHRASE", "PATH", "HOME", "PYTHONPATH"} & variables.keys()
+
+
+def test_a_program_brings_variables_and_libraries_of_its_own(tmp_path):
+    program = Program("probe", libraries=("pytest",), variables={"LD_LIBRARY_PATH": "/opt/driver"})
+    plan = launch.plan_launch(program, ResourceLimits(1), tmp_path)
+    assert launch.environment(plan)["LD_LIBRARY_PATH"] == "/opt/driver"
+    assert str(Path(pytest.__file__).parents[1].resolve()) in plan.paths
+    assert set(plan.paths) <= set(plan.readable)
 
 
 def test_the_code_is_readable_and_the_folder_around_it_is_not(plan, tmp_path):

@@ -11,13 +11,19 @@ X86_64 = 0xC000003E
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSED, UNKNOWN = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
 OWN = 4321
-CLONE, CLONE3, PRCTL = 56, 435, 157
+CLONE, CLONE3, PRCTL, SOCKET = 56, 435, 157, 41
 
 
-def verdict(number: int, argument: int = 0, architecture: int = X86_64) -> int:
+def verdict(
+    number: int,
+    argument: int = 0,
+    second: int = 0,
+    architecture: int = X86_64,
+    with_driver: bool = False,
+) -> int:
     """Run the filter as the kernel would."""
-    words = {0: number, 4: architecture, 16: argument}
-    program, at, accumulator = seccomp.program(OWN), 0, 0
+    words = {0: number, 4: architecture, 16: argument, 24: second}
+    program, at, accumulator = seccomp.program(OWN, with_driver=with_driver), 0, 0
     while True:
         code, jump_true, jump_false, operand = program[at]
         at += 1
@@ -30,6 +36,8 @@ def verdict(number: int, argument: int = 0, architecture: int = X86_64) -> int:
                 at += jump_true if accumulator > operand else jump_false
             case 0x45:
                 at += jump_true if accumulator & operand else jump_false
+            case 0x54:
+                accumulator &= operand
             case 0x06:
                 return operand
 
@@ -42,6 +50,26 @@ def test_ordinary_calls_pass():
 @pytest.mark.parametrize("number", seccomp.REFUSED.values(), ids=seccomp.REFUSED)
 def test_listed_calls_are_refused(number):
     assert verdict(number, OWN) == REFUSED
+
+
+def test_a_driver_may_listen_at_a_socket_of_one_kind():
+    listen, bind, sequenced, stream, datagram = 50, 49, 5, 1, 2
+    unix, internet, netlink, flags = 1, 2, 16, 0x80800
+    for kind in (sequenced, sequenced | flags):
+        assert verdict(SOCKET, unix, kind, with_driver=True) == ALLOW
+        assert verdict(SOCKET, unix, kind) == REFUSED
+    for domain, kind in (
+        *((unix, stream), (unix, datagram), (unix, stream | flags), (unix, sequenced | 0x100)),
+        *((internet, sequenced), (internet, stream), (netlink, sequenced), (netlink, 3)),
+    ):
+        assert verdict(SOCKET, domain, kind, with_driver=True) == REFUSED
+    assert verdict(bind, with_driver=True) == verdict(listen, with_driver=True) == ALLOW
+
+
+@pytest.mark.parametrize("name", sorted(set(seccomp.REFUSED) - {"socket"}))
+def test_a_driver_may_do_nothing_else(name):
+    assert verdict(seccomp.REFUSED[name], OWN, with_driver=True) == REFUSED
+    assert {"connect", "accept", "accept4", "socketpair"} < set(seccomp.REFUSED)
 
 
 @pytest.mark.parametrize("number", seccomp.ONLY_ON_ITSELF.values(), ids=seccomp.ONLY_ON_ITSELF)
@@ -71,8 +99,9 @@ def test_another_architecture_ends_the_process():
     assert verdict(0, architecture=0x40000003) == KILL
 
 
-def test_the_program_fits_the_kernel():
-    program = seccomp.program(OWN)
+@pytest.mark.parametrize("with_driver", [False, True])
+def test_the_program_fits_the_kernel(with_driver):
+    program = seccomp.program(OWN, with_driver=with_driver)
     assert len(program) <= 4096
     for at, (code, jump_true, jump_false, _) in enumerate(program[:-1]):
         assert at + 1 + max(jump_true, jump_false) < len(program), code

@@ -6,7 +6,7 @@ waits for a block, as the real one does when it restarts.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import lru_cache, partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ PARAMETERS = SettlementParameters(
 )
 
 
+@lru_cache(maxsize=256)
 def key_of(number: int) -> AccountKey:
     """The same key for the same number: 1 the market, from 10 customers, from 20 payees."""
     return AccountKey(number.to_bytes(32, "big"))

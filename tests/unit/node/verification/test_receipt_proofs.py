@@ -115,6 +115,7 @@ def test_what_is_missing_is_named(by_digest) -> None:
     assert error.field == "jobs[0].manifest.outputs[0]"
     digest = sha256(by_digest.output).hexdigest()
     assert error.message == f"4 bytes with SHA-256 {digest} are needed"
+    assert "tmnode task fetch" in error.remedy
     error = refused(lambda: by_digest.verify(proof=b"x"))
     assert error.field == "jobs[0].result.proof"
     assert sha256(by_digest.proof).hexdigest() in error.message

@@ -9,6 +9,8 @@ import trio
 
 from node.errors import InvalidInput
 from node.l1.blocks import Block, check_roots, same_transaction
+from node.l1.client import L1Client
+from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.faults import Faults
 from node.l1.errors import L1Malformed, L1Unavailable
 from node.l1.keys import AccountKey
@@ -47,6 +49,16 @@ async def test_what_waits_is_forgotten(make_world: Any, key: Key) -> None:
         await world.client.send(first)
         await world.mine()
         assert [tx["amount"] for tx in world.transactions()] == [4], "the later one is gone"
+
+
+async def test_what_came_for_the_next_block_is_forgotten_too(make_world: Any, key: Key) -> None:
+    """Not only what would wait longer: a chain with room in its blocks would forget nothing."""
+    world = make_world(faults=Faults(forgets=2))
+    async with world.running():
+        for nonce, included in ((0, 1), (1, 1), (1, 2)):
+            await world.client.send(transfer(key(2).address, 5 + nonce).signed(key(1), nonce))
+            await world.mine()
+            assert len(world.transactions()) == included
 
 
 async def test_blocks_are_given_up_and_their_transactions_wait_again(
@@ -112,45 +124,59 @@ async def test_what_has_no_twin_is_left_alone(make_world: Any, key: Key) -> None
         assert [tx["amount"] for tx in world.transactions()] == [7, 1000, 205]
 
 
-async def test_an_answer_is_lost_after_the_deed(make_world: Any, key: Key) -> None:
+@pytest.fixture(params=["http", "direct"])
+def client_of(request: pytest.FixtureRequest) -> Callable[[Any], L1Client]:
+    """Either way of speaking to a chain: the answers are spoiled alike."""
+    if request.param == "http":
+        return lambda world: world.client
+    return lambda world: DirectClient(world.chain)
+
+
+async def test_an_answer_is_lost_after_the_deed(
+    make_world: Any, key: Key, client_of: Callable[[Any], L1Client]
+) -> None:
     world = make_world(faults=Faults(lost_answers=1))
     async with world.running():
         tx = transfer(key(2).address, 5).signed(key(1), 0)
-        with pytest.raises(L1Unavailable, match="503"):
-            await world.client.send(tx)
+        with pytest.raises(L1Unavailable):
+            await client_of(world).send(tx)
         await world.mine()
         assert len(world.transactions()) == 1
 
 
-async def test_an_answer_is_cut(make_world: Any) -> None:
+async def test_an_answer_is_cut(make_world: Any, client_of: Callable[[Any], L1Client]) -> None:
     world = make_world(faults=Faults(cut_answers=1))
     async with world.running():
         with pytest.raises(L1Malformed):
-            await world.client.status()
+            await client_of(world).status()
 
 
 @pytest.mark.parametrize("name", ["lost_answers", "cut_answers"])
 async def test_about_one_in_so_many_always_the_same(make_world: Any, name: str) -> None:
-    async def failed() -> list[int]:
+    async def failed(client_of: Callable[[Any], L1Client]) -> list[int]:
         world, found = make_world(faults=Faults(**{name: 4})), []
         async with world.running():
+            client = client_of(world)
             for number in range(200):
                 try:
-                    await world.client.status()
+                    await client.status()
                 except (L1Unavailable, L1Malformed):
                     found.append(number)
         return found
 
-    first = await failed()
-    assert first == await failed()
+    first = await failed(lambda world: world.client)
+    assert first == await failed(lambda world: world.client)
+    assert first == await failed(lambda world: DirectClient(world.chain))
     assert 30 < len(first) < 70
 
 
-async def test_an_answer_is_late(make_world: Any, autojump_clock: Any) -> None:
+async def test_an_answer_is_late(
+    make_world: Any, autojump_clock: Any, client_of: Callable[[Any], L1Client]
+) -> None:
     world = make_world(faults=Faults(late_answers=1), virtual=True)
     async with world.running():
         began_s = trio.current_time()
-        await world.client.status()
+        await client_of(world).status()
         assert trio.current_time() - began_s == 3.0
 
 

@@ -5,6 +5,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.amounts import Amount
+from node.l1.devchain.holdings import Deposit
 from node.l1.devchain.state import (
     HALVING_BLOCKS,
     TREASURY,
@@ -47,6 +49,29 @@ def test_a_root_does_not_remember_how_it_came_about(
         assert state.root(changes) == expected
         state.adopt(changes, PROPOSER, 0)
         assert state.root({}) == expected
+
+
+@settings(max_examples=20, deadline=None)
+@given(CHANGES, CHANGES, st.lists(CHANGES, max_size=3))
+def test_a_copy_goes_a_way_of_its_own(
+    first: dict[str, Account], other: dict[str, Account], later: list[dict[str, Account]]
+) -> None:
+    """Of what is held too: both are what they would be if each had been made anew."""
+    deposits = {f"deposit/m/{number}": Deposit(Amount(number)) for number in range(20)}
+    state = State(first, [PROPOSER], 5, deposits)
+    copy, accounts = state.copy(), dict(first)
+    copy.adopt(other, PROPOSER, 6, {"deposit/m/7": None})
+    for changes in later:
+        accounts.update(changes)
+        state.adopt(changes, PROPOSER, 7, {"deposit/m/8": Deposit(Amount(len(changes)))})
+        deposits["deposit/m/8"] = Deposit(Amount(len(changes)))
+    assert state.root({}) == State(accounts, [PROPOSER], 0, deposits).root({})
+    assert (state.holdings.records, state.burned) == (deposits, 7 if later else 5)
+    del deposits["deposit/m/7"]
+    deposits["deposit/m/8"] = Deposit(Amount(8))
+    assert copy.root({}) == State({**first, **other}, [PROPOSER], 0, deposits).root({})
+    assert (copy.accounts, copy.burned) == ({**first, **other}, 6)
+    assert copy.holdings.records == deposits
 
 
 def test_validators_are_in_the_root() -> None:

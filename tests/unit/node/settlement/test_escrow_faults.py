@@ -1,0 +1,164 @@
+"""Thousands of results paid by a chain that holds the money and misbehaves: each once.
+
+Each run shows that its fault struck: transactions of every type were lost, given up with their
+block, or taken without an answer.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from node.l1.devchain.faults import Faults
+from node.l1.keys import AccountKey
+from node.l1.several import SeveralClients
+from tests.unit.node.settlement.support.driver import run_virtual
+from tests.unit.node.settlement.support.rpc import Forger, Stormy, is_bad_time
+from tests.unit.node.settlement.support.throng import Check, Throng
+from tests.unit.node.settlement.support.throng_ends import check_ends, check_while_running
+from tests.unit.node.settlement.support.witness import HELD, Witness
+
+Key = Callable[[int], AccountKey]
+RESULTS, FEW = 2_000, 300
+NO_FAULTS = Faults()
+
+
+def not_at_all(witness: Witness) -> bool:
+    """A market reads neither receipts nor events, and sends no TRANSFER."""
+    return not witness.failures
+
+
+def lost_from_the_pool(witness: Witness) -> bool:
+    return all(witness.taken_again()[kind] for kind in HELD)
+
+
+def given_up_with_its_block(witness: Witness) -> bool:
+    return all(witness.rolled_back()[kind] for kind in HELD)
+
+
+def taken_without_an_answer(witness: Witness) -> bool:
+    return all(witness.taken_unsaid()[kind] for kind in HELD)
+
+
+def answered_late(witness: Witness) -> bool:
+    return witness.waited_s > witness.questions / 10
+
+
+def in_every_way(witness: Witness) -> bool:
+    ways = lost_from_the_pool, given_up_with_its_block, taken_without_an_answer, answered_late
+    return all(way(witness) for way in ways)
+
+
+FORGETS, ROLLS_BACK = Faults(forgets=2), Faults(rolls_back=3)
+LOST, CUT, LATE = Faults(lost_answers=10), Faults(cut_answers=10), Faults(late_answers=10)
+ALL = Faults(
+    stuck_receipts=1,
+    late_events=1,
+    rewrites=1,
+    forgets=3,
+    rolls_back=2,
+    lost_answers=20,
+    cut_answers=20,
+    late_answers=8,
+)
+RUNS: dict[str, tuple[Faults, Callable[[Witness], bool]]] = {
+    "stuck_receipts": (Faults(stuck_receipts=1), not_at_all),
+    "late_events": (Faults(late_events=1), not_at_all),
+    "rewrites": (Faults(rewrites=1), not_at_all),
+    "forgets": (FORGETS, lost_from_the_pool),
+    "rolls_back": (ROLLS_BACK, given_up_with_its_block),
+    "lost_answers": (LOST, taken_without_an_answer),
+    "cut_answers": (CUT, taken_without_an_answer),
+    "late_answers": (LATE, answered_late),
+    "all": (ALL, in_every_way),
+}
+
+
+async def sell(
+    world: Any,
+    key: Key,
+    results: int,
+    *,
+    nodes: Callable[[Any], Any] = lambda client: client,
+    check: Check = check_while_running,
+    kill_every: int = 0,
+) -> tuple[Witness, Throng]:
+    """Have so many results paid, over the nodes that are made of the chain's client."""
+    depth = 1 + world.faults.rolls_back
+    world.parameters = msgspec.structs.replace(world.parameters, confirmations=depth)
+    throng = Throng(world, key, results, kill_every=kill_every)
+    async with world.running():
+        witness = world.client = Witness(nodes(world.client), world.chain)
+        async with witness.listening():
+            await throng.run(check, check_ends)
+    return witness, throng
+
+
+@pytest.mark.parametrize("fault", RUNS)
+def test_every_result_is_paid_once_under_each_fault(make_world: Any, key: Key, fault: str) -> None:
+    async def main() -> None:
+        faults, struck = RUNS[fault]
+        witness, _ = await sell(make_world(faults=faults, back_end="escrow"), key, RESULTS)
+        assert struck(witness)
+
+    run_virtual(main)
+
+
+many = pytest.mark.parametrize(
+    "results", [FEW, pytest.param(RESULTS, marks=pytest.mark.full, id="many")]
+)
+
+
+@many
+def test_storms_of_errors(make_world: Any, key: Key, results: int) -> None:
+    """Nothing is answered for many blocks, whatever an escrow waits for: also while validators are
+    asked for their signatures."""
+
+    async def main() -> None:
+        stages: set[str] = set()
+
+        def check(throng: Throng, market: Any) -> None:
+            check_while_running(throng, market)
+            if is_bad_time():
+                stages.update(market.settlement.book.counts())
+
+        world = make_world(back_end="escrow")
+        witness, _ = await sell(world, key, results, nodes=Stormy, check=check)
+        assert stages == {"opening", "unsigned", "signed", "closing"}
+        assert witness.failures > results / 50
+
+    run_virtual(main)
+
+
+@many
+def test_nodes_of_the_chain_that_disagree(make_world: Any, key: Key, results: int) -> None:
+    """The one that is asked shows blocks without a claim, a refund or an opening that is there."""
+
+    async def main() -> None:
+        made: list[Forger] = []
+
+        def two(client: Any) -> SeveralClients:
+            made.append(Forger(client))
+            return SeveralClients({"forger": made[0], "honest": client})
+
+        witness, _ = await sell(make_world(back_end="escrow"), key, results, nodes=two)
+        assert made[0].forged > 5
+        assert witness.failures > 5
+
+    run_virtual(main)
+
+
+@many
+def test_a_market_that_is_killed_between_opening_and_claim(
+    make_world: Any, key: Key, results: int
+) -> None:
+    """On a chain that forgets, too: neither knows any more what was under way."""
+
+    async def main() -> None:
+        world = make_world(faults=FORGETS, back_end="escrow")
+        witness, throng = await sell(world, key, results, kill_every=2)
+        assert lost_from_the_pool(witness)
+        assert throng.kills > results // 100
+
+    run_virtual(main)

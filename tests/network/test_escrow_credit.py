@@ -16,32 +16,31 @@ from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, transfer
 from node.market.views import AccountView, NewTask, TaskView
 from node.settlement import accounts
+from node.verification.onchain import MarketProfile
 
 CHAIN, CPC = "cpc-devnet-1", UNITS_PER_CPC
 DEPOSIT, REWARD, LIMIT = 1000 * CPC, 10 * CPC, 25 * CPC
-NOTICE_BLOCKS = 20
+NOTICE_BLOCKS, LONGEST_S = 20, 3600
 BORROWER = AccountKey(b"\x44" * 32)
 
 
 @pytest.fixture
 async def lending(held) -> AsyncIterator:
-    """Its customer is the operator, and gives credit to somebody with money for fees alone."""
-    await backed_by_operator(held)
-    nonce = await held.l1.nonce(held.customer.address, pending=True)
-    await held.l1.send(transfer(BORROWER.address, 50 * CPC).signed(held.customer, nonce))
-    await held.holds(lambda: held.chain.account(BORROWER.address).balance)
-    await held.members["market"].assembly.credit.set_limit(BORROWER.address, LIMIT)
+    await lend(held)
     return held
 
 
-async def backed_by_operator(world) -> None:
-    """The market starts again with its operator's account in the node file."""
+async def lend(world) -> None:
+    """The market starts again with an operator, its customer, who gives somebody credit whose own
+    money is in no deposit."""
     market = world.members["market"]
     section = MarketSection(operator=Account(world.customer.address))
     market.config = msgspec.structs.replace(market.config, market=section)
     await world.restart(market)
     await world.meet()
     await world.holds(lambda: world.market.account(world.customer.address).available)
+    await send(world, transfer(BORROWER.address, 50 * CPC), world.customer)
+    await market.assembly.credit.set_limit(BORROWER.address, LIMIT)
 
 
 async def buy(world) -> TaskView:
@@ -172,3 +171,32 @@ async def test_the_operator_takes_its_deposit_out(lending, autojump_clock) -> No
     await check(lending, owed=0, lent=REWARD)
     with pytest.raises(Conflict, match="who backs the credit"):
         await buy(lending)
+
+
+@pytest.mark.parametrize("false", [False, True])
+async def test_a_dispute_about_a_task_on_credit(
+    tmp_path, open_world, collude, autojump_clock, *, false: bool
+) -> None:
+    """Its fee is lent as well; the jury knows neither operator nor customer, and validators sign
+    what it came to."""
+    rules = {"settlement": "escrow", "escrow_grace_blocks": 20}
+    with trio.fail_after(LONGEST_S):
+        async with open_world(
+            tmp_path,
+            validators=6,
+            pins_market=True,
+            profile=MarketProfile(CHAIN),
+            economics=rules,
+        ) as world:
+            await lend(world)
+            if false:
+                collude(world)
+            task = await buy(world)
+            await world.until(task.task_id, "verified", "anchored")
+            await world.market.appeal(task.task_id, BORROWER.address, "it looks wrong")
+            fee = int(world.market.task(task.task_id).appeal.fee)
+            assert borrower(world).owed == REWARD + fee
+            done = await world.until(task.task_id, "settled", "overturned")
+            await world.holds(lambda: isinstance(escrow_of(world, task.task_id), Closed))
+            assert done.appeal.outcome == ("overturned" if false else "upheld")
+            await check(world, owed=0 if false else REWARD + fee)

@@ -112,8 +112,8 @@ many = pytest.mark.parametrize(
 
 @many
 def test_storms_of_errors(make_world: Any, key: Key, results: int) -> None:
-    """Nothing is answered for many blocks, whatever an escrow waits for: also while validators are
-    asked for their signatures."""
+    """Nothing is answered for many blocks, whatever an escrow waits for: also while validators, who
+    look at the chain as well, are asked for their signatures."""
 
     async def main() -> None:
         stages: set[str] = set()
@@ -124,8 +124,9 @@ def test_storms_of_errors(make_world: Any, key: Key, results: int) -> None:
                 stages.update(market.settlement.book.counts())
 
         world = make_world(back_end="escrow")
+        world.validators_see = lambda: not is_bad_time()
         witness, _ = await sell(world, key, results, nodes=Stormy, check=check)
-        assert stages == {"opening", "unsigned", "signed", "closing"}
+        assert stages >= {"opening", "unsigned", "closing"}
         assert witness.failures > results / 50
 
     run_virtual(main)

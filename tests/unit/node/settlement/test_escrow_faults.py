@@ -41,7 +41,7 @@ def taken_without_an_answer(witness: Witness) -> bool:
 
 
 def answered_late(witness: Witness) -> bool:
-    return witness.waited_s > witness.questions / 10
+    return witness.waited_s > witness.questions / 20
 
 
 def in_every_way(witness: Witness) -> bool:
@@ -50,7 +50,7 @@ def in_every_way(witness: Witness) -> bool:
 
 
 FORGETS, ROLLS_BACK = Faults(forgets=2), Faults(rolls_back=3)
-LOST, CUT, LATE = Faults(lost_answers=10), Faults(cut_answers=10), Faults(late_answers=10)
+LOST, CUT, LATE = Faults(lost_answers=25), Faults(cut_answers=25), Faults(late_answers=40)
 ALL = Faults(
     stuck_receipts=1,
     late_events=1,

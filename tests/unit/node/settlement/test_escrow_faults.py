@@ -83,12 +83,12 @@ async def sell(
     *,
     nodes: Callable[[Any], Any] = lambda client: client,
     check: Check = check_while_running,
-    kill_every: int = 0,
+    is_mortal: bool = False,
 ) -> tuple[Witness, Throng]:
     """Have so many results paid, over the nodes that are made of the chain's client."""
     depth = 1 + world.faults.rolls_back
     world.parameters = msgspec.structs.replace(world.parameters, confirmations=depth)
-    throng = Throng(world, key, results, kill_every=kill_every)
+    throng = Throng(world, key, results, is_mortal=is_mortal)
     async with world.running():
         witness = world.client = Witness(nodes(world.client), world.chain)
         async with witness.listening():
@@ -170,7 +170,7 @@ def test_a_market_that_is_killed_between_opening_and_claim(
 
     async def main() -> None:
         world = make_world(faults=FORGETS, back_end="escrow")
-        witness, throng = await sell(world, key, results, kill_every=2)
+        witness, throng = await sell(world, key, results, is_mortal=True)
         assert lost_from_the_pool(witness)
         assert throng.kills > results // 100
 

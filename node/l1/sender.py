@@ -37,6 +37,9 @@ Settled = Callable[[Batch, OutboundRecord], None]
 
 STALLED_BLOCKS = 2
 BY_RULE = "rejected: "
+SOON_S = 0.1
+"""Pause after an attempt in which the chain took something before it gave no answer: an L1 that
+loses a few answers is not away, and would be sent three transactions a second."""
 LOST_BLOCKS = 10
 """Blocks after the chain used a nonce up by which a block must have shown with what."""
 
@@ -103,6 +106,7 @@ class Sender:
         if self._book.synchronised:
             self.ready.set()
         self._progress = (-1, -1)  # confirmed nonce, and the tip at which it got there
+        self._sent = 0  # transactions that the chain took in the last attempt
         self._used_up: dict[int, int] = {}  # open nonce -> tip when the chain had passed it
 
     def stage(self, batch: Batch, cause: str, draft: Draft) -> OutboundRecord:
@@ -169,7 +173,9 @@ class Sender:
 
     async def _rest(self, went_well: bool) -> None:
         """Wait until another attempt makes sense."""
-        if not went_well:
+        if not went_well and self._sent:
+            await trio.sleep(SOON_S)
+        elif not went_well:
             await trio.sleep(self._patience.after_failure())
         elif self.blocked:
             await trio.sleep(self._patience.after_success())
@@ -195,6 +201,7 @@ class Sender:
 
     async def _send_open(self) -> None:
         """Send what the chain does not have yet, in order, up to the first refusal."""
+        self._sent = 0
         records = list(self._book.open_records())
         if not records:
             return
@@ -218,11 +225,13 @@ class Sender:
                 return (
                     f"the chain lacks nonce {missing}, long confirmed: it was reset or lost blocks"
                 )
-            refusal = _refusal(await self._client.send(record.transaction))
+            outcome = await self._client.send(record.transaction)
+            refusal = _refusal(outcome)
             if refusal:
                 self.refusal = _since(self.refusal, Refusal(record.cause, refusal, tip))
                 return f"transaction {record.tx_hash} ({record.cause}): {refusal}"
             missing += 1
+            self._sent += outcome.status == "accepted"
         self.refusal = None
         return ""
 

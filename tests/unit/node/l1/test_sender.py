@@ -265,6 +265,21 @@ async def test_the_l1_is_away(
         assert amounts(chain) == [1, 2, 3]
 
 
+async def test_a_chain_that_loses_answers_is_sent_what_it_takes(
+    autojump_clock: MockClock, make_world: Callable[..., Any], open_owner: Open, pay: Any, key: Any
+) -> None:
+    """Two hundred in 42 s; with a pause as for a chain that is away it would take 70 s."""
+    causes = [f"payout:{number}" for number in range(1, 201)]
+    world = make_world(virtual=True, faults=Faults(lost_answers=10))
+    async with running(world), open_owner(world) as owner:
+        await owner.sender.ready.wait()
+        owner.stage(causes, pay)
+        began_s = trio.current_time()
+        while world.chain.first_free_nonce(key(1).address) < 200:  # noqa: ASYNC110 - virtual
+            await trio.sleep(0.1)
+        assert trio.current_time() - began_s < 50
+
+
 @pytest.mark.parametrize("confirmations", [1, 4])
 async def test_booked_when_deep_enough(
     autojump_clock: MockClock, chain: Any, open_owner: Open, pay: Any, confirmations: int

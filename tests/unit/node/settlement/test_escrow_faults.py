@@ -1,10 +1,10 @@
 """Thousands of results paid by a chain that holds the money and misbehaves: each once.
 
-Each run shows that its fault struck: transactions of every type were lost, given up with their
-block, or taken without an answer.
+Each run shows that its fault struck: openings and claims were lost, given up with their block, or
+taken without an answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,11 +17,10 @@ from tests.unit.node.settlement.support.driver import run_virtual
 from tests.unit.node.settlement.support.rpc import Forger, Stormy, is_bad_time
 from tests.unit.node.settlement.support.throng import Check, Throng
 from tests.unit.node.settlement.support.throng_ends import check_ends, check_while_running
-from tests.unit.node.settlement.support.witness import HELD, Witness
+from tests.unit.node.settlement.support.witness import EVERY_TASK, Witness
 
 Key = Callable[[int], AccountKey]
 RESULTS, FEW = 2_000, 300
-NO_FAULTS = Faults()
 
 
 def not_at_all(witness: Witness) -> bool:
@@ -30,19 +29,19 @@ def not_at_all(witness: Witness) -> bool:
 
 
 def lost_from_the_pool(witness: Witness) -> bool:
-    return all(witness.taken_again()[kind] for kind in HELD)
+    return all(witness.taken_again()[kind] for kind in EVERY_TASK)
 
 
 def given_up_with_its_block(witness: Witness) -> bool:
-    return all(witness.rolled_back()[kind] for kind in HELD)
+    return all(witness.rolled_back()[kind] for kind in EVERY_TASK)
 
 
 def taken_without_an_answer(witness: Witness) -> bool:
-    return all(witness.taken_unsaid()[kind] for kind in HELD)
+    return all(witness.taken_unsaid()[kind] for kind in EVERY_TASK)
 
 
 def answered_late(witness: Witness) -> bool:
-    return witness.waited_s > witness.questions / 10
+    return witness.waited_s > witness.questions / 20
 
 
 def in_every_way(witness: Witness) -> bool:
@@ -51,7 +50,7 @@ def in_every_way(witness: Witness) -> bool:
 
 
 FORGETS, ROLLS_BACK = Faults(forgets=2), Faults(rolls_back=3)
-LOST, CUT, LATE = Faults(lost_answers=10), Faults(cut_answers=10), Faults(late_answers=10)
+LOST, CUT, LATE = Faults(lost_answers=25), Faults(cut_answers=25), Faults(late_answers=40)
 ALL = Faults(
     stuck_receipts=1,
     late_events=1,
@@ -73,6 +72,8 @@ RUNS: dict[str, tuple[Faults, Callable[[Witness], bool]]] = {
     "late_answers": (LATE, answered_late),
     "all": (ALL, in_every_way),
 }
+ALWAYS_MANY = ("forgets", "rolls_back", "lost_answers", "late_answers")
+"""A cut answer is to a market as one that is lost, and all together are slow."""
 
 
 async def sell(
@@ -82,12 +83,12 @@ async def sell(
     *,
     nodes: Callable[[Any], Any] = lambda client: client,
     check: Check = check_while_running,
-    kill_every: int = 0,
+    is_mortal: bool = False,
 ) -> tuple[Witness, Throng]:
     """Have so many results paid, over the nodes that are made of the chain's client."""
     depth = 1 + world.faults.rolls_back
     world.parameters = msgspec.structs.replace(world.parameters, confirmations=depth)
-    throng = Throng(world, key, results, kill_every=kill_every)
+    throng = Throng(world, key, results, is_mortal=is_mortal)
     async with world.running():
         witness = world.client = Witness(nodes(world.client), world.chain)
         async with witness.listening():
@@ -95,25 +96,36 @@ async def sell(
     return witness, throng
 
 
-@pytest.mark.parametrize("fault", RUNS)
-def test_every_result_is_paid_once_under_each_fault(make_world: Any, key: Key, fault: str) -> None:
-    async def main() -> None:
-        faults, struck = RUNS[fault]
-        witness, _ = await sell(make_world(faults=faults, back_end="escrow"), key, RESULTS)
-        assert struck(witness)
-
-    run_virtual(main)
-
-
 many = pytest.mark.parametrize(
     "results", [FEW, pytest.param(RESULTS, marks=pytest.mark.full, id="many")]
 )
 
 
+def _cases() -> Iterator[Any]:
+    """What strikes escrows, and differs for whoever sends them, always with all results."""
+    for fault in RUNS:
+        if fault not in ALWAYS_MANY:
+            yield pytest.param(fault, FEW, id=f"{fault}-few")
+        marks = () if fault in ALWAYS_MANY else (pytest.mark.full,)
+        yield pytest.param(fault, RESULTS, marks=marks, id=fault)
+
+
+@pytest.mark.parametrize(("fault", "results"), list(_cases()))
+def test_every_result_is_paid_once_under_each_fault(
+    make_world: Any, key: Key, fault: str, results: int
+) -> None:
+    async def main() -> None:
+        faults, struck = RUNS[fault]
+        witness, _ = await sell(make_world(faults=faults, back_end="escrow"), key, results)
+        assert struck(witness)
+
+    run_virtual(main)
+
+
 @many
 def test_storms_of_errors(make_world: Any, key: Key, results: int) -> None:
-    """Nothing is answered for many blocks, whatever an escrow waits for: also while validators are
-    asked for their signatures."""
+    """Nothing is answered for many blocks, whatever an escrow waits for: also while validators, who
+    look at the chain as well, are asked for their signatures."""
 
     async def main() -> None:
         stages: set[str] = set()
@@ -124,8 +136,9 @@ def test_storms_of_errors(make_world: Any, key: Key, results: int) -> None:
                 stages.update(market.settlement.book.counts())
 
         world = make_world(back_end="escrow")
+        world.validators_see = lambda: not is_bad_time()
         witness, _ = await sell(world, key, results, nodes=Stormy, check=check)
-        assert stages == {"opening", "unsigned", "signed", "closing"}
+        assert stages >= {"opening", "unsigned", "closing"}
         assert witness.failures > results / 50
 
     run_virtual(main)
@@ -157,7 +170,7 @@ def test_a_market_that_is_killed_between_opening_and_claim(
 
     async def main() -> None:
         world = make_world(faults=FORGETS, back_end="escrow")
-        witness, throng = await sell(world, key, results, kill_every=2)
+        witness, throng = await sell(world, key, results, is_mortal=True)
         assert lost_from_the_pool(witness)
         assert throng.kills > results // 100
 

@@ -11,8 +11,9 @@ from node.l1.client import L1Client
 from node.l1.errors import L1Unavailable
 from node.l1.transactions import tx_digest
 
-EVERY_S, LASTS_S = 60.0, 25.0
-"""Of each minute so much is bad: five blocks, which is longer than a sender waits for one."""
+EVERY_S, LASTS_S = 62.0, 25.0
+"""Of each of these so much is bad: five blocks, which is longer than a sender waits for one. It
+begins at every time between two blocks, in the first one after escrows of a wave are open."""
 
 
 def is_bad_time() -> bool:

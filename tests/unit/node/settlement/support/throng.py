@@ -43,8 +43,8 @@ class Sold(NamedTuple):
 class Throng:
     """A customer who buys all of it from one market, which may be killed meanwhile."""
 
-    def __init__(self, world: Any, key: Key, results: int, *, kill_every: int = 0) -> None:
-        """`kill_every`: the market dies in one wave of so many, at a write of its store."""
+    def __init__(self, world: Any, key: Key, results: int, *, is_mortal: bool = False) -> None:
+        """`is_mortal`: the market dies again and again, at some write of its store."""
         self.world = world
         self.customer = key(CUSTOMER)
         self.tasks = tuple(_tasks(key, results))
@@ -57,7 +57,7 @@ class Throng:
         who = {address for one in self.tasks if one.payees for address in one.payees.addresses}
         self.payees = (*sorted(who), *labels)
         self.kills = 0
-        self._kill_every = kill_every
+        self._is_mortal = is_mortal
         starts = range(0, len(self.tasks), TOGETHER)
         self._waves = deque((("pay_in",), *(("wave", start) for start in starts), ("finish",)))
 
@@ -84,8 +84,8 @@ class Throng:
 
     async def _wave(self, market: Any, start: int) -> None:
         wave, number = self.tasks[start : start + TOGETHER], start // TOGETHER
-        if self._kill_every and number % self._kill_every == self.kills % self._kill_every:
-            self.world.store.fuse, self.world.store.keep = number % 11, bool(number % 2)
+        if self._is_mortal and self.world.store.fuse is None:
+            self.world.store.fuse, self.world.store.keep = 5 * self.kills % 13, self.kills % 3 > 0
         self._buy(market, wave)
         await market.db.flushed()
         await trio.sleep(WAVE_S)

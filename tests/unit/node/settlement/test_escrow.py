@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from node.errors import ConfigError, Conflict, InsufficientFunds, InvalidInput
-from node.l1.errors import BadPayload
+from node.l1.errors import BadPayload, L1Unavailable
 from node.l1.escrow import (
     Approval,
     MarketParameters,
@@ -278,6 +278,19 @@ async def test_a_chain_that_holds_no_money_is_said(
             await patient.learn()
         assert "escrow_grace_blocks: is 100000, and the L1 takes no escrow" in patient.obstacle
         assert patient.known is None
+
+
+async def test_no_block_is_booked_before_the_chain_has_told_its_terms(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """What it does to bonds follows from them; the follower comes again."""
+    async with world.running(), world.market() as market:
+        await market.settlement.can_book()
+        await until(lambda: market.settlement.deposits.height)
+        block = await world.client.block(0)
+        market.settlement.terms.known = None
+        with pytest.raises(L1Unavailable, match="has not told its terms"):
+            market.settlement.deposits.handle(Batch(), block)
 
 
 async def test_a_deadline_is_no_later_than_the_chain_allows(

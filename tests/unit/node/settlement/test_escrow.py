@@ -11,8 +11,10 @@ from node.l1.errors import BadPayload, L1Unavailable
 from node.l1.escrow import (
     Approval,
     MarketParameters,
+    deposit,
     refund_escrow,
     settle_escrow,
+    withdraw_all,
 )
 from node.l1.transactions import transfer
 from node.settlement import accounts
@@ -291,6 +293,26 @@ async def test_no_block_is_booked_before_the_chain_has_told_its_terms(
         market.settlement.terms.known = None
         with pytest.raises(L1Unavailable, match="has not told its terms"):
             market.settlement.deposits.handle(Batch(), block)
+
+
+async def test_somebody_else_s_deposit_ends_no_notice(
+    world: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """Else anybody could keep a customer from leaving: the money is the customer's, who leaves."""
+    alice, market_address = key(10), world.key.address
+    async with world.running(), world.market() as market:
+        await paid_in(world, market, alice)
+        world.submit(alice, withdraw_all(market_address))
+        free_height = world.chain.tip.height + 1 + MarketParameters().deposit_notice_blocks
+        await until(lambda: world.chain.tip.height >= free_height - 3)
+        world.submit(key(12), deposit(market_address, CPC, customer=alice.address))
+        await until(lambda: free(market, alice.address) == 11 * CPC)
+        with pytest.raises(Conflict, match="on its way out"):
+            reserve(market, alice.address)
+        await until(lambda: world.chain.tip.height >= free_height)
+        world.submit(alice, withdraw_all(market_address))
+        await until(lambda: not free(market, alice.address))
+        check_copy(world, market, alice.address)
 
 
 async def test_a_deadline_is_no_later_than_the_chain_allows(

@@ -12,9 +12,11 @@ from node.l1.errors import BadPayload
 from node.l1.escrow import (
     Approval,
     MarketParameters,
+    refund_escrow,
     settle_escrow,
     sign_award,
     sign_claim,
+    sign_refund,
     unbond,
     withdraw_all,
 )
@@ -548,4 +550,26 @@ async def test_the_customer_takes_all_while_the_appeal_is_on_its_way(
         small.submit(key(12), transfer(small.key.address, CPC))
         await court.closed()
         assert (court.told, free(market, court.alice.address)) == (["paid"], 0)
+        await court.check()
+
+
+async def test_an_award_that_comes_too_late_is_in_nobody_s_way(
+    small: Any, key: Key, autojump_clock: trio.abc.Clock
+) -> None:
+    """A quorum's refund is in the block for which the market sent it: it is given up at once."""
+    async with small.running(), small.market() as market:
+        court = Court(small, market, key)
+        await court.completed()
+        await court.disputed()
+        court.rule("upheld")
+        await until(lambda: court.dispute.ruling)
+        escrow_id, ruling = court.record.escrow_id, court.dispute.ruling
+        signed = [sign_refund(one, CHAIN_ID, escrow_id) for one in MEMBERS[:2]]
+        small.submit(key(12), refund_escrow(escrow_id, signed, gas_price=9_000))
+        await court.closed()
+        assert (court.record.state, court.dispute.state) == ("refunded", "lapsed")
+        assert market.sender.find(ruling).state == "lost"
+        assert court.told == ["reclaimed"]
+        assert free(market, court.alice.address) == 10 * CPC
+        await until(lambda: not market.sender._book.has_open)
         await court.check()

@@ -39,7 +39,9 @@ STEPS = st.one_of(
     st.tuples(st.just("refund"), TASKS),
     st.tuples(st.just("settle"), TASKS),
     st.tuples(st.just("withdraw"), ANYBODY, AMOUNTS),
+    st.tuples(st.just("reserve"), TASKS, st.just(CUSTOMER), st.just(CPC // 2)),
     st.tuples(st.just("give_notice"), ANYBODY),
+    st.tuples(st.just("give_notice"), st.just(OPERATOR)),
     st.tuples(st.just("take_out"), ANYBODY),
 )
 

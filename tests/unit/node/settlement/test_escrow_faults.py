@@ -57,9 +57,9 @@ ALL = Faults(
     rewrites=1,
     forgets=3,
     rolls_back=2,
-    lost_answers=20,
-    cut_answers=20,
-    late_answers=8,
+    lost_answers=40,
+    cut_answers=40,
+    late_answers=40,
 )
 RUNS: dict[str, tuple[Faults, Callable[[Witness], bool]]] = {
     "stuck_receipts": (Faults(stuck_receipts=1), not_at_all),

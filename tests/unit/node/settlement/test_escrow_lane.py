@@ -243,7 +243,7 @@ async def test_a_settlement_that_the_chain_will_not_take_is_tried_again(
         await until(lambda: rewards.escrow(ANOTHER).state == "open")
         assert rewards.escrow(TASK).tries
         approve_by(market)
-        nursery.start_soon(market.approve)
+        nursery.start_soon(market.approve, world.validators_see)
         await until(lambda: rewards.escrow(TASK).state == "settled")
         assert world.balance(key(20).address) == CPC // 4
         nursery.cancel_scope.cancel()

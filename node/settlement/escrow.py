@@ -27,6 +27,9 @@ from node.l1.sender import Sender
 from node.settlement import accounts
 from node.settlement.chainbonds import ChainBonds
 from node.settlement.chainbook import ChainBook
+from node.settlement.chaindeposits import ChainDeposits
+from node.settlement.chaindisputes import ChainDisputes
+from node.settlement.chainescrows import ChainEscrows
 from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.dispute_steps import DisputeSteps
 from node.settlement.entries import move, name_of
@@ -113,20 +116,39 @@ class EscrowSettlement:
             credit=self.credit,
             escrow_id=escrow_id,
         )
-        self.deposits = ChainBook(
+        self.escrows = ChainEscrows(
             db,
             self.ledger,
             sender,
             book=self.book,
-            notices=self._notices,
             credit=self.credit,
-            withdrawals=self.withdrawals,
-            listener=self.rewards,
             disputes=self.disputes,
-            bonds=self.bonds,
-            terms=self.terms,
-            address=address,
+            listener=self.rewards,
             escrow_id=escrow_id,
+        )
+        self.deposits = ChainBook(
+            address,
+            self.terms,
+            deposits=ChainDeposits(
+                self.ledger,
+                sender,
+                book=self.book,
+                notices=self._notices,
+                credit=self.credit,
+                withdrawals=self.withdrawals,
+                disputes=self.disputes,
+                escrows=self.escrows,
+                listener=self.rewards,
+            ),
+            escrows=self.escrows,
+            disputes=ChainDisputes(
+                self.ledger,
+                sender,
+                disputes=self.disputes,
+                bonds=self.bonds,
+                escrows=self.escrows,
+            ),
+            bonds=self.bonds,
         )
         self.outbox = EscrowOutbox(self, clock_ms)
         self.payouts = NoPayouts()
@@ -148,7 +170,7 @@ class EscrowSettlement:
             sender,
             book=self.book,
             notices=self._notices,
-            deposits=self.deposits,
+            escrows=self.escrows,
             disputes=disputing,
             terms=self.terms,
         )
@@ -239,7 +261,7 @@ class EscrowSettlement:
         unopened = [one for one in self.book.active() if one.opening == refusal.cause]
         undisputed = [one for one in self.book.active() if one.appealing == refusal.cause]
         for record in unopened:
-            self.deposits.fail(batch, record, at_ms, refusal.reason)
+            self.escrows.fail(batch, record, at_ms, refusal.reason)
         for record in undisputed:
             self.disputes.fail(batch, record, at_ms, refusal.reason)
         if not unopened and not undisputed:

@@ -18,7 +18,7 @@ from node.l1.escrow import (
 from node.settlement import accounts
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
-from node.settlement.escrow import HOPELESS_BLOCKS
+from node.settlement.escrow_outbox import HOPELESS_BLOCKS
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (
     ANOTHER,

@@ -31,10 +31,12 @@ Read the modules in this order:
 `escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.
 `escrow_rewards` the money of tasks in escrows; `escrow_claims` whom an escrow is to pay.
 `escrow_credit` credit out of the operator's deposit.
-`escrow_steps` what the market asks the chain about an escrow next.
+`escrow_steps` what the market asks the chain about an escrow next; `escrow_withdrawals` the same
+               of withdrawals, `escrow_outbox` what becomes of what the chain never does.
 `dispute`      what the books know of a dispute about an escrow; `escrow_disputes` what market and
                jury say of it, `dispute_steps` what the market asks the chain.
-`chainbook`    what confirmed blocks did, booked; `chaindisputes`, `chainbonds` of disputes, bonds.
+`chainbook`    what confirmed blocks did, booked: `chaindeposits`, `chainescrows`, `chaindisputes`,
+               `chainbonds`; `chaintxs` what a transaction says, `chainterms` the chain's terms.
 `escrow_audit` what the chain holds, to be compared with the books.
 `backend`      which of the two the books are for.
 `errors`       what can go wrong beyond the node's own errors.

@@ -5,21 +5,23 @@
                     appeal -> customer                                         `inconclusive`
                     appeal -> customer, bonds -> jurors, fees, burn -> l1      `overturned`
 
-The reward of an overturned result is `ChainBook`'s to give back. What a block holds counts, whoever
-sent it and whatever the market's own jury came to.
+The reward of an overturned result is `chainescrows`' to give back. What a block holds counts,
+whoever sent it and whatever the market's own jury came to.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
 from node.l1.escrow import Act, Appealing, Awarding
+from node.l1.sender import Sender
 from node.l1.transactions import Transaction
 from node.settlement import accounts
 from node.settlement.chainbonds import ChainBonds
+from node.settlement.chainescrows import ChainEscrows
+from node.settlement.chaintxs import give_way, post_taken
 from node.settlement.dispute import Dispute
 from node.settlement.entries import Posting, move, posting
 from node.settlement.escrow_disputes import EscrowDisputes
@@ -33,45 +35,33 @@ from storage.store import Batch
 log = logging.getLogger(__name__)
 
 
-class Taken(Protocol):
-    """Books what the chain took; False, and said aloud, if the books do not have it."""
-
-    def __call__(
-        self, batch: Batch, cause: str, kind: str, postings: Sequence[Posting], at_ms: int
-    ) -> bool: ...
-
-
-class GiveWay(Protocol):
-    """Gives up a transaction of the market's for which another one came first."""
-
-    def __call__(self, batch: Batch, cause: str, tx: Transaction, problem: str) -> None: ...
-
-
 class ChainDisputes:
     """Books the disputes about one market's escrows."""
 
     def __init__(
         self,
         ledger: Ledger,
+        sender: Sender,
+        *,
         disputes: EscrowDisputes,
         bonds: ChainBonds,
-        *,
-        taken: Taken,
-        give_way: GiveWay,
+        escrows: ChainEscrows,
     ) -> None:
         self._ledger = ledger
+        self._sender = sender
         self._disputes = disputes
         self._bonds = bonds
-        self._taken = taken
-        self._give_way = give_way
+        self._escrows = escrows
 
-    def appealed(
-        self, batch: Batch, record: EscrowRecord, form: Appealing, tx: Transaction, at_ms: int
-    ) -> None:
-        """The chain has a dispute about an open escrow."""
+    def appealed(self, batch: Batch, form: Appealing, tx: Transaction, at_ms: int) -> None:
+        """An ESCROW_APPEAL: the chain has a dispute about an open escrow."""
+        record = self._escrows.find_open(batch, form.escrow_id)
+        if record is None:
+            return
         dispute = record.dispute
         if dispute is not None:
-            self._give_way(batch, record.appealing, tx, "the escrow is disputed already")
+            problem = "the escrow is disputed already"
+            give_way(self._sender, batch, record.appealing, tx, problem)
         if self._ledger.balance(accounts.appeal(record.task_id), batch) != form.fee:
             dispute = self._found(batch, record, form, at_ms)
         dispute = dispute or Dispute(fee=form.fee)
@@ -83,14 +73,16 @@ class ChainDisputes:
             msgspec.structs.replace(dispute, state="open", fee=form.fee, deadline=form.deadline),
         )
 
-    def ruled(
-        self, batch: Batch, record: EscrowRecord, form: Awarding, tx: Transaction, at_ms: int
-    ) -> EscrowRecord:
-        """The chain has decided a dispute about an open escrow; the record as it is now."""
+    def ruled(self, batch: Batch, form: Awarding, tx: Transaction, at_ms: int) -> None:
+        """An ESCROW_RULE: the chain has decided a dispute about an open escrow."""
+        record = self._escrows.find_open(batch, form.escrow_id)
+        if record is None:
+            return
         dispute, outcome = record.dispute, form.award.outcome
         assert dispute is not None, "no block decides a dispute before one has it"
         if dispute.ruling:
-            self._give_way(batch, dispute.ruling, tx, "the dispute is decided already")
+            problem = "the dispute is decided already"
+            give_way(self._sender, batch, dispute.ruling, tx, problem)
         cause = f"ruling:{record.task_id}"
         if outcome == "upheld":
             pay = jury_pay(dispute.fee, form.award.jurors, record.fee_reserve)
@@ -100,13 +92,14 @@ class ChainDisputes:
             self._disputes.give_fee_back(batch, record, cause, outcome, at_ms)
         if outcome == "overturned":
             self._slash(batch, record, form, at_ms)
-        after = self._disputes.keep(
+        self._disputes.keep(
             batch, record, msgspec.structs.replace(dispute, state="ruled", ruled=outcome)
         )
         if dispute.award is None or dispute.award.outcome != outcome:
             log.error("a quorum ruled %s about task %s: not its jury", outcome, record.task_id)
             self._disputes.on_ended(batch, record.task_id, f"the chain has an award: {outcome}")
-        return after
+        if outcome == "overturned":
+            self._escrows.refunded(batch, form.escrow_id, tx, at_ms)
 
     def _found(
         self, batch: Batch, record: EscrowRecord, form: Appealing, at_ms: int
@@ -119,7 +112,8 @@ class ChainDisputes:
         cause = f"appealed:{record.escrow_id}" if known else f"appeal:{record.task_id}"
         source = self._disputes.source(batch, record, form.fee)
         target = accounts.appeal(record.task_id)
-        self._taken(batch, cause, "appeal", move(source, target, form.fee), at_ms)
+        postings = move(source, target, form.fee)
+        post_taken(self._ledger, batch, cause, "appeal", postings, at_ms)
         return record.dispute
 
     def _slash(self, batch: Batch, record: EscrowRecord, form: Awarding, at_ms: int) -> None:
@@ -143,11 +137,11 @@ class ChainDisputes:
         """What somebody loses goes to the jury, fees and burn, and the chain has paid them."""
         gains = jury_gains(pay)
         earned = [posting(name, units) for name, units in gains.items()]
-        if self._taken(batch, cause, kind, (*source, *earned), at_ms):
+        if post_taken(self._ledger, batch, cause, kind, (*source, *earned), at_ms):
             out = Counter({name: -units for name, units in gains.items()})
             out[accounts.L1] = gains.total()
             paid = [posting(name, units) for name, units in out.items()]
-            self._taken(batch, f"paid-{cause}", "paid", paid, at_ms)
+            post_taken(self._ledger, batch, f"paid-{cause}", "paid", paid, at_ms)
 
 
 def _keys(acts: Sequence[Act]) -> Iterator[tuple[str, str]]:

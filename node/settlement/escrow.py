@@ -17,24 +17,24 @@ What it means for the books is booked when a confirmed block holds it, see `chai
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-import msgspec
 import trio
 
-from node.errors import InvalidInput, Unavailable
-from node.l1.escrow import escrow_id_of, withdraw_for
-from node.l1.outbound import OutboundRecord
+from node.l1.escrow import escrow_id_of
 from node.l1.sender import Sender
-from node.settlement import accounts
 from node.settlement.chainbonds import ChainBonds
 from node.settlement.chainbook import ChainBook
+from node.settlement.chaindeposits import ChainDeposits
+from node.settlement.chaindisputes import ChainDisputes
+from node.settlement.chainescrows import ChainEscrows
 from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.dispute_steps import DisputeSteps
-from node.settlement.entries import move, name_of
 from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrow_late import EscrowLate
+from node.settlement.escrow_outbox import EscrowOutbox
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrow_steps import EscrowSteps
+from node.settlement.escrow_withdrawals import EscrowWithdrawals
 from node.settlement.escrows import EscrowBook
 from node.settlement.late import Late
 from node.settlement.ledger import Ledger
@@ -47,18 +47,6 @@ from storage.database import Database
 from storage.store import Batch
 
 LOOK_EVERY_S = 0.5
-_OURS = (
-    "withdraw",
-    "escrow-open",
-    "escrow-settle",
-    "escrow-refund",
-    "escrow-appeal",
-    "escrow-rule",
-)
-"""How the causes of our transactions begin; others may send from the same account."""
-HOPELESS_BLOCKS = 20
-"""For how many blocks the chain has to refuse a transaction of ours by its rules until that makes
-way: all later ones wait behind it, also those for other customers."""
 
 
 class EscrowSettlement:
@@ -113,22 +101,52 @@ class EscrowSettlement:
             credit=self.credit,
             escrow_id=escrow_id,
         )
-        self.deposits = ChainBook(
+        self.escrows = ChainEscrows(
             db,
             self.ledger,
             sender,
             book=self.book,
-            notices=self._notices,
             credit=self.credit,
-            withdrawals=self.withdrawals,
-            listener=self.rewards,
             disputes=self.disputes,
-            bonds=self.bonds,
-            terms=self.terms,
-            address=address,
+            listener=self.rewards,
             escrow_id=escrow_id,
         )
-        self.outbox = EscrowOutbox(self, clock_ms)
+        self.deposits = ChainBook(
+            address,
+            self.terms,
+            deposits=ChainDeposits(
+                self.ledger,
+                sender,
+                book=self.book,
+                notices=self._notices,
+                credit=self.credit,
+                withdrawals=self.withdrawals,
+                disputes=self.disputes,
+                escrows=self.escrows,
+                listener=self.rewards,
+            ),
+            escrows=self.escrows,
+            disputes=ChainDisputes(
+                self.ledger,
+                sender,
+                disputes=self.disputes,
+                bonds=self.bonds,
+                escrows=self.escrows,
+            ),
+            bonds=self.bonds,
+        )
+        self._withdrawing = EscrowWithdrawals(
+            self.ledger, sender, withdrawals=self.withdrawals, parameters=parameters
+        )
+        self.outbox = EscrowOutbox(
+            db,
+            sender,
+            book=self.book,
+            withdrawing=self._withdrawing,
+            escrows=self.escrows,
+            disputes=self.disputes,
+            clock_ms=clock_ms,
+        )
         self.payouts = NoPayouts()
         self._late = EscrowLate(
             self.ledger,
@@ -148,7 +166,7 @@ class EscrowSettlement:
             sender,
             book=self.book,
             notices=self._notices,
-            deposits=self.deposits,
+            escrows=self.escrows,
             disputes=disputing,
             terms=self.terms,
         )
@@ -182,7 +200,7 @@ class EscrowSettlement:
         height = self.deposits.height
         if height is None or self.terms.known is None:  # nothing was heard of the chain yet
             return
-        self._give_up_hopeless(height, at_ms)
+        self.outbox.give_up_hopeless(height, at_ms)
         for record in self.book.active():
             batch = Batch()
             self._steps.step(batch, record, height, at_ms)
@@ -201,91 +219,7 @@ class EscrowSettlement:
             LedgerConflict: the key was used for another amount.
             Unavailable: the L1 has not answered yet.
         """
-        cause = f"withdraw:{name_of(customer, key)}"
-        if self.ledger.find(cause, batch) is None:
-            self._check_amount(batch, customer, amount)
-        if not self._sender.ready.is_set():
-            raise Unavailable("the L1 has not answered yet", remedy="try again in a few seconds")
-        postings = move(accounts.customer(customer), accounts.outbox(cause), amount)
-        if self.ledger.post(batch, cause=cause, kind="withdraw", postings=postings, at_ms=at_ms):
-            draft = withdraw_for(customer, amount, gas_price=self.parameters.gas_price)
-            sent = self._sender.stage(batch, cause, draft)
-            self.withdrawals.add(batch, sent.tx_hash, cause, customer)
-        return cause
-
-    def lost(self, batch: Batch, record: OutboundRecord, at_ms: int) -> None:
-        """A transaction of ours is lost: ask again, or give the money back."""
-        kind = record.cause.partition(":")[0]
-        if kind == "withdraw":
-            self._give_back(batch, record, at_ms)
-        for one in self.book.active():
-            again = msgspec.structs.replace(one, tries=one.tries + 1)
-            if one.state == "sent" and one.opening == record.cause:
-                self.book.put(batch, msgspec.structs.replace(again, state="wanted"))
-            elif one.closing == record.cause:
-                self.book.put(batch, msgspec.structs.replace(again, closing=""))
-            elif one.dispute is not None:
-                self.disputes.lost(batch, one, one.dispute, record.cause)
-
-    def _give_up_hopeless(self, height: int, at_ms: int) -> None:
-        refusal = self._sender.refusal
-        if refusal is None or not refusal.is_by_rule or height < refusal.tip + HOPELESS_BLOCKS:
-            return
-        if refusal.cause.partition(":")[0] not in _OURS:
-            return
-        batch, sent = Batch(), self._sender.find(refusal.cause)
-        if sent is None or not self._sender.give_up(batch, refusal.cause, refusal.reason):
-            return  # known by now
-        unopened = [one for one in self.book.active() if one.opening == refusal.cause]
-        undisputed = [one for one in self.book.active() if one.appealing == refusal.cause]
-        for record in unopened:
-            self.deposits.fail(batch, record, at_ms, refusal.reason)
-        for record in undisputed:
-            self.disputes.fail(batch, record, at_ms, refusal.reason)
-        if not unopened and not undisputed:
-            self.lost(batch, sent, at_ms)
-        self._db.stage(batch)
-
-    def _check_amount(self, batch: Batch, customer: str, amount: int) -> None:
-        if amount < 1:
-            raise InvalidInput(f"is {amount} units", field="amount")
-        everything = self.ledger.balance(accounts.customer(customer), batch)
-        if amount < self.parameters.min_payout and amount != everything:
-            raise InvalidInput(
-                "is less than the chain's fee is worth",
-                field="amount",
-                remedy="withdraw more, or everything",
-            )
-
-    def _give_back(self, batch: Batch, record: OutboundRecord, at_ms: int) -> None:
-        cause = record.cause
-        entry = self.ledger.find(cause, batch)
-        units = self.ledger.balance(accounts.outbox(cause), batch)
-        self.withdrawals.remove(batch, record.tx_hash)
-        if entry is not None and units:
-            postings = move(accounts.outbox(cause), entry.postings[0].account, units)
-            self.ledger.post(
-                batch, cause=f"lost:{cause}", kind="lost", postings=postings, at_ms=at_ms
-            )
-
-
-class EscrowOutbox:
-    """What the sender finds out: only losses matter, the rest is in the blocks."""
-
-    def __init__(self, settlement: EscrowSettlement, clock_ms: Clock) -> None:
-        self._settlement = settlement
-        self._clock_ms = clock_ms
-
-    def fee_to(self, _address: str) -> int:
-        """Nothing: a deposit can pay no fee, so the market does."""
-        return 0
-
-    def on_confirmed(self, _batch: Batch, _record: OutboundRecord) -> None:
-        """The block itself is booked, by whoever follows the chain."""
-
-    def on_lost(self, batch: Batch, record: OutboundRecord) -> None:
-        """Ask again, or give the money back."""
-        self._settlement.lost(batch, record, self._clock_ms())
+        return self._withdrawing.withdraw(batch, customer, amount, key=key, at_ms=at_ms)
 
 
 class NoPayouts:

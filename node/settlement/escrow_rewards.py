@@ -4,7 +4,7 @@
     open      (the chain: deposit -> escrow)
     settle    reserved -> maturing                                       or
     refund    reserved -> returning; without an escrow at once -> customer
-    mature    (the market sends the claim; `ChainBook` books what the chain did with it)
+    mature    (the market sends the claim; `chainescrows` books what the chain did)
 
 As in `rewards`, each stages into the caller's batch, is idempotent, and whatever raises has not
 touched the batch.

@@ -9,7 +9,7 @@ import msgspec
 
 from node.l1.escrow import Opening, ShareTerms, open_escrow, refund_escrow
 from node.l1.sender import Sender
-from node.settlement.chainbook import ChainBook
+from node.settlement.chainescrows import ChainEscrows
 from node.settlement.chainterms import Terms
 from node.settlement.dispute_steps import DisputeSteps
 from node.settlement.escrows import EscrowBook, EscrowRecord
@@ -28,7 +28,7 @@ class EscrowSteps:
         *,
         book: EscrowBook,
         notices: NoticeBook,
-        deposits: ChainBook,
+        escrows: ChainEscrows,
         disputes: DisputeSteps,
         terms: Terms,
     ) -> None:
@@ -36,7 +36,7 @@ class EscrowSteps:
         self._sender = sender
         self._book = book
         self._notices = notices
-        self._deposits = deposits
+        self._escrows = escrows
         self._disputes = disputes
         self._terms = terms
 
@@ -47,14 +47,14 @@ class EscrowSteps:
         elif record.state == "sent":
             if height >= record.deadline:
                 problem = "its deadline came before a block had it"
-                self._deposits.fail(batch, record, at_ms, problem)
+                self._escrows.fail(batch, record, at_ms, problem)
             elif self._is_notice_over(record.customer, height):
-                self._deposits.fail_without_deposit(batch, record, at_ms)
+                self._escrows.fail_without_deposit(batch, record, at_ms)
         elif not record.closing and self._is_refund_due(record, height):
             self._refund(batch, record)
         elif record.dispute is not None and not record.closing:
             is_over = self._is_notice_over(record.customer, height)
-            gone = self._deposits.why_gone(batch, record) if is_over else ""
+            gone = self._escrows.why_gone(batch, record) if is_over else ""
             self._disputes.step(batch, record, height, at_ms, gone=gone)
 
     def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:

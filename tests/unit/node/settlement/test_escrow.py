@@ -22,8 +22,8 @@ from node.settlement.backend import backend_of, check_backend
 from node.settlement.chainterms import Terms
 from node.settlement.entries import move
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.escrow import HOPELESS_BLOCKS
 from node.settlement.escrow_audit import customers_of
+from node.settlement.escrow_outbox import HOPELESS_BLOCKS
 from node.settlement.interface import Settlement
 from node.settlement.ledger import Ledger
 from node.split import Shares

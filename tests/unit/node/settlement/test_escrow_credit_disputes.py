@@ -7,7 +7,7 @@ import pytest
 from trio.abc import Clock
 
 from node.errors import InsufficientFunds
-from node.settlement.chainbook import BACKER_GONE
+from node.settlement.chainescrows import BACKER_GONE
 from tests.unit.node.settlement.support.escrows import (
     CPC,
     TASK,

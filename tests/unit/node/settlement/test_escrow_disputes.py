@@ -22,9 +22,9 @@ from node.l1.escrow import (
 )
 from node.l1.transactions import transfer
 from node.settlement.errors import LedgerConflict, SettlementConflict
-from node.settlement.escrow import HOPELESS_BLOCKS
 from node.settlement.escrow_claims import award_of
 from node.settlement.escrow_disputes import UNRULED
+from node.settlement.escrow_outbox import HOPELESS_BLOCKS
 from node.verification.acts import keys_of
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (

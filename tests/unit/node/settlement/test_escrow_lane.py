@@ -18,7 +18,7 @@ from node.l1.escrow import (
 from node.settlement import accounts
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
-from node.settlement.escrow import HOPELESS_BLOCKS
+from node.settlement.escrow_outbox import HOPELESS_BLOCKS
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (
     ANOTHER,
@@ -243,7 +243,7 @@ async def test_a_settlement_that_the_chain_will_not_take_is_tried_again(
         await until(lambda: rewards.escrow(ANOTHER).state == "open")
         assert rewards.escrow(TASK).tries
         approve_by(market)
-        nursery.start_soon(market.approve)
+        nursery.start_soon(market.approve, world.validators_see)
         await until(lambda: rewards.escrow(TASK).state == "settled")
         assert world.balance(key(20).address) == CPC // 4
         nursery.cancel_scope.cancel()

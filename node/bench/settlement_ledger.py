@@ -21,6 +21,7 @@ from node.bench.report import Row, median, row
 from node.bench.slow_disk import SlowStore
 from node.l1.keys import AccountKey
 from node.settlement import accounts
+from node.settlement.bonds import Bonds
 from node.settlement.entries import move
 from node.settlement.ledger import Ledger
 from node.settlement.owed import OwedBook
@@ -60,7 +61,8 @@ class Book:
         self.customer = people[0]
         self._workers, self._validators = people[1:3], people[3:6]
         parameters = SettlementParameters(dispute_window_s=0)
-        self._rewards = Rewards(db, self.ledger, OwedBook(db), parameters)
+        bonds = Bonds(db, self.ledger, parameters)
+        self._rewards = Rewards(db, self.ledger, OwedBook(db), parameters, bonds)
 
     def deposit(self, amount: int) -> None:
         """What the customer buys with."""

@@ -26,11 +26,12 @@ from node.market.tasks import (
     verified,
     waits_for_anchor,
 )
+from node.settlement.bonds import Signer
 from node.settlement.interface import BondBook, RewardBook
 from node.split import Payees
 from node.verification.batches import leaf_of
 from node.verification.draws import seat_of
-from node.verification.statements import Judgement, signers_of
+from node.verification.statements import Judgement, signers_of, worker_key_of
 from node.wire.leases import ReportFailure, ReportResult
 from node.workloads import lease_s, size_of
 from p2p.identity import public_key_of
@@ -103,7 +104,14 @@ class Results:
         outcome = self._outcome(task, judged)
         payees = self._payees(task, judged, outcome)
         leaves = [leaf_of(one, self._chain_id) for one in outcome.results]
-        pay_due_ms = self._rewards.settle(batch, task.task_id, payees, now_ms, results=leaves)
+        pay_due_ms = self._rewards.settle(
+            batch,
+            task.task_id,
+            payees,
+            now_ms,
+            results=leaves,
+            signers=_signers(judged.jobs),
+        )
         done = verified(
             task,
             judged.epoch,
@@ -250,3 +258,8 @@ class Results:
             work_units=size.work_units,
             check_units=size.check_units,
         )
+
+
+def _signers(jobs: Sequence[Judgement]) -> list[Signer]:
+    """Each worker with the key that signed its result."""
+    return [Signer(one.result.worker_address, worker_key_of(one.result)) for one in jobs]

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 import msgspec
 import trio
 
-from gpu.proofs.envelope import decode
 from node.roles.submitter import Submitter
 from node.verification.batches import leaf_of
 from node.verification.own import own_draft
-from node.verification.statements import Judgement
+from node.verification.statements import Judgement, worker_key_of
 from node.wire.leases import BatchAnchored, ReportResult
 from node.wire.publishing import PublishAnswer, PublishResult
 from p2p.errors import P2PError, RequestRefused
@@ -125,7 +124,7 @@ class Handover:
     async def _anchored(self, handed: HandedResult) -> bool:
         """Whether the market has the result's place in a block."""
         one = handed.judgement
-        worker = peer_id_of(decode(bytes.fromhex(one.result.proof)).worker_key)
+        worker = peer_id_of(worker_key_of(one.result))
         unheard = 0
         while unheard < MAX_UNHEARD:
             answer = await self._ask(worker, PublishResult(one, handed.output))

@@ -12,7 +12,8 @@ with the bond. Each stages into the caller's batch and is idempotent by
 the caller's key, and whatever raises has not touched the batch.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -55,6 +56,14 @@ class Bond(msgspec.Struct, frozen=True):
     """When what is unbonding comes back, Unix milliseconds; None if nothing is."""
 
 
+class Signer(NamedTuple):
+    """A worker that signed a result, and answers for it with a bond."""
+
+    address: str
+    key: bytes
+    """Ed25519, of its node."""
+
+
 def slashed(bonded: int, unbonding: int, slash_bp: int) -> tuple[int, int]:
     """Units that a slash takes of both: a part of their sum, from what is bonded first."""
     part = (bonded + unbonding) * slash_bp // BASIS_POINTS
@@ -80,10 +89,13 @@ class Bonded:
         """As `BondBook.suffices`."""
         return least <= 0 or self._ledger.balance(accounts.bond(address), batch) >= least
 
-    def window_s(self, workers: Iterable[str], batch: Batch | None = None) -> float:
-        """How long the pay of these workers matures, and can be disputed."""
-        rules = self._parameters
-        bonded = all(self.suffices(one, rules.worker_bond, batch) for one in workers)
+    def window_s(self, signers: Collection[Signer], batch: Batch | None = None) -> float:
+        """As `BondBook.window_s`."""
+        rules, least = self._parameters, self._parameters.worker_bond
+        known = least <= 0 or len(signers) > 0  # nobody's bond vouches for what nobody signed
+        bonded = known and all(
+            self.suffices(one.address, least, batch, key=one.key) for one in signers
+        )
         return rules.dispute_window_s + (0.0 if bonded else rules.unbonded_wait_s)
 
     def stake(self, address: str, release_ms: int | None) -> Bond:

@@ -78,6 +78,8 @@ class EscrowSettlement:
         self._notices = NoticeBook(db)
         self.credit = EscrowCredits(db, self.ledger, self._notices)
         self.withdrawals = WithdrawalBook(db)
+        self.terms = Terms(chain, parameters.escrow_grace_blocks)
+        self.bonds = ChainBonds(db, self.ledger, parameters, self.terms, address)
         escrow_id = partial(escrow_id_of, chain_id, address)
         self.rewards = EscrowRewards(
             db,
@@ -88,10 +90,9 @@ class EscrowSettlement:
             notices=self._notices,
             credit=self.credit,
             sender=sender,
+            bonds=self.bonds,
             chain_id=chain_id,
         )
-        self.terms = Terms(chain, parameters.escrow_grace_blocks)
-        self.bonds = ChainBonds(db, self.ledger, parameters, self.terms, address)
         self.disputes = EscrowDisputes(
             db,
             self.ledger,

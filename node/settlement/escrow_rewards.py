@@ -10,7 +10,7 @@ As in `rewards`, each stages into the caller's batch, is idempotent, and whateve
 touched the batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -28,6 +28,8 @@ from node.l1.escrow import (
 )
 from node.l1.sender import Sender
 from node.settlement import accounts
+from node.settlement.bonds import Signer
+from node.settlement.chainbonds import ChainBonds
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow_claims import claim_of
@@ -61,10 +63,11 @@ class EscrowRewards(Rewards):
         notices: NoticeBook,
         credit: EscrowCredits,
         sender: Sender,
+        bonds: ChainBonds,
         escrow_id: Callable[[str], str],
         chain_id: str,
     ) -> None:
-        super().__init__(db, ledger, OwedBook(db), parameters)
+        super().__init__(db, ledger, OwedBook(db), parameters, bonds)
         self.why_unsigned: Callable[[EscrowRecord], str] = lambda _record: ""
         """Who has not signed an ending, and why, as told by whoever asks them."""
         self.why_unruled: Callable[[EscrowRecord], str] = lambda _record: ""
@@ -161,6 +164,7 @@ class EscrowRewards(Rewards):
         at_ms: int,
         *,
         results: Sequence[bytes] = (),
+        signers: Collection[Signer] = (),
     ) -> int:
         """As `Rewards.settle`, with the claim that validators are to sign.
 
@@ -173,7 +177,7 @@ class EscrowRewards(Rewards):
         is_over = record.state in CLOSED and (record.state, record.ending) != ("settled", "settle")
         if is_over or record.ending == "refund":
             raise SettlementConflict(f"the escrow of task {task_id} is {record.state}")
-        due_ms = super().settle(batch, task_id, payees, at_ms, results=results)
+        due_ms = super().settle(batch, task_id, payees, at_ms, results=results, signers=signers)
         if record.ending != "settle" and record.state != "settled":
             claim = claim_of(payees, results)
             self._book.put(batch, msgspec.structs.replace(record, ending="settle", claim=claim))

@@ -14,7 +14,7 @@ import trio
 from node.l1.blocks import Block
 from node.l1.escrow import Act
 from node.l1.outbound import OutboundRecord
-from node.settlement.bonds import Bond
+from node.settlement.bonds import Bond, Signer
 from node.settlement.credit import Credits
 from node.settlement.late import Late
 from node.settlement.ledger import Ledger
@@ -74,11 +74,18 @@ class RewardBook(Protocol):
         """Give the reservation back to the customer; False if that was begun before."""
 
     def settle(
-        self, batch: Batch, task_id: str, payees: Payees, at_ms: int, *, results: Sequence[bytes]
+        self,
+        batch: Batch,
+        task_id: str,
+        payees: Payees,
+        at_ms: int,
+        *,
+        results: Sequence[bytes],
+        signers: Collection[Signer],
     ) -> int:
         """Fix who gets what of the reservation; returns when it is due, in Unix milliseconds.
 
-        `results` are the leaves of the task's results.
+        `results` are the leaves of the task's results, `signers` the workers that signed them.
         """
 
     def due(self, now_ms: int) -> Iterator[str]:
@@ -102,8 +109,9 @@ class BondBook(Protocol):
         With the Ed25519 key of its node, where a bond is for one: whether it vouches for that.
         """
 
-    def window_s(self, workers: Iterable[str], batch: Batch | None = None) -> float:
-        """How long the pay of these workers matures, and can be disputed."""
+    def window_s(self, signers: Collection[Signer], batch: Batch | None = None) -> float:
+        """How long the pay for results that these workers signed matures, and can be disputed:
+        longer unless the bond of each suffices for its key."""
 
     def due(self, now_ms: int) -> Iterator[str]:
         """Addresses that get back by now what they have taken back."""

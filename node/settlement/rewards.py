@@ -9,13 +9,13 @@ Each stages into the caller's batch, so that a task's state and its money change
 idempotent, and whatever raises has not touched the batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 
 from node.errors import Conflict, InvalidInput, NotFound
 from node.l1.keys import check_address
 from node.settlement import accounts
-from node.settlement.bonds import Bonded
+from node.settlement.bonds import Bonded, Signer
 from node.settlement.entries import Entry, Posting, move, posting
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.interface import Releasers, TaskMoved, TaskUnfunded, unheard
@@ -29,10 +29,16 @@ from storage.store import Batch
 
 
 class Rewards:
-    """The rewards of one market's tasks; `owed` hears of what is to be paid out."""
+    """The rewards of one market's tasks; `owed` hears of what is to be paid out, and `bonds` say
+    how long that waits."""
 
     def __init__(
-        self, db: Database, ledger: Ledger, owed: OwedBook, parameters: SettlementParameters
+        self,
+        db: Database,
+        ledger: Ledger,
+        owed: OwedBook,
+        parameters: SettlementParameters,
+        bonds: Bonded,
     ) -> None:
         self.on_paid: TaskMoved = unheard
         """Told of every task whose pay matures."""
@@ -44,7 +50,7 @@ class Rewards:
         self._owed = owed
         self._parameters = parameters
         self._maturing = MaturingBook(db)
-        self._bonds = Bonded(ledger, parameters)
+        self._bonds = bonds
 
     @property
     def unsigned(self) -> int:
@@ -97,11 +103,12 @@ class Rewards:
         at_ms: int,
         *,
         results: Sequence[bytes] = (),  # noqa: ARG002 - where the market pays, nobody has to sign
+        signers: Collection[Signer] = (),
     ) -> int:
         """Divide the reservation by the network's shares, see `split`, and let the parts mature.
 
-        Returns when they are due, in Unix milliseconds: after the window that the workers' bonds
-        give them (`Bonds.window_s`), also if that was fixed before.
+        Returns when they are due, in Unix milliseconds: after the window that the signers' bonds
+        give them (`Bonded.window_s`), also if that was fixed before.
 
         Raises:
             NotFound: nothing was ever reserved for the task.
@@ -115,7 +122,7 @@ class Rewards:
         reserved = accounts.reserved(task_id)
         reward = self._reservation(batch, task_id, unless="refund").amount(reserved)
         parts = split(reward, self._parameters.shares, payees, self._parameters.fee_reserve)
-        due_ms = at_ms + round(self._bonds.window_s(payees.workers, batch) * 1000)
+        due_ms = at_ms + round(self._bonds.window_s(signers, batch) * 1000)
         pay = Maturing(due_ms, tuple(credits_of(parts)))
         postings = move(reserved, accounts.maturing(task_id), reward)
         if not self._post(batch, "settle", task_id, postings, at_ms):

@@ -64,8 +64,8 @@ class TransferSettlement:
         self.deposits = Deposits(self.ledger, address)
         self.outbox = Outbox(self.ledger, sender, parameters, address, clock_ms)
         owed = OwedBook(db)
-        self.rewards = Rewards(db, self.ledger, owed, parameters)
         self.bonds = Bonds(db, self.ledger, parameters)
+        self.rewards = Rewards(db, self.ledger, owed, parameters, self.bonds)
         self.disputes = Appeals(db, self.ledger, owed, self.bonds, parameters.fee_reserve)
         self.payouts = Payouts(db, self.ledger, owed, self.outbox, parameters, chain_id)
         self._late = TransferLate(

@@ -169,6 +169,12 @@ def open_result(result: ComputeResult, chain_id: str) -> ProofEnvelope:
     return envelope
 
 
+def worker_key_of(result: ComputeResult) -> bytes:
+    """The key that a compute result says it is signed with; EnvelopeInvalid or StatementInvalid if
+    it has none, which is never so of one that was checked."""
+    return decode(strict_hex(result.proof, "proof")).worker_key
+
+
 def check_result(result: ComputeResult, manifest: Manifest, draw: Draw, chain_id: str) -> bytes:
     """Check a worker's result against its manifest and draw; returns the worker's key.
 

@@ -29,6 +29,7 @@ from node.verification.receipt_check import Standing, verify_receipt
 from node.wire.appeals import RequestRuling
 from node.wire.approvals import RequestAward
 from p2p.errors import RequestRefused
+from p2p.identity import Identity
 from p2p.memory import virtual_clock_ms
 
 CHAIN = "cpc-devnet-1"
@@ -123,11 +124,11 @@ async def send(world, draft, sender: AccountKey | None = None) -> None:
     await world.holds(lambda: world.chain.account(sender.address).nonce > nonce)
 
 
-async def stake(world, member, cpc: int) -> None:
-    """Have a node bond at the market, by its own account."""
+async def stake(world, member, cpc: int, identity: Identity | None = None) -> None:
+    """Have a node bond at the market, by its own account, for its own key or this one."""
     market, keys = world.members["market"].address, member.keys
     await send(world, transfer(member.address, (cpc + 1) * CPC))
-    binding = bind(keys.identity, keys.account, CHAIN)
+    binding = bind(identity or keys.identity, keys.account, CHAIN)
     await send(world, bond(market, cpc * CPC, binding), keys.account)
     await world.holds(lambda: world.ledger.balance(f"bond:{member.address}") == cpc * CPC)
 
@@ -401,6 +402,20 @@ async def test_an_appeal_that_the_chain_never_takes(open_court, silence, autojum
             assert record_of(court, task_id).dispute.state == "failed"
             await court.until(task_id, "settled")
             await at_rest(court, REWARD)
+
+
+@pytest.mark.parametrize(("strange", "wait_s"), [(False, 5), (True, 65)])
+async def test_a_bond_buys_an_early_pay_for_the_results_of_its_own_key(
+    open_court, autojump_clock, strange: bool, wait_s: int
+) -> None:
+    """An award could take nothing from a worker that is bonded with another key."""
+    with trio.fail_after(LONGEST_S):
+        async with open_court(worker_bond=Amount(CPC), unbonded_wait_s=60.0) as court:
+            identity = court.members["market"].keys.identity if strange else None
+            for worker in court.team("worker"):
+                await stake(court, worker, 1, identity)
+            view = await court.until((await court.buy()).task_id, "verified")
+            assert view.result.pay_due_ms - view.result.completed_at_ms == wait_s * 1000
 
 
 async def test_a_validator_without_its_bond_is_not_drawn(open_court, autojump_clock) -> None:

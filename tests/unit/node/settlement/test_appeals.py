@@ -54,8 +54,8 @@ class Desk:
         self.db = db
         self.ledger = Ledger(db)
         owed = OwedBook(db)
-        self.rewards = Rewards(db, self.ledger, owed, RULES)
         self.bonds = Bonds(db, self.ledger, RULES)
+        self.rewards = Rewards(db, self.ledger, owed, RULES, self.bonds)
         self.appeals = Appeals(db, self.ledger, owed, self.bonds, RULES.fee_reserve)
         self.owed = owed
 

@@ -8,7 +8,7 @@ import pytest
 from node.errors import Conflict, InsufficientFunds, InvalidInput
 from node.l1.keys import AccountKey
 from node.settlement import accounts
-from node.settlement.bonds import Bonds
+from node.settlement.bonds import Bonds, Signer
 from node.settlement.entries import move
 from node.settlement.errors import LedgerConflict
 from node.settlement.ledger import Ledger
@@ -163,8 +163,11 @@ async def test_the_pay_of_unbonded_workers_waits_longer(
     bonds = Bonds(db, ledger, rules)
     for address in bonded:
         bonds.bond(batch, address, CPC, key="b", at_ms=0)
-    assert bonds.window_s([ALICE, BOB], batch) == window_s
-    assert Bonds(db, ledger, RULES).window_s([ALICE, BOB], batch) == 5.0
+    signers = [Signer(ALICE, bytes(32)), Signer(BOB, bytes(32))]
+    assert bonds.window_s(signers, batch) == window_s
+    assert bonds.window_s([], batch) == 65.0
+    for none in (signers, []):
+        assert Bonds(db, ledger, RULES).window_s(none, batch) == 5.0
 
 
 async def test_taking_a_bond_back_ends_what_it_buys_at_once(
@@ -173,4 +176,4 @@ async def test_taking_a_bond_back_ends_what_it_buys_at_once(
     bonds = Bonds(db, ledger, msgspec.structs.replace(RULES, worker_bond=CPC, unbonded_wait_s=60.0))
     bonds.bond(batch, ALICE, CPC, key="b", at_ms=0)
     bonds.unbond(batch, ALICE, 1, key="u", at_ms=0)
-    assert bonds.window_s([ALICE], batch) == 65.0
+    assert bonds.window_s([Signer(ALICE, bytes(32))], batch) == 65.0

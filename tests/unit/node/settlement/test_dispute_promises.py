@@ -9,15 +9,19 @@ import trio
 
 from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds, InvalidInput, NotFound
+from node.settlement.bonds import Signer
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.interface import BondBook, Disputes
+from node.split import Payees
 from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import (
+    ANOTHER,
     CPC,
     TASK,
     Key,
     call,
     free,
+    lease,
     paid_in,
     reserve,
     settle,
@@ -59,6 +63,16 @@ class Case:
         releasers, rewards = self.world.releasers(10**15), self.market.settlement.rewards
         call(self.market, lambda batch: rewards.open(batch, TASK, lambda: releasers))
         settle(self.market, self.key)
+
+    def waits_s(self, task: str, signer: Signer) -> float:
+        """How long the pay of a task matures whose result has this signer."""
+        market, settled = self.market, Batch()
+        reserve(market, self.alice, task, CPC // 4)
+        lease(self.world, market, task)
+        payees, now_ms = Payees({signer.address: 1}, {}, self.jurors[0]), market.now_ms()
+        due_ms = market.settlement.rewards.settle(settled, task, payees, now_ms, signers=[signer])
+        market.db.stage(settled)
+        return (due_ms - now_ms) / 1000
 
     def open(self, batch: Batch, fee: int = FEE, customer: str = "") -> bool:
         at_ms = self.market.now_ms()
@@ -169,8 +183,10 @@ async def test_what_a_bond_buys(
     async with world.running(), world.market() as market:
         case = Case(world, market, key)
         bonds, batch = case.bonds, Batch()
-        assert bonds.window_s([]) == world.parameters.dispute_window_s
-        assert bonds.window_s([case.liar]) == world.parameters.dispute_window_s + 9.0
+        own, strange = (identity_of(number).public_key for number in (LIAR, 12))
+        signer, other = Signer(case.liar, own), Signer(case.liar, strange)
+        short_s = world.parameters.dispute_window_s
+        assert bonds.window_s([signer]) == short_s + 9.0
         assert bonds.suffices(case.liar, 0)
         assert not bonds.suffices(case.liar, 1)
         stake = case.disputes.at_stake(case.liar)
@@ -178,12 +194,16 @@ async def test_what_a_bond_buys(
         await case.bonded()
         assert bonds.suffices(case.liar, CPC)
         assert not bonds.suffices(case.liar, CPC + 1)
-        own, strange = (identity_of(number).public_key for number in (LIAR, 12))
         assert bonds.suffices(case.liar, CPC, key=own)
         assert bonds.suffices(case.liar, CPC, key=strange) == (back_end == "transfer")
         assert bonds.suffices(case.liar, 0, key=strange)
-        assert bonds.window_s([case.liar]) == world.parameters.dispute_window_s
-        assert bonds.window_s([case.liar, case.alice]) == world.parameters.dispute_window_s + 9.0
+        assert bonds.window_s([signer]) == short_s
+        assert bonds.window_s([signer, Signer(case.alice, own)]) == short_s + 9.0
+        vouched = back_end == "transfer"  # there a bond is its account's, with any key
+        assert bonds.window_s([signer, other]) == short_s + (0.0 if vouched else 9.0)
+        await paid_in(world, market, key(10))
+        assert case.waits_s(TASK, signer) == short_s
+        assert case.waits_s(ANOTHER, other) == short_s + (0.0 if vouched else 9.0)
         assert case.disputes.at_stake(case.liar) == bonds.find(case.liar)
         assert list(bonds.due(2**62)) == []
         assert not bonds.release(batch, case.liar, 2**62)

@@ -46,8 +46,8 @@ class Court:
 
     def __init__(self, db: Any, rules: SettlementParameters = RULES) -> None:
         owed, self.ledger = OwedBook(db), Ledger(db)
-        rewards = Rewards(db, self.ledger, owed, rules)
         bonds = Bonds(db, self.ledger, rules)
+        rewards = Rewards(db, self.ledger, owed, rules, bonds)
         appeals = Appeals(db, self.ledger, owed, bonds, rules.fee_reserve)
         batch = self.batch = Batch()
         for address in (ALICE, BOB, CAROL):

@@ -12,6 +12,7 @@ from node.errors import Conflict, InsufficientFunds, InvalidInput, NodeError, No
 from node.l1.errors import BadAddress
 from node.l1.keys import AccountKey
 from node.settlement import accounts
+from node.settlement.bonds import Bonds
 from node.settlement.entries import move
 from node.settlement.errors import LedgerConflict, SettlementConflict
 from node.settlement.ledger import Ledger
@@ -30,6 +31,11 @@ ALICE, BOB, CAROL, DAVE = (
     AccountKey(number.to_bytes(32, "big")).address for number in (10, 20, 21, 22)
 )
 PAYEES = Payees({BOB: 1}, {CAROL: 2, BOB: 6}, DAVE)
+RULES = SettlementParameters()
+
+
+def rewards_of(db: Any, ledger: Ledger, parameters: SettlementParameters = RULES) -> Rewards:
+    return Rewards(db, ledger, OwedBook(db), parameters, Bonds(db, ledger, parameters))
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def rewards(db: Any, ledger: Ledger) -> Rewards:
     batch = Batch()
     credit(ledger, batch)
     db.stage(batch)
-    return Rewards(db, ledger, OwedBook(db), SettlementParameters())
+    return rewards_of(db, ledger)
 
 
 def credit(ledger: Ledger, batch: Batch) -> None:
@@ -131,7 +137,7 @@ async def test_what_was_fixed_holds_under_other_parameters(db: Any, rewards: Rew
     db.stage(batch)
     parameters = msgspec.structs.replace(SettlementParameters(), dispute_window_s=3600.0)
     ledger = Ledger(db)
-    later = Rewards(db, ledger, OwedBook(db), parameters)
+    later = rewards_of(db, ledger, parameters)
     batch = Batch()
     assert later.mature(batch, TASK, due_ms)
     assert ledger.balance(f"worker:{BOB}", batch) == CPC // 4
@@ -206,7 +212,7 @@ async def test_no_unit_is_lost_wherever_it_crashes(
         try:
             async with open_database(store) as db:
                 ledger = Ledger(db)
-                rewards = Rewards(db, ledger, OwedBook(db), SettlementParameters())
+                rewards = rewards_of(db, ledger)
                 batch = Batch()
                 credit(ledger, batch)
                 await db.commit(batch)

@@ -15,6 +15,7 @@ from node.verification.statements import (
     open_result,
     result_statement,
     seal_result,
+    worker_key_of,
 )
 
 CHAIN = "cpc-devnet-1"
@@ -25,6 +26,7 @@ def test_an_honest_attempt_holds(cast) -> None:
     result = cast.result(draw)
     check_draw(draw, CHAIN)
     key = check_result(result, cast.manifest(), draw, CHAIN)
+    assert key == worker_key_of(result)
     assert key == cast.worker.identity.public_key
     for validator in cast.validators:
         check_verdict(cast.verdict(draw, result, validator), draw, result, CHAIN)

@@ -1,9 +1,13 @@
 """Who is bonded, who signed false results, and how awards are signed, where the chain checks it."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import trio
 
 from node.keys import bind
+from node.l1.errors import L1Error
 from node.l1.escrow import Act, bond, rule_escrow, sign_award
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft
@@ -24,7 +28,9 @@ from tests.unit.node.settlement.support.escrows import (
     until,
 )
 
+T = TypeVar("T")
 CHAIN_ID = "cpc-devnet-1"
+LOOK_S = 0.5
 FALSE_HASH = b"\xab" * 32
 FALSE = (FALSE_HASH.hex(),)
 FEE = CPC // 10 + 7
@@ -164,14 +170,24 @@ class Court:
         assert not list(market.settlement.rewards.unruled())
 
 
+async def answered(question: Callable[[], Awaitable[T]]) -> T:
+    """What a chain says in the end, which may lose its answers, or cut them."""
+    while True:
+        try:
+            return await question()
+        except L1Error:
+            await trio.sleep(LOOK_S)
+
+
 async def check_chain(world: Any, market: Any) -> None:
     """All that the books hold is what the chain holds, while nothing is under way."""
     ledger, book, credit = market.ledger, market.settlement.book, market.settlement.credit
-    on_chain = await held_by_chain(world.client, ledger, book, credit, world.key.address)
+    ask, here = world.client, world.key.address
+    on_chain = await answered(lambda: held_by_chain(ask, ledger, book, credit, here))
     assert on_chain == -ledger.balance("l1")
     bonds = market.settlement.bonds
     for address in bonds.known():
-        view = await world.client.bond(world.key.address, address)
+        view = await answered(partial(ask.bond, here, address))
         stake = bonds.find(address)
         assert (view.amount, sum(one.amount for one in view.unbonding)) == (
             stake.bonded,

@@ -71,7 +71,7 @@ VALIDATOR_FUNDS = 100
 ESCROW: Mapping[str, object] = {
     "settlement": "escrow",
     "escrow_grace_blocks": 20,
-    "appeal_s": 40.0,  # an escrow's deadline leaves time for a dispute
+    "appeal_s": 5.0,  # an escrow's deadline leaves time for a dispute
 }
 LONGEST_S = 3600
 """Virtual seconds after which a test has failed."""

@@ -193,7 +193,7 @@ def test_it_dies_at_every_write_and_every_transaction(
     run_virtual(main)
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.full)])
 def test_it_dies_wherever_somebody_buys_on_credit(
     make_world: Any, key: Callable[[int], AccountKey], every: int
 ) -> None:
@@ -210,7 +210,7 @@ def test_it_dies_wherever_somebody_buys_on_credit(
     run_virtual(main)
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.full)])
 def test_it_dies_wherever_the_operator_s_deposit_is_lent(
     make_world: Any, key: Callable[[int], AccountKey], every: int
 ) -> None:
@@ -227,7 +227,7 @@ def test_it_dies_wherever_the_operator_s_deposit_is_lent(
     run_virtual(main)
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("torn", [False, True])
 def test_it_dies_wherever_the_chain_decides_disputes(
     make_world: Any, key: Callable[[int], AccountKey], every: int, *, torn: bool

@@ -205,7 +205,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 @given(st.lists(STEPS, min_size=10, max_size=25))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_limit_less_owed_is_left_and_the_books_are_the_chain_s(
     make_world: Any, key: Key, steps: list[tuple[Any, ...]]
 ) -> None:

@@ -72,8 +72,6 @@ RUNS: dict[str, tuple[Faults, Callable[[Witness], bool]]] = {
     "late_answers": (LATE, answered_late),
     "all": (ALL, in_every_way),
 }
-ALWAYS_MANY = ("rolls_back",)
-"""The one that strikes most of what a market sends; each takes a quarter of a minute."""
 
 
 async def sell(
@@ -102,12 +100,11 @@ many = pytest.mark.parametrize(
 
 
 def _cases() -> Iterator[Any]:
-    """What strikes escrows, and differs for whoever sends them, always with all results."""
-    for fault in RUNS:
-        if fault not in ALWAYS_MANY:
+    """All results under each fault take minutes; a few are always paid under what strikes them."""
+    for fault, (_, struck) in RUNS.items():
+        if struck is not not_at_all:
             yield pytest.param(fault, FEW, id=f"{fault}-few")
-        marks = () if fault in ALWAYS_MANY else (pytest.mark.full,)
-        yield pytest.param(fault, RESULTS, marks=marks, id=fault)
+        yield pytest.param(fault, RESULTS, marks=pytest.mark.full, id=fault)
 
 
 @pytest.mark.parametrize(("fault", "results"), list(_cases()))

@@ -97,13 +97,13 @@ DISPUTED = st.one_of(
 
 
 @given(st.lists(STEPS, min_size=3, max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_whatever_the_order(make_world: Any, key: Key, steps: list[Step]) -> None:
     run_virtual(partial(_whatever, make_world, key, steps))
 
 
 @given(st.booleans(), st.lists(DISPUTED, min_size=3, max_size=12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_whatever_the_order_of_a_dispute(
     make_world: Any, key: Key, is_early: bool, steps: list[Step]
 ) -> None:

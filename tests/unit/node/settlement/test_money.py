@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from node.amounts import UNITS_PER_CPC
@@ -83,6 +83,7 @@ CHAINS = st.sampled_from(
 
 @both
 @given(st.lists(STEPS, min_size=16, max_size=32), CHAINS)
+@example([("repay", 11, CPC), ("reserve", task_id_of("ahead"), 11, CPC)], Faults())
 @settings(max_examples=15, deadline=None)
 def test_the_money_is_right_whatever_happens(
     make_world: Any,

@@ -4,7 +4,7 @@ A step is carried out until the market has answered it, through any number of cr
 without a ledger what must have happened.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,6 +64,8 @@ class Model:
     ruled: dict[str, str] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
     """Of customers that the operator gave credit, as they were last set."""
+    repaid: Counter[str] = field(default_factory=Counter)
+    """What each customer sent the operator, on a chain that holds deposits."""
     given: dict[str, int] = field(default_factory=dict)
     """What the operator gave for the chain's fees, by its keys."""
     staked: set[str] = field(default_factory=set)
@@ -252,6 +254,7 @@ class Driver:
         key, operator = self.key(customer), self.key(OPERATOR).address
         if self.world.holds:
             self.world.submit(key, deposit(self.world.key.address, amount, customer=operator))
+            self.model.repaid[key.address] += amount
         else:
             self.world.deposit(key, amount)
 

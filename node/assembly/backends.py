@@ -17,6 +17,7 @@ from node.settlement.escrow import EscrowSettlement
 from node.settlement.escrows import OPEN_STAGES, Stage
 from node.settlement.feedesk import FeeDesk
 from node.settlement.interface import Settlement
+from node.settlement.parameters import SettlementParameters
 from node.settlement.paydesk import PayDesk
 from node.settlement.staking import ChainStaking, Staking
 from node.settlement.transfer import TransferSettlement
@@ -72,16 +73,19 @@ def add_escrow(
     terms, book = settlement.terms, settlement.book
     assembly.info.add(lambda: _by_stage(book.counts()))
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())
-    assembly.info.require(lambda: _bond_obstacle(parts.config.network.economics, terms))
+    economics, rules = parts.config.network.economics, settlement.parameters
+    assembly.info.require(lambda: _bond_obstacle(economics, rules, terms))
     assembly.staking = ChainStaking(settlement.bonds)
 
 
-def _bond_obstacle(economics: EconomicsSection, terms: Terms) -> Sequence[str]:
+def _bond_obstacle(
+    economics: EconomicsSection, rules: SettlementParameters, terms: Terms
+) -> Sequence[str]:
     """Bonds are asked for, and the chain gives them back too soon for that."""
     if terms.known is None or not (economics.worker_bond or economics.validator_bond):
         return ()
-    longest_s = economics.dispute_window_s + economics.unbonded_wait_s + economics.appeal_s
-    return bond_obstacle(terms.known.unbonding_blocks, economics.escrow_block_s, longest_s)
+    blocks = terms.known.unbonding_blocks
+    return bond_obstacle(blocks, rules.escrow_block_s, rules.longest_dispute_s)
 
 
 def _credit_desk(parts: Parts, settlement: Settlement) -> CreditDesk:

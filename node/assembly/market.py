@@ -31,10 +31,9 @@ from node.roles.publishing import SnapshotRole
 from node.roles.rescue import Rescue
 from node.roles.submitter import Submitter
 from node.settlement.arriving import Arrivals
-from node.settlement.backend import check_backend
+from node.settlement.backend import back_end_of, check_backend
 from node.settlement.escrow import EscrowSettlement
 from node.settlement.interface import Settlement
-from node.settlement.network import settlement_parameters
 from node.settlement.transfer import TransferSettlement
 from node.settlement.withdrawals import Withdrawals
 from node.verification.anchors import AnchorBook
@@ -231,14 +230,12 @@ def _electorate(
 def _settlement(parts: Parts, sender: Sender) -> Settlement:
     """The back end that the network file names; raises ConfigError if money is in the other one."""
     network = parts.config.network
-    kind = network.economics.settlement
-    check_backend(parts.db, kind)
-    back_end = partial(EscrowSettlement, chain=parts.l1) if kind == "escrow" else TransferSettlement
-    return back_end(
+    check_backend(parts.db, network.economics.settlement)
+    return back_end_of(
+        network,
         parts.db,
         sender,
-        settlement_parameters(network),
-        chain_id=network.network.chain_id,
         address=parts.keys.account.address,
         clock_ms=parts.now_ms,
+        chain=parts.l1,
     )

@@ -1,6 +1,5 @@
 """The parts of a network that move money: a chain, a market, and validators that submit."""
 
-from functools import partial
 from pathlib import Path
 
 import trio
@@ -17,8 +16,8 @@ from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.sender import Sender
 from node.roles.submitter import Submitter
+from node.settlement.backend import back_end_of
 from node.settlement.escrow import EscrowSettlement
-from node.settlement.network import settlement_parameters
 from node.settlement.transfer import TransferSettlement
 from node.verification.onchain import MarketProfile
 from p2p.memory import MemoryHub, virtual_clock_ms
@@ -38,16 +37,13 @@ def market_of(
     config: NetworkConfig, db: Database, client: DirectClient
 ) -> tuple[Sender, Follower, TransferSettlement | EscrowSettlement]:
     """A market's money, its way to the chain and its ear there."""
-    rules, address = settlement_parameters(config), MARKET.account.address
-    chain_id = config.network.chain_id
-    sender = Sender(MARKET.account, db, client, confirmations=rules.confirmations)
-    is_held = config.economics.settlement == "escrow"
-    back_end = partial(EscrowSettlement, chain=client) if is_held else TransferSettlement
-    market = back_end(
-        db, sender, rules, chain_id=chain_id, address=address, clock_ms=virtual_clock_ms
+    confirmations, address = config.protocol.l1_confirmations, MARKET.account.address
+    sender = Sender(MARKET.account, db, client, confirmations=confirmations)
+    market = back_end_of(
+        config, db, sender, address=address, clock_ms=virtual_clock_ms, chain=client
     )
     sender.on_confirmed, sender.on_lost = market.outbox.on_confirmed, market.outbox.on_lost
-    deposits = Follower(client, db, market.deposits.handle, confirmations=rules.confirmations)
+    deposits = Follower(client, db, market.deposits.handle, confirmations=confirmations)
     return sender, deposits, market
 
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from node.api import answers
-from node.cli.deposits import Sent, own_keys, passphrase_option, send_signed, sent_text
+from node.cli.deposits import hand_in, own_keys, passphrase_option
 from node.cli.options import api_option, data_dir_option, json_option
 from node.cli.output import moment, pairs, print_answer
 from node.client import AnswerLost, Client
@@ -126,20 +126,11 @@ def _send(
     *,
     as_json: bool,
 ) -> None:
-    from node.amounts import format_cpc, parse_cpc
+    from node.amounts import parse_cpc
 
     units = int(parse_cpc(amount))
     keys = own_keys(data_dir, passphrase_file)
-    name = send_signed(l1, keys.account, lambda: draft(keys, units))
-    sent = Sent(
-        transaction=name,
-        kind=draft(keys, units).tx_type,
-        market=market,
-        address=keys.account.address,
-        amount_cpc=format_cpc(units),
-        note=note,
-    )
-    print_answer(sent, sent_text(sent), as_json=as_json)
+    hand_in(l1, keys.account, draft(keys, units), market, units, note, as_json=as_json)
 
 
 def _change(

@@ -59,7 +59,7 @@ def deposit(
     By DEPOSIT where the chain holds the money, else by TRANSFER to the market. It is credited once
     a block holds it.
     """
-    from node.amounts import format_cpc, parse_cpc
+    from node.amounts import parse_cpc
     from node.l1.escrow import deposit as held
     from node.l1.transactions import transfer
 
@@ -67,17 +67,9 @@ def deposit(
     with Client(api) as client:
         account = client.account()
     pay_in = held if account.deposit_by == "DEPOSIT" else transfer
+    market, note = account.deposit_address, "credited once a block holds it"
     key = account_key(data_dir, passphrase_file)
-    name = send_signed(l1, key, lambda: pay_in(account.deposit_address, units))
-    sent = Sent(
-        transaction=name,
-        kind=account.deposit_by,
-        market=account.deposit_address,
-        address=key.address,
-        amount_cpc=format_cpc(units),
-        note="credited once a block holds it",
-    )
-    print_answer(sent, sent_text(sent), as_json=as_json)
+    hand_in(l1, key, pay_in(market, units), market, units, note, as_json=as_json)
 
 
 @click.command()
@@ -96,7 +88,6 @@ def reclaim(
     """
     import trio
 
-    from node.amounts import format_cpc
     from node.l1.escrow import withdraw_all
 
     key = account_key(data_dir, passphrase_file)
@@ -108,17 +99,8 @@ def reclaim(
     units, free, height = trio.run(with_chain, l1, look)
     if free is not None and height + 1 < free:
         raise Conflict(f"the notice runs until block {free}, now is {height}", field="market")
-    name = send_signed(l1, key, lambda: withdraw_all(market))
     note = "all that is left is paid" if free is not None else "notice given: run it again later"
-    sent = Sent(
-        transaction=name,
-        kind="WITHDRAW",
-        market=market,
-        address=key.address,
-        amount_cpc=format_cpc(units),
-        note=note,
-    )
-    print_answer(sent, sent_text(sent), as_json=as_json)
+    hand_in(l1, key, withdraw_all(market), market, units, note, as_json=as_json)
 
 
 def account_key(data_dir: Path, passphrase_file: Path | None) -> "AccountKey":
@@ -133,15 +115,40 @@ def own_keys(data_dir: Path, passphrase_file: Path | None) -> "NodeKeys":
     return load_keys(data_dir, passphrase_for(data_dir, passphrase_file))
 
 
-def send_signed(l1: str, key: "AccountKey", make: Callable[[], "Draft"]) -> str:
-    """Sign and hand in; returns the hash. Raises InvalidInput with the chain's own words."""
+def hand_in(
+    l1: str,
+    key: "AccountKey",
+    draft: "Draft",
+    market: str,
+    units: int,
+    note: str,
+    *,
+    owner: str = "",
+    as_json: bool,
+) -> None:
+    """Sign, hand in and show a transaction about `units` at a market; they are the `owner`'s, by
+    default the signer's. Raises InvalidInput with the chain's own words."""
+    from node.amounts import format_cpc
+
+    sent = Sent(
+        transaction=_sent(l1, key, draft),
+        kind=draft.tx_type,
+        market=market,
+        address=owner or key.address,
+        amount_cpc=format_cpc(units),
+        note=note,
+    )
+    print_answer(sent, _text(sent), as_json=as_json)
+
+
+def _sent(l1: str, key: "AccountKey", draft: "Draft") -> str:
     import trio
 
     from node.l1.transactions import tx_hash
 
     async def send(chain: "HttpL1Client") -> str:
         nonce = await chain.nonce(key.address, pending=True)
-        tx = make().signed(key, nonce)
+        tx = draft.signed(key, nonce)
         outcome = await chain.send(tx)
         if outcome.status == "rejected":
             raise InvalidInput(f"the chain refuses: {outcome.reason}")
@@ -158,8 +165,7 @@ async def with_chain(url: str, ask: "Callable[[HttpL1Client], Awaitable[T]]") ->
         return await ask(chain)
 
 
-def sent_text(sent: Sent) -> str:
-    """As people read it."""
+def _text(sent: Sent) -> str:
     return pairs(
         {
             "transaction": sent.transaction,

@@ -5,17 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.deposits import (
-    Sent,
-    account_key,
-    l1_option,
-    passphrase_option,
-    send_signed,
-    sent_text,
-    with_chain,
-)
+from node.cli.deposits import account_key, hand_in, l1_option, passphrase_option, with_chain
 from node.cli.options import PATH, data_dir_option, json_option
-from node.cli.output import print_answer
 from node.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -48,7 +39,6 @@ def refund(
     """
     import trio
 
-    from node.amounts import format_cpc
     from node.config import load_network
     from node.l1.escrow import escrow_id_of, refund_escrow
 
@@ -63,15 +53,9 @@ def refund(
         problem = "the chain has no escrow for this task of the market's"
         raise NotFound(problem, field="task_id", remedy="check market, task and network file")
     _check_late(found, height)
-    sent = Sent(
-        transaction=send_signed(l1, key, lambda: refund_escrow(escrow_id)),
-        kind="ESCROW_REFUND",
-        market=market,
-        address=found.customer,
-        amount_cpc=format_cpc(found.amount),
-        note="back in the deposit once a block holds it; `tmnode wallet reclaim` takes it out",
-    )
-    print_answer(sent, sent_text(sent), as_json=as_json)
+    note = "back in the deposit once a block holds it; `tmnode wallet reclaim` takes it out"
+    draft, units, owner = refund_escrow(escrow_id), found.amount, found.customer
+    hand_in(l1, key, draft, market, units, note, owner=owner, as_json=as_json)
 
 
 def _check_late(found: "EscrowView", height: int) -> None:

@@ -1,21 +1,12 @@
 """`tmnode wallet repay`: what was bought on credit is paid back, by the chain."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from node.cli.deposits import (
-    Sent,
-    account_key,
-    l1_option,
-    passphrase_option,
-    send_signed,
-    sent_text,
-)
+from node.cli.deposits import account_key, hand_in, l1_option, passphrase_option
 from node.cli.options import api_option, data_dir_option, json_option
-from node.cli.output import print_answer
 from node.client import Client
 from node.errors import Conflict, InvalidInput
 
@@ -48,22 +39,13 @@ def repay(
     a TRANSFER to the market. You can buy with it again once a block holds it. What you pay back
     for a task that is still open, and that is then refunded, stays there for you to buy with.
     """
-    from node.amounts import format_cpc
-
     key = account_key(data_dir, passphrase_file)
     with Client(api) as client:
         account = client.account(key.address)
     units = _units(amount, account)
-    make = _pay_back(account, units)
-    sent = Sent(
-        transaction=send_signed(l1, key, make),
-        kind=account.deposit_by,
-        market=account.deposit_address,
-        address=account.credit_backer,
-        amount_cpc=format_cpc(units),
-        note="paid back once a block holds it",
-    )
-    print_answer(sent, sent_text(sent), as_json=as_json)
+    draft, market, owner = _pay_back(account, units), account.deposit_address, account.credit_backer
+    note = "paid back once a block holds it"
+    hand_in(l1, key, draft, market, units, note, owner=owner, as_json=as_json)
 
 
 def _units(amount: str, account: "answers.AccountAnswer") -> int:
@@ -83,11 +65,11 @@ def _units(amount: str, account: "answers.AccountAnswer") -> int:
     return units
 
 
-def _pay_back(account: "answers.AccountAnswer", units: int) -> "Callable[[], Draft]":
+def _pay_back(account: "answers.AccountAnswer", units: int) -> "Draft":
     from node.l1.escrow import deposit
     from node.l1.transactions import transfer
 
     market = account.deposit_address
     if account.deposit_by == "DEPOSIT":
-        return lambda: deposit(market, units, customer=account.credit_backer)
-    return lambda: transfer(market, units)
+        return deposit(market, units, customer=account.credit_backer)
+    return transfer(market, units)

@@ -139,8 +139,7 @@ class AwardGate:
                 bond = await self._chain.bond(market, seat.address)
             except L1Error as error:
                 raise RequestRefused("l1", f"the chain does not say: {error}") from error
-            units = bond.amount + sum(one.amount for one in bond.unbonding)
-            if bond.public_key != seat.key.hex() or units < self._least_bond:
+            if bond.public_key != seat.key.hex() or bond.total < self._least_bond:
                 raise StatementInvalid("a juror has too little bonded", field="jury.seats")
 
 

@@ -58,16 +58,7 @@ class Appeals:
         *,
         until_ms: int,  # noqa: ARG002 - what the market holds waits for its own decision
     ) -> bool:
-        """Hold a task's pay for `fee` units of the customer's; False if that was done before.
-
-        Raises:
-            InvalidInput: the fee is below 1 unit.
-            NotFound: no pay of the task matures.
-            Conflict: the pay is due: the window is over.
-            InsufficientFunds: the customer has less.
-            LedgerConflict: it was disputed by somebody else, or for another fee.
-            SettlementConflict: it was disputed before.
-        """
+        """As `Disputes.open`."""
         if fee < 1:
             raise InvalidInput(f"is {fee} units", field="fee")
         postings = move(accounts.customer(customer), accounts.appeal(task_id), fee)

@@ -1,10 +1,19 @@
 """Which back end a market's books are for: it cannot change while they hold anything."""
 
+from functools import partial
+
 import msgspec
 
+from node.config import NetworkConfig
 from node.errors import ConfigError
+from node.l1.sender import Sender
 from node.settlement.accounts import L1
+from node.settlement.chainterms import TermsSource
+from node.settlement.escrow import EscrowSettlement
 from node.settlement.ledger import Ledger
+from node.settlement.network import settlement_parameters
+from node.settlement.outbox import Clock
+from node.settlement.transfer import TransferSettlement
 from storage.database import Database
 from storage.store import Batch
 from storage.tables import Table
@@ -12,6 +21,28 @@ from storage.tables import Table
 
 class _Backend(msgspec.Struct, frozen=True):
     name: str
+
+
+def back_end_of(
+    config: NetworkConfig,
+    db: Database,
+    sender: Sender,
+    *,
+    address: str,
+    clock_ms: Clock,
+    chain: TermsSource,
+) -> TransferSettlement | EscrowSettlement:
+    """The settlement that a network file names, of the market whose L1 account is `address`."""
+    is_held = config.economics.settlement == "escrow"
+    back_end = partial(EscrowSettlement, chain=chain) if is_held else TransferSettlement
+    return back_end(
+        db,
+        sender,
+        settlement_parameters(config),
+        chain_id=config.network.chain_id,
+        address=address,
+        clock_ms=clock_ms,
+    )
 
 
 def check_backend(db: Database, name: str) -> None:

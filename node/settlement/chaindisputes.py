@@ -11,11 +11,11 @@ whoever sent it and whatever the market's own jury came to.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
-from node.l1.escrow import Act, Appealing, Awarding
+from node.l1.escrow import Appealing, Award, Awarding
 from node.l1.sender import Sender
 from node.l1.transactions import Transaction
 from node.settlement import accounts
@@ -29,7 +29,6 @@ from node.settlement.escrows import EscrowRecord
 from node.settlement.juries import jury_gains
 from node.settlement.ledger import Ledger
 from node.split import JuryPay, jury_pay
-from node.verification.acts import shown_by
 from storage.store import Batch
 
 log = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ class ChainDisputes:
         else:
             self._disputes.give_fee_back(batch, record, cause, outcome, at_ms)
         if outcome == "overturned":
-            self._slash(batch, record, form, at_ms)
+            self._slash(batch, record, form.award, at_ms)
         self._disputes.keep(
             batch, record, msgspec.structs.replace(dispute, state="ruled", ruled=outcome)
         )
@@ -116,13 +115,13 @@ class ChainDisputes:
         post_taken(self._ledger, batch, cause, "appeal", postings, at_ms)
         return record.dispute
 
-    def _slash(self, batch: Batch, record: EscrowRecord, form: Awarding, at_ms: int) -> None:
+    def _slash(self, batch: Batch, record: EscrowRecord, award: Award, at_ms: int) -> None:
         assert record.dispute is not None, "an award is about a dispute"
-        taken = self._bonds.take(batch, _keys(form.acts))
+        taken = self._bonds.take(batch, zip(award.culprits, award.keys, strict=True))
         total = -sum(one.amount for one in taken)
         if total:
-            jurors, most = form.award.jurors, record.dispute.fee
-            pay = jury_pay(total, jurors, record.fee_reserve, most=most)
+            most = record.dispute.fee
+            pay = jury_pay(total, award.jurors, record.fee_reserve, most=most)
             self._pay_jury(batch, "slash", f"slash:{record.task_id}", taken, pay, at_ms)
 
     def _pay_jury(
@@ -142,8 +141,3 @@ class ChainDisputes:
             out[accounts.L1] = gains.total()
             paid = [posting(name, units) for name, units in out.items()]
             post_taken(self._ledger, batch, f"paid-{cause}", "paid", paid, at_ms)
-
-
-def _keys(acts: Sequence[Act]) -> Iterator[tuple[str, str]]:
-    """Accounts, and the keys that did what they answer for."""
-    return ((one.address, shown_by(one).signed().public_key) for one in acts)

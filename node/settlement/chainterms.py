@@ -1,5 +1,6 @@
 """The chain's own terms for the money that it holds, asked for once it answers."""
 
+from math import ceil
 from typing import Protocol
 
 import trio
@@ -49,6 +50,12 @@ class Terms:
         self.obstacle = ""
         self.learned.set()
         return self.known
+
+    def deadline_blocks(self, seconds: float, block_s: float, *, more: int = 0) -> int:
+        """How many blocks away a deadline is that gives so many seconds, and `more` blocks: as far
+        as the chain lets it be with the grace, from any of the next blocks on."""
+        longest = 0 if self.known is None else self.known.max_escrow_blocks - self._grace_blocks
+        return max(1, min(ceil(max(0.0, seconds) / block_s) + more, longest))
 
     def _usable(self, terms: MarketParameters) -> MarketParameters:
         most = terms.max_escrow_blocks

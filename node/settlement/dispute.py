@@ -82,6 +82,10 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
             return "ruling"
         return "awarded" if self.is_approved(needed) else "unruled"
 
+    def is_unsigned(self, needed: int) -> bool:
+        """Whether there is an award that would decide it, and fewer members have signed that."""
+        return self.award is not None and self.is_undecided and not self.is_approved(needed)
+
     def is_approved(self, needed: int) -> bool:
         """Whether enough members have signed the award."""
         return len(self.approvals) >= needed

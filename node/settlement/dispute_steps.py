@@ -5,8 +5,6 @@ ESCROW_APPEAL   once the chain has the escrow; its deadline leaves `escrow_grace
 ESCROW_RULE     when enough of the set have signed what the jury came to
 """
 
-from math import ceil
-
 import msgspec
 
 from node.l1.escrow import appeal_escrow, rule_escrow
@@ -57,9 +55,11 @@ class DisputeSteps:
     def _appeal(
         self, batch: Batch, record: EscrowRecord, dispute: Dispute, height: int, at_ms: int
     ) -> None:
-        deadline = height + self._blocks(dispute, at_ms)
-        price = self._parameters.gas_price
-        draft = appeal_escrow(record.escrow_id, dispute.fee, deadline, gas_price=price)
+        rules, left_s = self._parameters, (dispute.until_ms - at_ms) / 1000
+        deadline = height + self._terms.deadline_blocks(
+            left_s, rules.escrow_block_s, more=rules.escrow_grace_blocks
+        )
+        draft = appeal_escrow(record.escrow_id, dispute.fee, deadline, gas_price=rules.gas_price)
         self._sender.stage(batch, record.appealing, draft)
         self._disputes.keep(
             batch, record, msgspec.structs.replace(dispute, state="sent", deadline=deadline)
@@ -83,11 +83,3 @@ class DisputeSteps:
         )
         self._sender.stage(batch, cause, draft)
         self._disputes.keep(batch, record, msgspec.structs.replace(dispute, ruling=cause))
-
-    def _blocks(self, dispute: Dispute, at_ms: int) -> int:
-        """How far away the deadline of a dispute is: as the chain lets it be, at most."""
-        terms, rules = self._terms.known, self._parameters
-        grace = rules.escrow_grace_blocks
-        longest = 0 if terms is None else terms.max_escrow_blocks - grace
-        left_s = max(0.0, (dispute.until_ms - at_ms) / 1000)
-        return max(1, min(ceil(left_s / rules.escrow_block_s) + grace, longest))

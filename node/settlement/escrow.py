@@ -15,7 +15,7 @@ What it means for the books is booked when a confirmed block holds it, see `chai
 """
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 
 import trio
 
@@ -47,6 +47,9 @@ from storage.database import Database
 from storage.store import Batch
 
 LOOK_EVERY_S = 0.5
+IDS_KEPT = 8192
+"""Names of escrows: all tasks whose pay is due are looked at twice a second, and each name is a
+hash."""
 
 
 class EscrowSettlement:
@@ -80,7 +83,7 @@ class EscrowSettlement:
         self.withdrawals = WithdrawalBook(db)
         self.terms = Terms(chain, parameters.escrow_grace_blocks)
         self.bonds = ChainBonds(db, self.ledger, parameters, self.terms, address)
-        escrow_id = partial(escrow_id_of, chain_id, address)
+        escrow_id = lru_cache(maxsize=IDS_KEPT)(partial(escrow_id_of, chain_id, address))
         self.rewards = EscrowRewards(
             db,
             self.ledger,

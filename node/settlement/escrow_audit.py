@@ -43,8 +43,7 @@ async def held_by_chain(
         if escrow is not None and escrow.status == "open":
             total += escrow.amount + (escrow.appeal.fee if escrow.appeal else 0)
     for address in sorted(bonded_in(ledger)):
-        bond = await chain.bond(market, address)
-        total += bond.amount + sum(one.amount for one in bond.unbonding)
+        total += (await chain.bond(market, address)).total
     return total
 
 

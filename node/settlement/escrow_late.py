@@ -6,17 +6,27 @@ network's `escrow_block_s`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from node import deadlines
 from node.amounts import format_cpc
 from node.settlement import accounts
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms
-from node.settlement.dispute_late import DisputeLate
+from node.settlement.dispute_late import NOT_SENT, DisputeLate, Look
 from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord, Stage
-from node.settlement.late import AGAIN, RESTART, Late, late_payments, ms
+from node.settlement.late import (
+    AGAIN,
+    RESTART,
+    Late,
+    late_payments,
+    ms,
+    unconfirmed,
+    undone,
+    unsigned,
+)
 from node.settlement.ledger import Ledger
 from node.settlement.notices import NoticeBook
 from node.settlement.parameters import SettlementParameters
@@ -45,39 +55,39 @@ class EscrowLate:
         self._rewards = rewards
         self._deposits = deposits
         self._terms = terms
-        self._disputes = DisputeLate(book=book, rewards=rewards, block_ms=self._block_ms)
+        disputes = DisputeLate(rewards=rewards, block_ms=self._block_ms)
+        own: dict[Stage, Look] = {stage: partial(look, self) for stage, look in _LOOKS.items()}
+        self._looks = {**own, **disputes.looks()}
 
     def found(self, now_ms: int, trouble: str) -> tuple[Iterator[Late], ...]:
         """As `Settlement.late`."""
         return (
-            *(self._at(stage, now_ms, trouble) for stage in _LOOKS),
-            *self._disputes.found(now_ms, trouble),
+            *(self._at(stage, now_ms, trouble) for stage in self._looks),
             late_payments(self._ledger, now_ms, trouble),
             self._untaken(now_ms),
         )
 
     def _at(self, stage: Stage, now_ms: int, trouble: str) -> Iterator[Late]:
-        look = _LOOKS[stage]
+        look = self._looks[stage]
         for record in self._book.active():
             if record.stage == stage:
-                late = look(self, record, now_ms, trouble)
+                late = look(record, now_ms, trouble)
                 if late is not None and late.until_ms < now_ms:
                     yield late
 
     def _wanted(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
         reason = trouble or self._terms.obstacle or "the market did not ask the chain for it"
-        until_ms = record.since_ms + ms(deadlines.GRACE_S)
-        return Late("escrow to open", record.task_id, until_ms, reason, RESTART)
+        return undone("escrow to open", record.task_id, record.since_ms, reason)
 
     def _opening(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late:
         over_ms = self._block_ms(record.deadline, now_ms) + ms(deadlines.GRACE_S)
         if over_ms < now_ms:
             reason = f"block {record.deadline}, its last one, has come and it is not given up"
             return Late("escrow opening", record.task_id, over_ms, reason, RESTART)
-        return Late(
+        return unconfirmed(
             "escrow opening",
             record.task_id,
-            record.since_ms + ms(deadlines.UNCONFIRMED_S),
+            record.since_ms,
             trouble or "no confirmed block holds its ESCROW_OPEN",
             f"{AGAIN}; at block {record.deadline} it is given up, and the customer has the reward",
         )
@@ -89,39 +99,30 @@ class EscrowLate:
         if over_ms < now_ms:
             reason = trouble or "the market did not ask the chain for it"
             return Late("escrow refund", record.task_id, over_ms, reason, RESTART)
-        until_ms = record.since_ms + ms(deadlines.UNSIGNED_S)
-        if until_ms >= now_ms:  # whoever has not signed is not looked for
-            return None
         signed = f"{len(record.approvals)} of {record.needed} signatures"
-        said = (signed, self._rewards.why_unsigned(record), trouble)
-        return Late(
+        return unsigned(
             f"unsigned {wanted}",
             record.task_id,
-            until_ms,
-            "; ".join(one for one in said if one),
-            f"bring its validators back; from block {height} on the customer has the reward back",
+            record.since_ms,
+            now_ms=now_ms,
+            why=lambda: (signed, self._rewards.why_unsigned(record), trouble),
+            remedy=f"bring its validators back; from block {height} on the customer has the reward"
+            " back",
         )
 
     def _signed(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
-        reason = trouble or "the market did not send it"
+        reason = trouble or NOT_SENT
         if record.ending == "refund":
-            until_ms = record.since_ms + ms(deadlines.GRACE_S)
-            return Late("escrow refund", record.task_id, until_ms, reason, RESTART)
-        until_ms = max(record.since_ms, self._rewards.due_ms(record.task_id)) + ms(
-            deadlines.GRACE_S
-        )
-        return Late("maturing pay", record.task_id, until_ms, reason, RESTART)
+            return undone("escrow refund", record.task_id, record.since_ms, reason)
+        since_ms = max(record.since_ms, self._rewards.due_ms(record.task_id))
+        return undone("maturing pay", record.task_id, since_ms, reason)
 
     def _closing(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
         is_claim = record.closing.startswith("escrow-settle:")
         kind = "ESCROW_SETTLE" if is_claim else "ESCROW_REFUND"
-        return Late(
-            "sent claim" if is_claim else "sent refund",
-            record.task_id,
-            record.since_ms + ms(deadlines.UNCONFIRMED_S),
-            trouble or f"no confirmed block holds its {kind}",
-            AGAIN,
-        )
+        what = "sent claim" if is_claim else "sent refund"
+        reason = trouble or f"no confirmed block holds its {kind}"
+        return unconfirmed(what, record.task_id, record.since_ms, reason)
 
     def _untaken(self, now_ms: int) -> Iterator[Late]:
         """Deposits whose customers gave notice, which is over, and took nothing out since."""

@@ -11,7 +11,6 @@ touched the batch.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -45,10 +44,6 @@ from node.split import Payees
 from storage.database import Database
 from storage.store import Batch
 
-IDS_KEPT = 8192
-"""Names of escrows: all tasks whose pay is due are looked at twice a second, and each name is a
-hash."""
-
 
 class EscrowRewards(Rewards):
     """The rewards of one market's tasks, each in an escrow from its first lease on."""
@@ -76,7 +71,7 @@ class EscrowRewards(Rewards):
         self._notices = notices
         self._credit = credit
         self._sender = sender
-        self._escrow_id = lru_cache(maxsize=IDS_KEPT)(escrow_id)
+        self._escrow_id = escrow_id
         self._chain_id = chain_id
 
     @property
@@ -238,18 +233,16 @@ class EscrowRewards(Rewards):
         """The open escrows whose dispute has an award that lacks signatures (`dispute.award`)."""
         for one in self._book.active():
             dispute = one.dispute if one.state == "open" else None
-            is_wanted = dispute is not None and dispute.award is not None and dispute.is_undecided
-            if is_wanted and dispute is not None and not dispute.is_approved(one.needed):
+            if dispute is not None and dispute.is_unsigned(one.needed):
                 yield one
 
     def approve_award(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:
         """Keep a member's signature under the award of an escrow's dispute; False if it is of no
         use. Raises BadPayload if it is not this member's over this."""
         known = self._book.find(record.escrow_id)
-        dispute = None if known is None or record.dispute is None else known.dispute
-        if known is None or dispute is None or dispute.award is None:
-            return False
-        if record.dispute is None or record.dispute.award != dispute.award:
+        dispute = None if known is None else known.dispute
+        shown = None if record.dispute is None else record.dispute.award
+        if known is None or dispute is None or dispute.award is None or dispute.award != shown:
             return False
         message = award_message(self._chain_id, known.escrow_id, dispute.award)
         more = _with(known, dispute.approvals, approval, message)
@@ -296,7 +289,8 @@ def _coming_back(record: EscrowRecord) -> Iterator[str]:
     """Accounts whose money the customer gets back when a block has what closes the escrow, or its
     dispute."""
     dispute = record.dispute
-    yield accounts.returning(record.task_id)
+    if record.ending == "refund":
+        yield accounts.returning(record.task_id)
     if dispute is not None and dispute.award is not None:
         if dispute.is_overturned:
             yield accounts.maturing(record.task_id)

@@ -3,8 +3,6 @@
 The claim is `escrow_rewards`', disputes are `dispute_steps`'. Each step is in the caller's batch.
 """
 
-from math import ceil
-
 import msgspec
 
 from node.l1.escrow import Opening, ShareTerms, open_escrow, refund_escrow
@@ -60,8 +58,7 @@ class EscrowSteps:
     def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         rules = self._parameters
         left_s = (record.deadline_ms - at_ms) / 1000 + rules.longest_dispute_s
-        blocks = min(ceil(left_s / rules.escrow_block_s), self._longest_blocks())
-        deadline = height + max(1, blocks)
+        deadline = height + self._terms.deadline_blocks(left_s, rules.escrow_block_s)
         opening = Opening(
             task_id=record.task_id,
             customer=record.customer,
@@ -102,8 +99,3 @@ class EscrowSteps:
             and terms is not None
             and height >= given + terms.deposit_notice_blocks
         )
-
-    def _longest_blocks(self) -> int:
-        """How far away the chain lets a deadline be, from any of the next blocks on."""
-        terms, grace = self._terms.known, self._parameters.escrow_grace_blocks
-        return 0 if terms is None else terms.max_escrow_blocks - grace

@@ -3,7 +3,7 @@
 Pure looks at the books; the limits are in `node.deadlines`. What both back ends have alike is here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -33,6 +33,33 @@ class Late(msgspec.Struct, frozen=True):
 def ms(seconds: float) -> int:
     """Milliseconds."""
     return round(seconds * 1000)
+
+
+def undone(what: str, about: str, since_ms: int, reason: str) -> Late:
+    """Something that the market does at once."""
+    return Late(what, about, since_ms + ms(deadlines.GRACE_S), reason, RESTART)
+
+
+def unconfirmed(what: str, about: str, since_ms: int, reason: str, remedy: str = AGAIN) -> Late:
+    """Something that is sent, and waits for a block."""
+    return Late(what, about, since_ms + ms(deadlines.UNCONFIRMED_S), reason, remedy)
+
+
+def unsigned(
+    what: str,
+    about: str,
+    since_ms: int,
+    *,
+    now_ms: int,
+    why: Callable[[], Iterable[str]],
+    remedy: str,
+) -> Late | None:
+    """Something that lacks signatures; None while it may, when nobody looks for who has not signed
+    (`why`)."""
+    until_ms = since_ms + ms(deadlines.UNSIGNED_S)
+    if until_ms >= now_ms:
+        return None
+    return Late(what, about, until_ms, "; ".join(one for one in why() if one), remedy)
 
 
 def late_payments(ledger: Ledger, now_ms: int, trouble: str) -> Iterator[Late]:

@@ -7,7 +7,7 @@ from node import deadlines
 from node.amounts import format_cpc
 from node.settlement import accounts
 from node.settlement.bonds import Bonds
-from node.settlement.late import RESTART, Late, late_payments, ms
+from node.settlement.late import RESTART, Late, late_payments, ms, undone
 from node.settlement.ledger import Ledger
 from node.settlement.owed import Owed
 from node.settlement.parameters import SettlementParameters
@@ -47,14 +47,14 @@ class TransferLate:
 
     def _maturing(self, now_ms: int) -> Iterator[Late]:
         for task_id in self._rewards.due(now_ms - ms(deadlines.GRACE_S) - 1):
-            until_ms = self._rewards.due_ms(task_id) + ms(deadlines.GRACE_S)
-            yield Late("maturing pay", task_id, until_ms, "the market did not pay it", RESTART)
+            due_ms = self._rewards.due_ms(task_id)
+            yield undone("maturing pay", task_id, due_ms, "the market did not pay it")
 
     def _unbonding(self, now_ms: int) -> Iterator[Late]:
         before_ms = now_ms - ms(deadlines.GRACE_S) - 1
         for address in self._bonds.due(before_ms):
-            until_ms = (self._bonds.find(address).release_ms or before_ms) + ms(deadlines.GRACE_S)
-            yield Late("unbonding", address, until_ms, "the market did not release it", RESTART)
+            due_ms = self._bonds.find(address).release_ms or before_ms
+            yield undone("unbonding", address, due_ms, "the market did not release it")
 
     def _unpaid(self, now_ms: int, trouble: str) -> Iterator[Late]:
         for account, owed, is_due in self._payouts.waiting(now_ms):

@@ -86,6 +86,11 @@ class BondView(msgspec.Struct, frozen=True, kw_only=True):
     amount: Amount
     unbonding: tuple[Unbonded, ...]
 
+    @property
+    def total(self) -> int:
+        """Units, with what is unbonding: all that a slash reaches."""
+        return self.amount + sum(one.amount for one in self.unbonding)
+
 
 class MarketView(msgspec.Struct, frozen=True, kw_only=True):
     """`GET /market`: the parameters, and all that the chain holds."""

@@ -549,6 +549,22 @@ def _open_world() -> Callable[..., AbstractAsyncContextManager[World]]:
     return open_world
 
 
+@pytest.fixture
+def open_court(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[World]]:
+    """Worlds with twice as many validators as a quorum takes, at a chain that holds the money."""
+
+    def opened(validators: int = 6, **economics: object) -> AbstractAsyncContextManager[World]:
+        return open_world(
+            tmp_path,
+            validators=validators,
+            pins_market=True,
+            profile=MarketProfile(CHAIN),
+            economics={"settlement": "escrow", "escrow_grace_blocks": 20, **economics},
+        )
+
+    return opened
+
+
 @pytest.fixture(scope="session", name="silence")
 def _silence() -> Answer:
     return silence

@@ -17,7 +17,6 @@ from node.settlement.escrows import EscrowBook
 from node.verification.draws import Draw, Seat, sign_draw
 from node.verification.ends import sign_end
 from node.verification.juries import Jury, case_digest, seats_of, sign_jury
-from node.verification.onchain import MarketProfile
 from node.verification.rulings import Ruling, sign_ruling
 from node.verification.snapshots import draw_from
 from node.wire.approvals import RequestAward, RequestRefund
@@ -29,19 +28,13 @@ CHAIN = "cpc-devnet-1"
 CPC = UNITS_PER_CPC
 LONGEST_S = 3600
 TIMEOUT_S = 5.0
-RULES = {"settlement": "escrow", "escrow_grace_blocks": 200}
+GRACE = 200
 
 
 @pytest.fixture
-async def court(tmp_path, autojump_clock, open_world):
+async def court(open_court, autojump_clock):
     with trio.fail_after(LONGEST_S):
-        async with open_world(
-            tmp_path,
-            validators=7,
-            pins_market=True,
-            profile=MarketProfile(CHAIN),
-            economics=RULES,
-        ) as world:
+        async with open_court(validators=7, escrow_grace_blocks=GRACE) as world:
             yield world
 
 
@@ -259,18 +252,12 @@ async def test_the_beacon_is_a_block_of_the_chain(court, autojump_clock) -> None
 
 
 async def test_who_rules_has_what_the_network_asks_of_a_validator(
-    tmp_path, open_world, autojump_clock
+    open_court, autojump_clock
 ) -> None:
     """A market can have keys of its own in a snapshot, and no bonds for them."""
-    rules = {**RULES, "validator_bond": Amount(CPC)}
+    rules = {"escrow_grace_blocks": GRACE, "validator_bond": Amount(CPC)}
     with trio.fail_after(LONGEST_S):
-        async with open_world(
-            tmp_path,
-            validators=6,
-            pins_market=True,
-            profile=MarketProfile(CHAIN),
-            economics=rules,
-        ) as world:
+        async with open_court(**rules) as world:
             for member in world.team("validator"):
                 await stake(world, member)
             log = world.members["market"].assembly.market._desk._snapshots

@@ -24,7 +24,6 @@ from node.l1.transactions import transfer
 from node.market.juries import NoJury
 from node.settlement.dispute import DisputeStage
 from node.settlement.escrows import EscrowBook, EscrowRecord
-from node.verification.onchain import MarketProfile
 from node.verification.receipt_check import Standing, verify_receipt
 from node.wire.appeals import RequestRuling
 from node.wire.approvals import RequestAward
@@ -40,23 +39,6 @@ FEE = Amount(3 * (CPC // 1000 + 8_192 * 10_000))
 RESERVE = 10**9
 SHARE = (FEE - RESERVE) // 3
 """Of each of three jurors."""
-RULES = {"settlement": "escrow", "escrow_grace_blocks": 20}
-
-
-@pytest.fixture
-def open_court(tmp_path, open_world):
-    """Twice as many validators as a quorum takes, at a chain that holds the money."""
-
-    def opened(validators: int = 6, **economics: object):
-        return open_world(
-            tmp_path,
-            validators=validators,
-            pins_market=True,
-            profile=MarketProfile(CHAIN),
-            economics={**RULES, **economics},
-        )
-
-    return opened
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, transfer
 from node.market.views import AccountView, NewTask, TaskView
 from node.settlement import accounts
-from node.verification.onchain import MarketProfile
 
 CHAIN, CPC = "cpc-devnet-1", UNITS_PER_CPC
 DEPOSIT, REWARD, LIMIT = 1000 * CPC, 10 * CPC, 25 * CPC
@@ -175,19 +174,12 @@ async def test_the_operator_takes_its_deposit_out(lending, autojump_clock) -> No
 
 @pytest.mark.parametrize("false", [False, True])
 async def test_a_dispute_about_a_task_on_credit(
-    tmp_path, open_world, collude, autojump_clock, *, false: bool
+    open_court, collude, autojump_clock, *, false: bool
 ) -> None:
     """Its fee is lent as well; the jury knows neither operator nor customer, and validators sign
     what it came to."""
-    rules = {"settlement": "escrow", "escrow_grace_blocks": 20}
     with trio.fail_after(LONGEST_S):
-        async with open_world(
-            tmp_path,
-            validators=6,
-            pins_market=True,
-            profile=MarketProfile(CHAIN),
-            economics=rules,
-        ) as world:
+        async with open_court() as world:
             await lend(world)
             if false:
                 collude(world)

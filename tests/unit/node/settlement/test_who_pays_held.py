@@ -31,16 +31,8 @@ FUNDS = 10**9 * CPC
 DEPOSIT = 10 * CPC
 
 Event = Callable[[Race, Any], Awaitable[None]]
-EVENTS: dict[str, Event] = {}
-
-
-def event(row: str) -> Callable[[Event], Event]:
-    def noted(happens: Event) -> Event:
-        assert row not in EVENTS
-        EVENTS[row] = happens
-        return happens
-
-    return noted
+EVENTS: who_pays.Events[Event] = who_pays.Events()
+event = EVENTS.of
 
 
 def held_by_chain(race: Race, market: Any) -> dict[str, int]:

@@ -30,16 +30,8 @@ FUNDS = 10**9 * CPC
 BLOCK_S, GRACE, LEASE_S = 5.0, 3, 30
 
 Event = Callable[[Lending], Awaitable[None]]
-EVENTS: dict[str, Event] = {}
-
-
-def event(row: str) -> Callable[[Event], Event]:
-    def noted(happens: Event) -> Event:
-        assert row not in EVENTS
-        EVENTS[row] = happens
-        return happens
-
-    return noted
+EVENTS: who_pays.Events[Event] = who_pays.Events()
+event = EVENTS.of
 
 
 def seen(desk: Lending) -> dict[str, int]:

@@ -1,9 +1,11 @@
 """The tables of who pays what, in docs/economics.md: what their cells mean in units."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+E = TypeVar("E")
 PAGE = Path(__file__).resolve().parents[5] / "docs" / "economics.md"
 
 
@@ -16,6 +18,20 @@ def rows(name: str, columns: Sequence[str]) -> dict[str, dict[str, str]]:
     assert names == ["event", *columns]
     assert len({row[0] for row in cells}) == len(cells)
     return {row[0]: dict(zip(columns, row[1:], strict=True)) for row in cells}
+
+
+class Events(dict[str, E]):
+    """What lets the event of each row happen, in the order of the file."""
+
+    def of(self, row: str) -> Callable[[E], E]:
+        """Mark a function as a row's."""
+
+        def noted(happens: E) -> E:
+            assert row not in self
+            self[row] = happens
+            return happens
+
+        return noted
 
 
 def units(cell: str, reward: int, symbols: Mapping[str, int]) -> int:

@@ -27,6 +27,7 @@ WAITS = ("node/roles", "node/market", "p2p")
 ENDINGS = {"_S": "s", "_MS": "ms"}
 LIMITS = (
     "node/l1/escrow/forms.py",
+    "node/l1/escrow/rows.py",
     "node/l1/escrow/gas.py",
     "node/l1/devchain/bonds.py",
     "node/verification/inline.py",

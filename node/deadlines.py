@@ -69,7 +69,7 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
         "credited": END,
     },
     "escrow": {
-        "wanted": Limit("at once, when the L1 has answered", "opening"),
+        "wanted": Limit("`escrow_batch_s`, when the L1 has answered", "opening"),
         "opening": Limit(
             "as its transaction; its own deadline; the end of the customer's notice",
             "held, failed: the customer has the reward",
@@ -80,7 +80,11 @@ STATES: Mapping[str, Mapping[str, Limit]] = {
             " those",
             "signed, closing by a refund",
         ),
-        "signed": Limit("a claim when its pay matures, a refund at once", "closing"),
+        "signed": Limit("a claim when its pay matures, a refund at once", "due, closing"),
+        "due": Limit(
+            "`escrow_batch_s`, and 20 s for a quorum that signs it with others; else by itself",
+            "closing",
+        ),
         "closing": Limit("as its transaction, or anybody's that closes it", "settled, refunded"),
         "appeal": Limit("at once", "appealing"),
         "appealing": Limit(

@@ -10,6 +10,7 @@ from node.market.board import TaskBoard
 from node.market.desk import KnownAppeals
 from node.market.results import Results
 from node.roles.approvals import ApprovalRole
+from node.roles.bundling import BundlingRole
 from node.roles.wishes import Wishes
 from node.settlement.chainterms import Terms
 from node.settlement.credit import CreditDesk
@@ -69,7 +70,13 @@ def add_escrow(
         chain_id=parts.config.network.network.chain_id,
         now_ms=parts.now_ms,
     )
-    assembly.runs.append(approvals.run)
+    bundling = BundlingRole(
+        network=parts.network,
+        db=parts.db,
+        closings=settlement.closings,
+        directory=assembly.directory,
+    )
+    assembly.runs += [approvals.run, bundling.run]
     terms, book = settlement.terms, settlement.book
     assembly.info.add(lambda: _by_stage(book.counts()))
     assembly.info.require(lambda: (terms.obstacle,) if terms.obstacle else ())

@@ -32,11 +32,10 @@ from node.l1.blocks import Block
 from node.l1.devchain.direct import DirectClient
 from node.l1.devchain.heldviews import market_view
 from node.l1.devchain.node import DevChain
-from node.l1.escrow import deposit, sign_claim
+from node.l1.escrow import deposit, sign_claim, sign_claims
 from node.l1.transactions import transfer
 from node.roles.submitter import Submitter
 from node.settlement.escrow import EscrowSettlement
-from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.interface import Releasers
 from node.settlement.transfer import TransferSettlement
 from node.wire.leases import BatchAnchored
@@ -121,14 +120,21 @@ class Run:
 
     async def approve(self) -> None:
         """What the validators of an escrow do all the time: sign the claims."""
-        rewards, chain_id = self._market.rewards, self._plan.config.network.chain_id
-        while isinstance(rewards, EscrowRewards):
+        if not isinstance(self._market, EscrowSettlement):
+            return
+        rewards, closings = self._market.rewards, self._market.closings
+        chain_id = self._plan.config.network.chain_id
+        while True:
             batch = Batch()
             for record in rewards.unapproved():
                 assert record.claim is not None, "every task here is completed"
                 for keys in VALIDATORS[:NEEDED]:
                     approval = sign_claim(keys.identity, chain_id, record.escrow_id, record.claim)
                     rewards.approve(batch, record, approval)
+            for bundle in closings.unsigned():
+                for keys in VALIDATORS[:NEEDED]:
+                    approval = sign_claims(keys.identity, chain_id, bundle.claims)
+                    closings.approve(batch, bundle, approval)
             if batch:
                 self._db.stage(batch)
             await trio.sleep(LOOK_S)

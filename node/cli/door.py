@@ -1,11 +1,15 @@
 """`tmnode status` and `peers`: a running node, over its HTTP API."""
 
+from collections.abc import Mapping
+
 import click
 
 from node.cli.options import api_option, json_option
 from node.cli.output import pairs, print_answer, table
 from node.client import Client
 from node.market.views import NodeStatus
+
+_ESCROWS = "escrows_"
 
 
 @click.command()
@@ -41,7 +45,7 @@ def _status_text(status: NodeStatus) -> str:
         "peers": status.peers,
         "ready": not status.obstacles,
         "l1 height": "no answer yet" if status.l1_height is None else status.l1_height,
-        **{name.replace("_", " "): number for name, number in sorted(status.counts.items())},
+        **_counted(status.counts),
     }
     lines = [f"not ready: {what}" for what in status.obstacles]
     lines += [f"waiting: {what}" for what in status.waiting if what not in status.obstacles]
@@ -50,3 +54,15 @@ def _status_text(status: NodeStatus) -> str:
         for one in status.overdue
     ]
     return "\n".join((pairs(about), *lines))
+
+
+def _counted(counts: Mapping[str, int]) -> dict[str, object]:
+    """A line for each count; one for all escrows, which have many stages."""
+    stages = {name: n for name, n in counts.items() if name.startswith(_ESCROWS)}
+    lines: dict[str, object] = {
+        name.replace("_", " "): number for name, number in counts.items() if name not in stages
+    }
+    if stages:
+        found = (f"{n} {name.removeprefix(_ESCROWS)}" for name, n in stages.items() if n)
+        lines["escrows"] = ", ".join(found) or "none is open"
+    return dict(sorted(lines.items()))

@@ -108,6 +108,7 @@ class EconomicsSection(msgspec.Struct, frozen=True, kw_only=True):
     max_payout_threshold: Amount = Amount(1_000 * UNITS_PER_CPC)
     settlement: Literal["transfer", "escrow"] = "transfer"
     escrow_block_s: _Seconds = 1.0
+    escrow_batch_s: _Seconds = 1.0
     escrow_grace_blocks: Annotated[int, Meta(ge=1, le=1_000_000)] = 120
     burn_address: Destination
     treasury_address: Destination

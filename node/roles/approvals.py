@@ -156,9 +156,7 @@ class ApprovalRole:
         approve = self._rewards.approve_award if is_award else self._rewards.approve
         try:
             answer = await self._network.request(peer_id, message, timeout_s=ANSWER_TIMEOUT_S)
-            if not isinstance(answer, ApprovalAnswer):
-                raise BadPayload("answer", "is of another type")
-            approve(batch, wanted.record, _approval(answer))
+            approve(batch, wanted.record, approval_of(answer))
         except (P2PError, BadPayload) as error:
             self._note(peer_id, wanted, str(error))
             return
@@ -205,7 +203,7 @@ class ApprovalRole:
         )
 
     def _is_there(self, peer_id: str) -> bool:
-        return peer_id == self._network.peer_id or self._directory.is_connected(peer_id)
+        return is_there(peer_id, self._network, self._directory)
 
     def _note(self, peer_id: str, wanted: Wanted, why: str) -> None:
         """Say each reason once."""
@@ -221,6 +219,14 @@ class ApprovalRole:
         self._refusals = {key: why for key, why in self._refusals.items() if key[0] in wanted}
 
 
-def _approval(answer: ApprovalAnswer) -> Approval:
-    """As the chain wants it; what is no signature of anybody does not pass `approve`."""
+def is_there(peer_id: str, network: Network, directory: Directory) -> bool:
+    """Whether a member of a set can be asked: it may be this node itself."""
+    return peer_id == network.peer_id or directory.is_connected(peer_id)
+
+
+def approval_of(answer: Message) -> Approval:
+    """A validator's answer as the chain wants it; what is no signature of anybody does not pass
+    `approve`. Raises BadPayload."""
+    if not isinstance(answer, ApprovalAnswer):
+        raise BadPayload("answer", "is of another type")
     return Approval(public_key=answer.validator_key.hex(), signature=answer.signature.hex())

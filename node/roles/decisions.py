@@ -61,6 +61,13 @@ class DecisionBook:
             raise _another("end")
         await self._end(escrow_id, claim)
 
+    def is_settled(self, escrow_id: str, claim: str) -> bool:
+        """Whether the claim with this digest was signed, and nothing that speaks against it."""
+        key = bytes.fromhex(escrow_id)
+        ending, award = self._endings.get(key), self._awards.get(key)
+        is_signed = ending is not None and ending.ending == claim
+        return is_signed and not (award is not None and award.is_overturned)
+
     async def refund(self, escrow_id: str) -> None:
         """To be refunded: its task ended without a result, so that there is none to dispute."""
         if self._awards.get(bytes.fromhex(escrow_id)) is not None:

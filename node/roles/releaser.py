@@ -16,6 +16,7 @@ from node.config import ProtocolSection
 from node.errors import NodeError
 from node.l1.errors import L1Error
 from node.l1.escrow import (
+    MAX_ESCROWS,
     Approval,
     Claim,
     EscrowView,
@@ -25,6 +26,7 @@ from node.l1.escrow import (
     sign_award,
     sign_claim,
     sign_refund,
+    sign_settling,
 )
 from node.market.judging import (
     MAX_EARLIER,
@@ -47,6 +49,7 @@ from node.verification.statements import Judgement
 from node.wire.approvals import (
     ApprovalAnswer,
     RequestAward,
+    RequestBundle,
     RequestRefund,
     RequestSettlement,
     judgements_of,
@@ -90,6 +93,7 @@ class Releaser:
         self.signed = 0
         """Signatures given since the start."""
         network.serve(RequestSettlement, self._on_settlement)
+        network.serve(RequestBundle, self._on_bundle)
         network.serve(RequestRefund, self._on_refund)
         network.serve(RequestAward, self._on_award)
 
@@ -103,6 +107,19 @@ class Releaser:
         await self._decisions.settle(escrow.escrow_id, claim_digest(claim))
         self._note(escrow, Signed(message.task_id, sender, "claim", self._now_ms()))
         return _answer(sign_claim(self._identity, self._chain_id, escrow.escrow_id, claim))
+
+    async def _on_bundle(self, _sender: str, message: RequestBundle) -> ApprovalAnswer:
+        """Sign together what was signed one by one: nobody gets anything new by that."""
+        if len(message.escrows) != len(message.claims):
+            raise RequestRefused("claims", "are not one of each escrow")
+        pairs = _hex_pairs(message)
+        if not 1 <= len(pairs) <= MAX_ESCROWS or pairs != sorted(dict(pairs).items()):
+            raise RequestRefused("escrows", f"are not 1 to {MAX_ESCROWS} in strictly rising order")
+        for escrow_id, claim in pairs:
+            if not self._decisions.is_settled(escrow_id, claim):
+                problem = f"this validator has not signed this claim of escrow {escrow_id}"
+                raise RequestRefused("undecided", problem)
+        return _answer(sign_settling(self._identity, self._chain_id, pairs))
 
     async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
         """Sign the refund if the market says that the task ended without a result."""
@@ -223,3 +240,9 @@ def _told(claim: Claim) -> str:
 
 def _answer(approval: Approval) -> ApprovalAnswer:
     return ApprovalAnswer(bytes.fromhex(approval.public_key), bytes.fromhex(approval.signature))
+
+
+def _hex_pairs(message: RequestBundle) -> list[tuple[str, str]]:
+    """Escrows and digests as text."""
+    pairs = zip(message.escrows, message.claims, strict=True)
+    return [(escrow_id.hex(), claim.hex()) for escrow_id, claim in pairs]

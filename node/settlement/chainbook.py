@@ -22,7 +22,7 @@ from node.l1.escrow import (
     CustomerWithdrawal,
     Depositing,
     MarketWithdrawal,
-    Opening,
+    Openings,
     Refund,
     Settlement,
     Slashing,
@@ -83,10 +83,12 @@ class ChainBook:
                 self._deposits.market_paid(batch, form, tx, at_ms)
             case CustomerWithdrawal() as form if form.market == here:
                 self._deposits.taken_out(batch, tx, height, at_ms)
-            case Opening() as form if sender == here:
-                self._escrows.opened(batch, form, tx, at_ms)
+            case Openings() as form if sender == here:
+                for opening in form.each:
+                    self._escrows.opened(batch, opening, tx, at_ms)
             case Settlement() as form:
-                self._escrows.settled(batch, form, tx, at_ms)
+                for escrow_id, claim in form.each.items():
+                    self._escrows.settled(batch, escrow_id, claim, tx, at_ms)
             case Refund() as form:
                 self._escrows.refunded(batch, form.escrow_id, tx, at_ms)
             case Appealing() as form:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from node.l1.escrow import Opening, Settlement
+from node.l1.escrow import Claim, Opening
 from node.l1.escrow.payout import payees_of
 from node.l1.sender import Sender
 from node.l1.transactions import Transaction
@@ -75,12 +75,12 @@ class ChainEscrows:
         return record if record is not None and record.state == "open" else None
 
     def opened(self, batch: Batch, form: Opening, tx: Transaction, at_ms: int) -> None:
-        """An ESCROW_OPEN by this market."""
+        """One of an ESCROW_OPEN by this market."""
         record = self._book.find(self._escrow_id(form.task_id), batch)
         if record is None or record.state not in ("wanted", "sent"):
             record = self._found(batch, form, at_ms)
         if record is not None:
-            give_way(self._sender, batch, record.opening, tx, "the escrow is open already")
+            self._give_way(batch, record, record.opening, tx, "the escrow is open already")
             now_open = msgspec.structs.replace(
                 record,
                 state="open",
@@ -93,9 +93,11 @@ class ChainEscrows:
             )
             self._book.put(batch, now_open)
 
-    def settled(self, batch: Batch, form: Settlement, tx: Transaction, at_ms: int) -> None:
-        """An ESCROW_SETTLE: those are paid whom its claim names."""
-        record = self.find_open(batch, form.escrow_id)
+    def settled(
+        self, batch: Batch, escrow_id: str, claim: Claim, tx: Transaction, at_ms: int
+    ) -> None:
+        """One of an ESCROW_SETTLE: those are paid whom its claim names."""
+        record = self.find_open(batch, escrow_id)
         if record is None:
             return
         record = self._close(batch, record, "settled", tx, at_ms)
@@ -104,7 +106,7 @@ class ChainEscrows:
             return
         account, units = held
         assert record.shares is not None, "only an open escrow is settled"
-        parts = split(units, record.shares.shares, payees_of(form.claim), record.fee_reserve)
+        parts = split(units, record.shares.shares, payees_of(claim), record.fee_reserve)
         earned = credits_of(parts)
         postings = (posting(account, -units), *earned)
         self._post(batch, f"mature:{record.task_id}", "mature", postings, at_ms)
@@ -124,7 +126,8 @@ class ChainEscrows:
 
     def fail(self, batch: Batch, record: EscrowRecord, at_ms: int, problem: str) -> None:
         """Give an escrow up that never was on the chain and can never be: its task has to end."""
-        self._sender.give_up(batch, record.opening, problem)
+        if self._sender.give_up(batch, record.opening, problem):
+            self._book.again(batch, record.opening, but=record.escrow_id)
         record = self._disputes.closed(batch, record, at_ms, problem)
         failed = msgspec.structs.replace(record, state="failed")
         self._book.put(batch, failed)
@@ -174,9 +177,16 @@ class ChainEscrows:
         record = self._disputes.closed(batch, record, at_ms, problem)
         record = msgspec.structs.replace(record, state=state)
         self._book.put(batch, record)
-        if record.closing:
-            give_way(self._sender, batch, record.closing, tx, problem)
+        self._give_way(batch, record, record.closing, tx, problem)
         return record
+
+    def _give_way(
+        self, batch: Batch, record: EscrowRecord, cause: str, tx: Transaction, problem: str
+    ) -> None:
+        """Give up a transaction of ours about an escrow for which `tx` came first, if there is one;
+        others that it was about are asked again."""
+        if cause and give_way(self._sender, batch, cause, tx, problem):
+            self._book.again(batch, cause, but=record.escrow_id)
 
     def _reclaim(self, batch: Batch, record: EscrowRecord, at_ms: int) -> None:
         """Give what a task of an escrow has in the books back to where it came from."""

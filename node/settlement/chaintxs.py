@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from node.errors import InsufficientFunds
 from node.l1.errors import BadTransaction
-from node.l1.escrow import read
-from node.l1.escrow.forms import Payload
+from node.l1.escrow import Payload, read
 from node.l1.escrow.gas import TYPES
 from node.l1.sender import Sender
 from node.l1.transactions import Transaction, tx_hash
@@ -46,8 +45,11 @@ def post_taken(
         return False
 
 
-def give_way(sender: Sender, batch: Batch, cause: str, tx: Transaction, problem: str) -> None:
-    """Give up a transaction of the market's for which another one came first."""
+def give_way(sender: Sender, batch: Batch, cause: str, tx: Transaction, problem: str) -> bool:
+    """Give up a transaction of the market's for which another one came first; False if it is the
+    same one."""
     ours = sender.find(cause)
-    if ours is not None and ours.tx_hash != tx_hash(tx):
-        sender.give_up(batch, cause, problem)
+    if ours is None or ours.tx_hash == tx_hash(tx):
+        return False
+    sender.give_up(batch, cause, problem)
+    return True

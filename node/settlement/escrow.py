@@ -4,8 +4,9 @@ The market never has its customers' money: a deposit and a task's escrow are the
 books here are a copy of them. What the market does is to ask, in this order, each step stored
 before it is sent:
 
-    ESCROW_OPEN     once a task is leased for the first time
-    ESCROW_SETTLE   when the dispute window is over and enough of the set have signed the claim
+    ESCROW_OPEN     once tasks are leased for the first time, many together
+    ESCROW_SETTLE   when the dispute window is over and enough of the set have signed the claims,
+                    many together
     ESCROW_REFUND   when a task ends without a result and enough have signed that, or it is late
     ESCROW_APPEAL   when a customer disputes a result
     ESCROW_RULE     when its jury has come to something and enough of the set have signed that
@@ -28,12 +29,14 @@ from node.settlement.chaindisputes import ChainDisputes
 from node.settlement.chainescrows import ChainEscrows
 from node.settlement.chainterms import Terms, TermsSource
 from node.settlement.dispute_steps import DisputeSteps
+from node.settlement.escrow_closings import EscrowClosings
 from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_disputes import EscrowDisputes
 from node.settlement.escrow_late import EscrowLate
+from node.settlement.escrow_openings import EscrowOpenings
 from node.settlement.escrow_outbox import EscrowOutbox
 from node.settlement.escrow_rewards import EscrowRewards
-from node.settlement.escrow_steps import EscrowSteps
+from node.settlement.escrow_steps import ESCROW_STAGES, EscrowSteps
 from node.settlement.escrow_withdrawals import EscrowWithdrawals
 from node.settlement.escrows import EscrowBook
 from node.settlement.late import Late
@@ -92,7 +95,6 @@ class EscrowSettlement:
             book=self.book,
             notices=self._notices,
             credit=self.credit,
-            sender=sender,
             bonds=self.bonds,
             chain_id=chain_id,
         )
@@ -165,6 +167,10 @@ class EscrowSettlement:
         disputing = DisputeSteps(
             parameters, sender, book=self.book, disputes=self.disputes, terms=self.terms
         )
+        self._openings = EscrowOpenings(
+            parameters, sender, book=self.book, notices=self._notices, terms=self.terms
+        )
+        self.closings = EscrowClosings(parameters, sender, book=self.book, chain_id=chain_id)
         self._steps = EscrowSteps(
             parameters,
             sender,
@@ -205,11 +211,16 @@ class EscrowSettlement:
         if height is None or self.terms.known is None:  # nothing was heard of the chain yet
             return
         self.outbox.give_up_hopeless(height, at_ms)
-        for record in self.book.active():
+        for record in self.book.at(*ESCROW_STAGES):
             batch = Batch()
-            self._steps.step(batch, record, height, at_ms)
+            self._steps.step(batch, self.book.find(record.escrow_id) or record, height, at_ms)
             if batch:
                 self._db.stage(batch)
+        batch = Batch()
+        self._openings.step(batch, height, at_ms)
+        self.closings.step(batch, at_ms)
+        if batch:
+            self._db.stage(batch)
 
     def withdraw(self, batch: Batch, customer: str, amount: int, *, key: str, at_ms: int) -> str:
         """Stage a payment of `amount` units out of the customer's deposit; the market pays its fee.

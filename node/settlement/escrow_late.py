@@ -14,6 +14,7 @@ from node.settlement import accounts
 from node.settlement.chainbook import ChainBook
 from node.settlement.chainterms import Terms
 from node.settlement.dispute_late import NOT_SENT, DisputeLate, Look
+from node.settlement.escrow_closings import TOGETHER_S
 from node.settlement.escrow_credit import EscrowCredits
 from node.settlement.escrow_rewards import EscrowRewards
 from node.settlement.escrows import EscrowBook, EscrowRecord, Stage
@@ -69,15 +70,15 @@ class EscrowLate:
 
     def _at(self, stage: Stage, now_ms: int, trouble: str) -> Iterator[Late]:
         look = self._looks[stage]
-        for record in self._book.active():
-            if record.stage == stage:
-                late = look(record, now_ms, trouble)
-                if late is not None and late.until_ms < now_ms:
-                    yield late
+        for record in self._book.at(stage):
+            late = look(record, now_ms, trouble)
+            if late is not None and late.until_ms < now_ms:
+                yield late
 
     def _wanted(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
         reason = trouble or self._terms.obstacle or "the market did not ask the chain for it"
-        return undone("escrow to open", record.task_id, record.since_ms, reason)
+        since_ms = record.since_ms + ms(self._parameters.escrow_batch_s)
+        return undone("escrow to open", record.task_id, since_ms, reason)
 
     def _opening(self, record: EscrowRecord, now_ms: int, trouble: str) -> Late:
         over_ms = self._block_ms(record.deadline, now_ms) + ms(deadlines.GRACE_S)
@@ -116,6 +117,10 @@ class EscrowLate:
             return undone("escrow refund", record.task_id, record.since_ms, reason)
         since_ms = max(record.since_ms, self._rewards.due_ms(record.task_id))
         return undone("maturing pay", record.task_id, since_ms, reason)
+
+    def _due(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
+        since_ms = record.since_ms + ms(self._parameters.escrow_batch_s + TOGETHER_S)
+        return undone("maturing pay", record.task_id, since_ms, trouble or NOT_SENT)
 
     def _closing(self, record: EscrowRecord, _now_ms: int, trouble: str) -> Late:
         is_claim = record.closing.startswith("escrow-settle:")
@@ -158,6 +163,7 @@ _LOOKS: Mapping[Stage, _Look] = {
     "opening": EscrowLate._opening,
     "unsigned": EscrowLate._unsigned,
     "signed": EscrowLate._signed,
+    "due": EscrowLate._due,
     "closing": EscrowLate._closing,
 }
 """What is held waits for its task, which the market looks after."""

@@ -4,8 +4,6 @@ Only losses matter, since the rest is in the blocks: what was lost is asked agai
 given back.
 """
 
-import msgspec
-
 from node.l1.outbound import OutboundRecord
 from node.l1.sender import Sender
 from node.settlement.chainescrows import ChainEscrows
@@ -73,24 +71,20 @@ class EscrowOutbox:
         batch, sent = Batch(), self._sender.find(refusal.cause)
         if sent is None or not self._sender.give_up(batch, refusal.cause, refusal.reason):
             return  # known by now
-        unopened = [one for one in self._book.active() if one.opening == refusal.cause]
+        unopened = [one for one in self._book.at("opening") if one.opening == refusal.cause]
         undisputed = [one for one in self._book.active() if one.appealing == refusal.cause]
-        for record in unopened:
-            self._escrows.fail(batch, record, at_ms, refusal.reason)
-        for record in undisputed:
-            self._disputes.fail(batch, record, at_ms, refusal.reason)
-        if not unopened and not undisputed:
+        if len(unopened) == 1:
+            self._escrows.fail(batch, unopened[0], at_ms, refusal.reason)
+        elif undisputed:
+            self._disputes.fail(batch, undisputed[0], at_ms, refusal.reason)
+        else:  # of several openings one may be at fault: each is asked again, alone
             self._lost(batch, sent, at_ms)
         self._db.stage(batch)
 
     def _lost(self, batch: Batch, record: OutboundRecord, at_ms: int) -> None:
         if record.cause.partition(":")[0] == "withdraw":
             self._withdrawing.lost(batch, record, at_ms)
+        self._book.again(batch, record.cause)
         for one in self._book.active():
-            again = msgspec.structs.replace(one, tries=one.tries + 1)
-            if one.state == "sent" and one.opening == record.cause:
-                self._book.put(batch, msgspec.structs.replace(again, state="wanted"))
-            elif one.closing == record.cause:
-                self._book.put(batch, msgspec.structs.replace(again, closing=""))
-            elif one.dispute is not None:
+            if one.dispute is not None:
                 self._disputes.lost(batch, one, one.dispute, record.cause)

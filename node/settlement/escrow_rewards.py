@@ -4,7 +4,7 @@
     open      (the chain: deposit -> escrow)
     settle    reserved -> maturing                                       or
     refund    reserved -> returning; without an escrow at once -> customer
-    mature    (the market sends the claim; `chainescrows` books what the chain did)
+    mature    (its time has come; `chainescrows` books what the chain did)
 
 As in `rewards`, each stages into the caller's batch, is idempotent, and whatever raises has not
 touched the batch.
@@ -15,17 +15,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import msgspec
 
 from node.amounts import Amount
-from node.errors import Conflict, NotFound, Unavailable
+from node.errors import Conflict, NotFound
 from node.l1.errors import BadPayload
 from node.l1.escrow import (
     Approval,
     award_message,
     check_approvals,
-    claim_message,
+    claims_message,
     refund_message,
-    settle_escrow,
 )
-from node.l1.sender import Sender
 from node.settlement import accounts
 from node.settlement.bonds import Signer
 from node.settlement.chainbonds import ChainBonds
@@ -57,7 +55,6 @@ class EscrowRewards(Rewards):
         book: EscrowBook,
         notices: NoticeBook,
         credit: EscrowCredits,
-        sender: Sender,
         bonds: ChainBonds,
         escrow_id: Callable[[str], str],
         chain_id: str,
@@ -70,7 +67,6 @@ class EscrowRewards(Rewards):
         self._book = book
         self._notices = notices
         self._credit = credit
-        self._sender = sender
         self._escrow_id = escrow_id
         self._chain_id = chain_id
 
@@ -180,40 +176,29 @@ class EscrowRewards(Rewards):
 
     def due(self, now_ms: int) -> Iterator[str]:
         """Tasks whose dispute window is over, whose claim is signed and whose escrow is open."""
-        return filter(self._can_be_sent, super().due(now_ms))
+        return filter(self._is_signed, super().due(now_ms))
 
     def mature(self, batch: Batch, task_id: str, at_ms: int) -> bool:
-        """Send the claim to the chain; False if that was done before.
+        """Have the claim sent to the chain (`escrow_closings`); False if that was done before.
 
         Raises as `Rewards.mature` does, Conflict, too, while the claim is not signed or the escrow
-        not open, and Unavailable while the sender has not heard from the chain.
+        not open.
         """
         record = self.escrow(task_id)
         if record is None or record.ending != "settle":
             raise NotFound(f"no pay of task {task_id} matures")
-        if record.closing or record.state == "settled":
+        if record.is_due or record.state == "settled":
             return False
         pay = self._maturing.get(task_id, batch)
-        if pay is None or at_ms < pay.due_ms or not self._can_be_sent(task_id):
+        if pay is None or at_ms < pay.due_ms or not self._is_signed(task_id):
             raise Conflict(f"the pay of task {task_id} is not due yet")
-        if not self._sender.ready.is_set():
-            raise Unavailable("the L1 has not answered yet", remedy="try again in a few seconds")
-        assert record.claim is not None, "an escrow that is to be settled has its claim"
-        draft = settle_escrow(
-            record.escrow_id,
-            record.claim,
-            record.approvals,
-            gas_price=self._parameters.gas_price,
-        )
-        cause = f"escrow-settle:{task_id}:{record.tries}"
-        self._sender.stage(batch, cause, draft)
-        self._book.put(batch, msgspec.structs.replace(record, closing=cause))
+        self._book.put(batch, msgspec.structs.replace(record, is_due=True))
         return True
 
     def unapproved(self) -> Iterator[EscrowRecord]:
         """The open escrows whose ending lacks signatures; before, validators see nothing of it, and
         nothing of a claim while a dispute holds the pay."""
-        return (one for one in self._book.active() if one.stage == "unsigned")
+        return self._book.at("unsigned")
 
     def approve(self, batch: Batch, record: EscrowRecord, approval: Approval) -> bool:
         """Keep a member's signature under the ending of an escrow; False if it is of no use.
@@ -262,15 +247,9 @@ class EscrowRewards(Rewards):
         entry = self._ledger.find(f"reserve:{task_id}")
         return "" if entry is None else accounts.address_in(entry.postings[0].account)
 
-    def _can_be_sent(self, task_id: str) -> bool:
+    def _is_signed(self, task_id: str) -> bool:
         record = self.escrow(task_id)
-        return (
-            record is not None
-            and record.state == "open"
-            and not record.closing
-            and record.is_approved
-            and self._sender.ready.is_set()
-        )
+        return record is not None and record.stage == "signed"
 
 
 def _with(
@@ -302,4 +281,4 @@ def ending_message(record: EscrowRecord, chain_id: str) -> bytes:
     """What members sign to close the escrow in the way that the market wants."""
     if record.claim is None:
         return refund_message(chain_id, record.escrow_id)
-    return claim_message(chain_id, record.escrow_id, record.claim)
+    return claims_message(chain_id, {record.escrow_id: record.claim})

@@ -1,19 +1,26 @@
-"""What the market asks the chain about one escrow next: to open it, or to give it back.
+"""What the market asks the chain about one escrow next, and what it gives up asking: refunds, and
+openings that come too late.
 
-The claim is `escrow_rewards`', disputes are `dispute_steps`'. Each step is in the caller's batch.
+Openings and claims go many together (`escrow_openings`, `escrow_closings`), disputes are
+`dispute_steps`'. Each step is in the caller's batch.
 """
 
 import msgspec
 
-from node.l1.escrow import Opening, ShareTerms, open_escrow, refund_escrow
+from node.l1.escrow import refund_escrow
 from node.l1.sender import Sender
 from node.settlement.chainescrows import ChainEscrows
 from node.settlement.chainterms import Terms
 from node.settlement.dispute_steps import DisputeSteps
-from node.settlement.escrows import EscrowBook, EscrowRecord
+from node.settlement.escrows import OPEN_STAGES, EscrowBook, EscrowRecord
 from node.settlement.notices import NoticeBook
 from node.settlement.parameters import SettlementParameters
 from storage.store import Batch
+
+ESCROW_STAGES = tuple(
+    stage for stage in OPEN_STAGES if stage not in ("wanted", "held", "due", "closing")
+)
+"""In which there may be something to do about an escrow by itself."""
 
 
 class EscrowSteps:
@@ -40,9 +47,7 @@ class EscrowSteps:
 
     def step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         """Ask, or give up asking, what is due in the block after this height."""
-        if record.state == "wanted":
-            self._open(batch, record, height, at_ms)
-        elif record.state == "sent":
+        if record.state == "sent":
             if height >= record.deadline:
                 problem = "its deadline came before a block had it"
                 self._escrows.fail(batch, record, at_ms, problem)
@@ -54,26 +59,6 @@ class EscrowSteps:
             is_over = self._is_notice_over(record.customer, height)
             gone = self._escrows.why_gone(batch, record) if is_over else ""
             self._disputes.step(batch, record, height, at_ms, gone=gone)
-
-    def _open(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
-        rules = self._parameters
-        left_s = (record.deadline_ms - at_ms) / 1000 + rules.longest_dispute_s
-        deadline = height + self._terms.deadline_blocks(left_s, rules.escrow_block_s)
-        opening = Opening(
-            task_id=record.task_id,
-            customer=record.customer,
-            amount=record.amount,
-            validators=record.members,
-            k=record.needed,
-            deadline=deadline,
-            grace=rules.escrow_grace_blocks,
-            shares=ShareTerms.of(rules.shares),
-            fee_reserve=rules.fee_reserve,
-            burn_address=rules.burn_address,
-            treasury_address=rules.treasury_address,
-        )
-        self._sender.stage(batch, record.opening, open_escrow(opening, gas_price=rules.gas_price))
-        self._book.put(batch, msgspec.structs.replace(record, state="sent", deadline=deadline))
 
     def _refund(self, batch: Batch, record: EscrowRecord) -> None:
         approvals = record.approvals if record.ending == "refund" and record.is_approved else ()

@@ -7,7 +7,7 @@
 An escrow that is not closed is kept in memory as well, since they are looked at all the time.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
@@ -29,6 +29,7 @@ Stage = Literal[
     "held",
     "unsigned",
     "signed",
+    "due",
     "closing",
     "appeal",
     "appealing",
@@ -58,6 +59,8 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: int = 0
     """Of the task."""
     state: State = "wanted"
+    opening: str = ""
+    """Cause, at the sender, of the market's transaction that opens it, perhaps with others."""
     deadline: int = 0
     """Block height, fixed when the opening is signed."""
     late_height: int = 0
@@ -71,8 +74,10 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Whom a settlement is to pay."""
     approvals: tuple[Approval, ...] = ()
     """Of members, to the ending."""
+    is_due: bool = False
+    """Whether a claim's time has come."""
     closing: str = ""
-    """Cause, at the sender, of the market's own transaction that is to close it."""
+    """The same of the transaction that is to close it."""
     tries: int = 0
     """Transactions of the market's about it that were lost, but for those about a dispute."""
     dispute: Dispute | None = None
@@ -88,7 +93,7 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def stage(self) -> Stage:
         """What it waits for: to be sent, for a block with its opening, for its task to end, for
-        signatures, for its time, for a block that closes it."""
+        signatures, for its time, to be sent (a claim), for a block that closes it."""
         if self.state == "sent":
             return "opening"
         if self.state != "open":
@@ -99,7 +104,9 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
             return self.dispute.stage(self.needed)
         if not self.ending:
             return "held"
-        return "signed" if self.is_approved else "unsigned"
+        if not self.is_approved:
+            return "unsigned"
+        return "due" if self.is_due else "signed"
 
     def back_height(self, grace: int) -> int:
         """From here on the market has it refunded although too few have signed.
@@ -116,11 +123,6 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.dispute is not None and self.dispute.holds_pay and self.dispute.is_overturned
 
     @property
-    def opening(self) -> str:
-        """Cause of the transaction that opens it."""
-        return f"escrow-open:{self.task_id}:{self.tries}"
-
-    @property
     def appealing(self) -> str:
         """Cause of the transaction that opens the dispute about it; empty without one."""
         return f"escrow-appeal:{self.task_id}:{self.dispute.tries}" if self.dispute else ""
@@ -135,14 +137,20 @@ class EscrowBook:
         self._table = Table(db, "settlement/escrows", EscrowRecord)
         self._closed = Table(db, "settlement/escrows-closed", EscrowRecord)
         self._active = {key.decode(): one for key, one in self._table.items()}
+        self._stages: defaultdict[Stage, dict[str, EscrowRecord]] = defaultdict(dict)
+        for one in self._active.values():
+            self._stages[one.stage][one.escrow_id] = one
         self.changed = trio.Event()
         """Set, and replaced, whenever a record changes."""
 
     def put(self, batch: Batch, record: EscrowRecord) -> None:
         """Note a record, in a batch that the caller stages at once."""
         key, before = record.escrow_id.encode(), self._active.get(record.escrow_id)
-        if before is None or before.stage != record.stage:
+        stage = record.stage
+        if before is None or before.stage != stage:
             record = msgspec.structs.replace(record, since_ms=self._clock_ms())
+        if before is not None:
+            self._stages[before.stage].pop(record.escrow_id)
         if record.state in CLOSED:
             self._table.delete(batch, key)
             self._closed.put(batch, key, record)
@@ -150,6 +158,7 @@ class EscrowBook:
         else:
             self._table.put(batch, key, record)
             self._active[record.escrow_id] = record
+            self._stages[stage][record.escrow_id] = record
         self.changed.set()
         self.changed = trio.Event()
 
@@ -161,9 +170,25 @@ class EscrowBook:
         """The escrows that are not closed, the oldest first."""
         return iter(list(self._active.values()))
 
+    def at(self, *stages: Stage) -> Iterator[EscrowRecord]:
+        """The escrows in some stages."""
+        return iter([one for stage in stages for one in self._stages[stage].values()])
+
     def counts(self) -> Counter[Stage]:
         """How many escrows that are not closed are in each stage."""
-        return Counter(one.stage for one in self._active.values())
+        return Counter({stage: len(found) for stage, found in self._stages.items() if found})
+
+    def again(self, batch: Batch, cause: str, *, but: str = "") -> None:
+        """Want once more what a transaction of the market's was for that no block will have; `but`
+        is an escrow of which something else is to become."""
+        for one in self.at("opening", "closing"):
+            if one.escrow_id == but:
+                continue
+            more = msgspec.structs.replace(one, tries=one.tries + 1)
+            if one.state == "sent" and one.opening == cause:
+                self.put(batch, msgspec.structs.replace(more, state="wanted", opening=""))
+            elif one.closing == cause:
+                self.put(batch, msgspec.structs.replace(more, closing=""))
 
 
 def members_of(members: Mapping[bytes, str]) -> tuple[Member, ...]:

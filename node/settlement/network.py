@@ -34,5 +34,6 @@ def settlement_parameters(config: NetworkConfig) -> SettlementParameters:
         treasury_address=str(economics.treasury_address),
         confirmations=config.protocol.l1_confirmations,
         escrow_block_s=economics.escrow_block_s,
+        escrow_batch_s=economics.escrow_batch_s,
         escrow_grace_blocks=economics.escrow_grace_blocks,
     )

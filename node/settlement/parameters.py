@@ -23,7 +23,14 @@ _AT_LEAST_ONE = (
     "confirmations",
     "escrow_grace_blocks",
 )
-_NOT_NEGATIVE = ("fee_reserve", "dispute_window_s", "unbonded_wait_s", "appeal_s", "worker_bond")
+_NOT_NEGATIVE = (
+    "fee_reserve",
+    "dispute_window_s",
+    "unbonded_wait_s",
+    "appeal_s",
+    "worker_bond",
+    "escrow_batch_s",
+)
 
 
 class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +92,9 @@ class SettlementParameters(msgspec.Struct, frozen=True, kw_only=True):
 
     escrow_block_s: float = 1.0
     """Seconds between blocks, by which deadlines are told to a chain that holds escrows."""
+
+    escrow_batch_s: float = 1.0
+    """Seconds that openings of escrows, and claims, wait for others to share a transaction with."""
 
     escrow_grace_blocks: int = 120
     """Blocks from a task's deadline until anybody may have its escrow refunded."""

@@ -15,7 +15,7 @@ import msgspec
 from gpu.proofs.envelope import ProofSystem
 from node.l1.devchain.profiles import Offence
 from node.l1.errors import BadTransaction
-from node.l1.escrow import Slashing, gas_of, slash
+from node.l1.escrow import GAS_PER_SIGNATURE, Slashing, gas_of, slash
 from node.l1.escrow.gas import payload_bytes
 from node.l1.transactions import Draft
 from node.verification import inline
@@ -37,7 +37,7 @@ class TwoVerdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def gas(self, length: int, _chain_id: str) -> int:
         """Of the SLASH that holds it in so many bytes."""
-        return gas_of("SLASH", length, 2)
+        return gas_of("SLASH", length, 2 * GAS_PER_SIGNATURE)
 
     def offence(self, chain_id: str) -> Offence:
         """Whose, and which act."""
@@ -63,7 +63,9 @@ class FalseProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def gas(self, length: int, chain_id: str) -> int:
         """Of the SLASH that holds it in so many bytes; raises BadTransaction."""
-        return gas_of("SLASH", length, PROOF_SIGNATURES) + self.proof_gas(chain_id)
+        return gas_of("SLASH", length, PROOF_SIGNATURES * GAS_PER_SIGNATURE) + self.proof_gas(
+            chain_id
+        )
 
     def proof_gas(self, chain_id: str) -> int:
         """Of verifying the proof; raises BadTransaction for what the chain does not verify."""

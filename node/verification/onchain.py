@@ -32,12 +32,12 @@ from node.l1.escrow import (
     Slashing,
     award_message,
     check_approvals,
-    claim_message,
+    claims_message,
     gas_of,
     read,
     refund_message,
 )
-from node.l1.escrow.gas import payload_bytes, signatures_in
+from node.l1.escrow.gas import gas_of_parts, payload_bytes
 from node.l1.transactions import GAS, Transaction, check_result
 from node.verification import acts, inline
 from node.verification.batches import MAX_BATCH, check_batch
@@ -96,14 +96,13 @@ class MarketProfile:
         if isinstance(form, Slashing):
             return slash_gas(form, self._chain_id)
         length = payload_bytes(tx.tx_type, tx.payload)
-        return gas_of(tx.tx_type, length, signatures_in(form))
+        return gas_of(tx.tx_type, length, gas_of_parts(form))
 
     def _check_held(self, tx: Transaction) -> None:
         self._check_fee(tx)
         form = read(tx)
         if isinstance(form, Settlement):
-            message = claim_message(self._chain_id, form.escrow_id, form.claim)
-            check_approvals(message, form.signatures)
+            check_approvals(claims_message(self._chain_id, form.each), form.signatures)
         elif isinstance(form, Refund):
             check_approvals(refund_message(self._chain_id, form.escrow_id), form.signatures)
         elif isinstance(form, Awarding):

@@ -77,6 +77,20 @@ class RequestAward(Message, frozen=True):
 
 
 @register
+class RequestBundle(Message, frozen=True):
+    """Market to validator: these claims are due, and you have signed each; sign them as one."""
+
+    TYPE_ID: ClassVar[int] = 54
+    VERSION: ClassVar[int] = 1
+    MAX_BYTES: ClassVar[int] = 20 << 10
+
+    escrows: tuple[bytes, ...]
+    """Ids, strictly rising."""
+    claims: tuple[bytes, ...]
+    """The digest of each one's claim."""
+
+
+@register
 class ApprovalAnswer(Message, frozen=True):
     """The validator's signature, for the chain."""
 

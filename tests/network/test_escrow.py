@@ -267,8 +267,9 @@ async def test_a_stranger_is_first_with_the_market_s_own_opening(held, autojump_
     task = await held.buy()
     await held.holds(lambda: openings(held))
     [seen] = openings(held)
+    [opening] = read(seen).each
     copied = msgspec.structs.replace(
-        read(seen), customer=stranger.address, amount=Amount(UNITS_PER_CPC)
+        opening, customer=stranger.address, amount=Amount(UNITS_PER_CPC)
     )
     await send(held, open_escrow(copied, gas_price=9_000), stranger)
     height = held.chain.tip.height

@@ -29,13 +29,15 @@ from node.l1.escrow import (
     bond,
     deposit,
     escrow_id_of,
-    open_escrow,
+    open_escrows,
     payout,
     refund_escrow,
     rule_escrow,
     settle_escrow,
+    settle_escrows,
     sign_award,
     sign_claim,
+    sign_claims,
     sign_refund,
     unbond,
     withdraw_all,
@@ -58,8 +60,8 @@ SIGNERS = sorted(
     (Identity.from_seed(bytes([n]) * 32) for n in (1, 2, 3)), key=lambda one: one.public_key
 )
 PATIENCE_S = 60
-FIRST, SECOND, THIRD = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
-PAID, BACK, FALSE = (escrow_id_of(CHAIN, MARKET.address, task) for task in (FIRST, SECOND, THIRD))
+TASKS = tuple(f"00000000-0000-4000-8000-00000000000{number}" for number in range(1, 5))
+PAID, BACK, FALSE, BESIDE = (escrow_id_of(CHAIN, MARKET.address, task) for task in TASKS)
 """The names of their escrows."""
 
 
@@ -156,7 +158,7 @@ def two_faced() -> Draft:
 
 def overturned() -> tuple[Draft, Award]:
     """That the validator found a false result valid; one juror is paid."""
-    verdict = Verdict(THIRD, 1, 0, 1, WORKER.address, b"f" * 32, "valid", bytes(32), b"")
+    verdict = Verdict(TASKS[2], 1, 0, 1, WORKER.address, b"f" * 32, "valid", bytes(32), b"")
     shown = SignedVerdict(sign_verdict(verdict, CHAIN, SIGNERS[0]))
     act = Act(address=VALIDATOR.address, evidence=to_jsonable(shown))
     award = Award(
@@ -175,24 +177,25 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
     async with running(tmp_path, born) as chain:
         binding = bind(SIGNERS[0], VALIDATOR, CHAIN)
         await chain.included(
-            (CUSTOMER, deposit(MARKET.address, 4 * 10**19)),
+            (CUSTOMER, deposit(MARKET.address, 5 * 10**19)),
             (VALIDATOR, bond(MARKET.address, 1_000, binding)),
         )
         height = (await chain.client.status()).height
-        openings = [opening(task, height) for task in (FIRST, SECOND, THIRD)]
-        await chain.included(*((MARKET, open_escrow(one)) for one in openings))
+        openings = [opening(task, height) for task in TASKS]
+        await chain.included((MARKET, open_escrows(openings)))
         await chain.included((MARKET, appeal_escrow(FALSE, 10**15, height + 4_000)))
-        assert (await chain.client.market()).escrows == 3 * 10**19 + 10**15
+        assert (await chain.client.market()).escrows == 4 * 10**19 + 10**15
     async with running(tmp_path, born) as chain:  # killed, and nothing that was shown is lost
-        assert (await chain.client.market()).escrows == 3 * 10**19 + 10**15
+        assert (await chain.client.market()).escrows == 4 * 10**19 + 10**15
         assert (await chain.client.bond(MARKET.address, VALIDATOR.address)).amount == 1_000
         claim = claimed()
-        paying = [sign_claim(one, CHAIN, PAID, claim) for one in SIGNERS[:2]]
+        both = {PAID: claim, BESIDE: claim}
+        paying = [sign_claims(one, CHAIN, both) for one in SIGNERS[:2]]
         before = await chain.client.balance(WORKER.address)
-        assert await chain.included((MARKET, settle_escrow(PAID, claim, paying))) == []
+        assert await chain.included((MARKET, settle_escrows(both, paying))) == []
         paid = payout(openings[0], MARKET.address, claim)
-        assert await chain.client.balance(WORKER.address) == before + paid[WORKER.address]
-        assert await chain.client.balance(openings[0].burn_address) == 6 * 10**18
+        assert await chain.client.balance(WORKER.address) == before + 2 * paid[WORKER.address]
+        assert await chain.client.balance(openings[0].burn_address) == 12 * 10**18
 
         refusing = [sign_refund(one, CHAIN, BACK) for one in SIGNERS[:2]]
         racing = [sign_claim(one, CHAIN, BACK, claim) for one in SIGNERS[:2]]
@@ -203,7 +206,9 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
         view = await chain.client.escrow(BACK)
         assert view is not None
         assert view.status == "refunded"
-        assert refusal == f"rejected: escrow_id: was refunded in block {view.closed_height}"
+        assert (
+            refusal == f"rejected: claims[0].escrow_id: was refunded in block {view.closed_height}"
+        )
         held = await chain.client.deposit(MARKET.address, CUSTOMER.address)
         assert held.amount == 2 * 10**19 - 10**15
 
@@ -213,7 +218,7 @@ async def test_money_that_the_chain_holds(tmp_path: Path) -> None:
             "rejected: evidence: this act was slashed before"
         ]
         (refusal,) = await chain.included((WORKER, settle_escrow(FALSE, claim, racing)))
-        assert refusal == f"rejected: escrow_id: is disputed until block {height + 4_000}"
+        assert refusal == f"rejected: claims[0].escrow_id: is disputed until block {height + 4_000}"
         ruling, award = overturned()
         assert await chain.included((WORKER, ruling)) == []
         view = await chain.client.escrow(FALSE)

@@ -10,7 +10,7 @@ from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.errors import BadGenesis
 from node.l1.escrow import MarketParameters
-from node.l1.escrow.reading import named
+from node.l1.escrow.places import named
 from node.l1.keys import AccountKey, address_of
 from node.l1.transactions import MIN_GAS_PRICE
 from node.split import BASIS_POINTS
@@ -114,7 +114,7 @@ def read_genesis(content: bytes) -> Genesis:
     try:
         return msgspec.json.decode(content, type=Genesis)
     except msgspec.ValidationError as error:
-        place, problem = named(str(error))
+        place, problem = named(str(error), Genesis)
         raise BadGenesis(place or "genesis", problem) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadGenesis("genesis", f"is no JSON: {error}") from error

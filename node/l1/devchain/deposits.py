@@ -49,15 +49,20 @@ def withdraw_all(form: CustomerWithdrawal, tx: Transaction, overlay: Overlay, sl
     overlay.credit(tx.from_address, before.units)
 
 
-def bind(
+def check_free(
     market: str, customer: str, units: int, overlay: Overlay, slot: Slot, *, field: str
 ) -> None:
-    """Take what a market binds out of a deposit of its customer's."""
-    key = deposit_key(market, customer)
-    before = overlay.find(key, Deposit)
+    """Raise BadTransaction unless a market can bind so much of its customer's deposit."""
+    before = overlay.find(deposit_key(market, customer), Deposit)
     if before is not None and _is_free(before, slot):
-        raise BadTransaction("customer: withdrew its deposit by notice")
-    overlay.hold(key, _less(before, units, field))
+        raise BadTransaction(f"{field}: the customer withdrew its deposit by notice")
+    _less(before, units, field)
+
+
+def bind(market: str, customer: str, units: int, overlay: Overlay) -> None:
+    """Take what a market binds out of a deposit of its customer's, after `check_free`."""
+    key = deposit_key(market, customer)
+    overlay.hold(key, _less(overlay.find(key, Deposit), units))
 
 
 def give_back(market: str, customer: str, units: int, overlay: Overlay) -> None:

@@ -35,7 +35,8 @@ def appeal(form: Appealing, tx: Transaction, overlay: Overlay, slot: Slot) -> No
         raise BadTransaction("escrow_id: is late, and can be refunded")
     escrows.check_deadline(form.deadline, escrow.opening.grace, slot)
     customer = escrow.opening.customer
-    deposits.bind(escrow.market, customer, form.fee, overlay, slot, field="fee")
+    deposits.check_free(escrow.market, customer, form.fee, overlay, slot, field="fee")
+    deposits.bind(escrow.market, customer, form.fee, overlay)
     _hold(form.escrow_id, escrow, overlay, appeal=Appeal(form.fee, form.deadline))
 
 

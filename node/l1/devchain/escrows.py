@@ -4,6 +4,8 @@ Each rule looks at everything before it changes anything, and raises BadTransact
 signatures have been checked.
 """
 
+from collections import Counter
+
 from node.l1.devchain import deposits
 from node.l1.devchain.holdings import Closed, Escrow, escrow_key
 from node.l1.devchain.slots import Slot
@@ -11,6 +13,7 @@ from node.l1.devchain.state import Overlay
 from node.l1.errors import BadTransaction
 from node.l1.escrow import (
     Opening,
+    Openings,
     Refund,
     Settlement,
     claim_digest,
@@ -21,25 +24,37 @@ from node.l1.escrow.forms import Approvals
 from node.l1.transactions import Transaction
 
 
-def open_escrow(form: Opening, tx: Transaction, overlay: Overlay, slot: Slot) -> None:
-    """From the deposit of the customer at the sender, under the id of sender and task."""
-    name = escrow_key(escrow_id_of(slot.chain_id, tx.from_address, form.task_id))
-    if overlay.find(name, Escrow) or overlay.find(name, Closed):
-        raise BadTransaction("task_id: the sender has used it before")
-    check_deadline(form.deadline, form.grace, slot)
-    deposits.bind(tx.from_address, form.customer, form.amount, overlay, slot, field="amount")
-    overlay.hold(name, Escrow(tx.from_address, form, slot.height))
+def open_escrows(form: Openings, tx: Transaction, overlay: Overlay, slot: Slot) -> None:
+    """From the deposits of the customers at the sender, each under the id of sender and task."""
+    market, needed = tx.from_address, Counter[str]()
+    opened = {}
+    for index, one in enumerate(form.each):
+        name = escrow_key(escrow_id_of(slot.chain_id, market, one.task_id))
+        if overlay.find(name, Escrow) or overlay.find(name, Closed):
+            raise BadTransaction(f"tasks[{index}].task_id: the sender has used it before")
+        check_deadline(one.deadline, one.grace, slot, field=f"tasks[{index}].deadline")
+        needed[one.customer] += one.amount
+        opened[name] = Escrow(market, one, slot.height)
+    for index, customer in enumerate(form.customers):
+        field = f"customers[{index}]"
+        deposits.check_free(market, customer, needed[customer], overlay, slot, field=field)
+    for customer, units in needed.items():
+        deposits.bind(market, customer, units, overlay)
+    for name, escrow in opened.items():
+        overlay.hold(name, escrow)
 
 
 def settle(form: Settlement, _tx: Transaction, overlay: Overlay, slot: Slot) -> None:
-    """Pay an open escrow out, by whose validators' signatures ever."""
-    escrow = open_one(form.escrow_id, overlay)
-    check_quorum(form.signatures, escrow.opening)
-    dispute = escrow.undecided
-    if dispute is not None and slot.height <= dispute.deadline:
-        raise BadTransaction(f"escrow_id: is disputed until block {dispute.deadline}")
-    close(form.escrow_id, escrow, overlay, slot, claim=claim_digest(form.claim))
-    for address, units in payout(escrow.opening, escrow.market, form.claim).items():
+    """Pay open escrows out, by whose validators' signatures ever: all of them, or none."""
+    claims, pay = form.each, Counter[str]()
+    escrows = [
+        _to_be_settled(escrow_id, f"claims[{index}].escrow_id", form.signatures, overlay, slot)
+        for index, escrow_id in enumerate(claims)
+    ]
+    for (escrow_id, claim), escrow in zip(claims.items(), escrows, strict=True):
+        close(escrow_id, escrow, overlay, slot, claim=claim_digest(claim))
+        pay.update(payout(escrow.opening, escrow.market, claim))
+    for address, units in pay.items():
         overlay.credit(address, units)
 
 
@@ -53,13 +68,13 @@ def refund(form: Refund, _tx: Transaction, overlay: Overlay, slot: Slot) -> None
     close(form.escrow_id, escrow, overlay, slot)
 
 
-def check_deadline(deadline: int, grace: int, slot: Slot) -> None:
+def check_deadline(deadline: int, grace: int, slot: Slot, *, field: str = "deadline") -> None:
     """Raise BadTransaction unless it is yet to come, and not too far away."""
     if deadline <= slot.height:
-        raise BadTransaction(f"deadline: is not after block {slot.height}")
+        raise BadTransaction(f"{field}: is not after block {slot.height}")
     most = slot.parameters.max_escrow_blocks
     if deadline + grace > slot.height + most:
-        raise BadTransaction(f"deadline: is with the grace more than {most} blocks away")
+        raise BadTransaction(f"{field}: is with the grace more than {most} blocks away")
 
 
 def close(
@@ -91,15 +106,15 @@ def close(
         deposits.give_back(escrow.market, opening.customer, back, overlay)
 
 
-def open_one(escrow_id: str, overlay: Overlay) -> Escrow:
+def open_one(escrow_id: str, overlay: Overlay, *, field: str = "escrow_id") -> Escrow:
     """The escrow of that name, if it is open."""
     closed = overlay.find(escrow_key(escrow_id), Closed)
     if closed is not None:
         how = "settled" if closed.claim else "refunded"
-        raise BadTransaction(f"escrow_id: was {how} in block {closed.closed}")
+        raise BadTransaction(f"{field}: was {how} in block {closed.closed}")
     escrow = overlay.find(escrow_key(escrow_id), Escrow)
     if escrow is None:
-        raise BadTransaction("escrow_id: no such escrow is open")
+        raise BadTransaction(f"{field}: no such escrow is open")
     return escrow
 
 
@@ -126,3 +141,14 @@ def late_from(escrow: Escrow) -> int:
 def is_late(escrow: Escrow, height: int) -> bool:
     """Whether anybody may refund it."""
     return height >= late_from(escrow)
+
+
+def _to_be_settled(
+    escrow_id: str, field: str, signatures: Approvals, overlay: Overlay, slot: Slot
+) -> Escrow:
+    escrow = open_one(escrow_id, overlay, field=field)
+    check_quorum(signatures, escrow.opening)
+    dispute = escrow.undecided
+    if dispute is not None and slot.height <= dispute.deadline:
+        raise BadTransaction(f"{field}: is disputed until block {dispute.deadline}")
+    return escrow

@@ -1,13 +1,15 @@
 """Money that a chain of the `market` profile holds: the transactions that move it, as typed forms.
 
 A customer's deposit at a market, the escrow of a task and a dispute about it, the bond of a
-validator or worker. All
-amounts are units of 10^-18 CPC, in payloads decimal text. `docs/devchain.md` has the rules.
+validator or worker. All amounts are units of 10^-18 CPC, in payloads decimal text.
+`docs/devchain.md` has the rules.
 
-`forms`    what the payloads are.
-`reading`  a payload read strictly: what is wrong is named by its field.
+`forms`    what the payloads are; `rows` those about many escrows, `payloads` any of them.
+`reading`  a payload read strictly, with `checks` and `row_checks`: what is wrong is named by its
+           field (`places`).
 `claims`   the bytes that validators sign, and their signatures.
 `bonded`   what a bond becomes by what happens to it.
+`bundling` how many claims fit into one transaction.
 `gas`      what each transaction costs.
 `drafts`   builders.
 `payout`   whom a settlement pays, and how much.
@@ -15,6 +17,7 @@ amounts are units of 10^-18 CPC, in payloads decimal text. `docs/devchain.md` ha
 """
 
 from node.l1.escrow.bonded import Bond, Leaving
+from node.l1.escrow.bundling import bundles
 from node.l1.escrow.claims import (
     award_bytes,
     award_digest,
@@ -22,21 +25,25 @@ from node.l1.escrow.claims import (
     check_approvals,
     claim_bytes,
     claim_digest,
-    claim_message,
+    claims_message,
     escrow_id_of,
     refund_message,
     sign_award,
     sign_claim,
+    sign_claims,
     sign_refund,
+    sign_settling,
 )
 from node.l1.escrow.drafts import (
     appeal_escrow,
     bond,
     deposit,
     open_escrow,
+    open_escrows,
     refund_escrow,
     rule_escrow,
     settle_escrow,
+    settle_escrows,
     slash,
     unbond,
     withdraw_all,
@@ -57,10 +64,9 @@ from node.l1.escrow.forms import (
     MarketWithdrawal,
     Member,
     Opening,
+    OpeningTerms,
     Payee,
-    Payload,
     Refund,
-    Settlement,
     ShareTerms,
     Slashing,
     Unbonding,
@@ -73,8 +79,10 @@ from node.l1.escrow.gas import (
     TYPES,
     gas_of,
 )
+from node.l1.escrow.payloads import Payload
 from node.l1.escrow.payout import award_payout, payout
-from node.l1.escrow.reading import check_award, check_claim, check_opening, read
+from node.l1.escrow.reading import check_award, read
+from node.l1.escrow.rows import MAX_ESCROWS, Openings, Settlement
 from node.l1.escrow.views import (
     AppealView,
     BondView,
@@ -89,6 +97,7 @@ __all__ = [
     "BASE_GAS",
     "GAS_PER_BYTE",
     "GAS_PER_SIGNATURE",
+    "MAX_ESCROWS",
     "MAX_MEMBERS",
     "MAX_PAYLOAD_BYTES",
     "MAX_WORKERS",
@@ -113,6 +122,8 @@ __all__ = [
     "MarketWithdrawal",
     "Member",
     "Opening",
+    "OpeningTerms",
+    "Openings",
     "Payee",
     "Payload",
     "Refund",
@@ -127,26 +138,29 @@ __all__ = [
     "award_message",
     "award_payout",
     "bond",
+    "bundles",
     "check_approvals",
     "check_award",
-    "check_claim",
-    "check_opening",
     "claim_bytes",
     "claim_digest",
-    "claim_message",
+    "claims_message",
     "deposit",
     "escrow_id_of",
     "gas_of",
     "open_escrow",
+    "open_escrows",
     "payout",
     "read",
     "refund_escrow",
     "refund_message",
     "rule_escrow",
     "settle_escrow",
+    "settle_escrows",
     "sign_award",
     "sign_claim",
+    "sign_claims",
     "sign_refund",
+    "sign_settling",
     "slash",
     "unbond",
     "withdraw_all",

@@ -1,10 +1,10 @@
 """What an escrow's validators sign, in its one canonical form, and their signatures.
 
 A signature is Ed25519 over `p2p.encoding.tagged(tag, 1, chain id, escrow id, …)`, so that it is
-good for one escrow of one chain only.
+good for one chain's escrows only that it names.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from node.l1.errors import BadPayload
@@ -36,9 +36,16 @@ def claim_digest(claim: Claim) -> str:
     return sha256(claim_bytes(claim)).hexdigest()
 
 
-def claim_message(chain_id: str, escrow_id: str, claim: Claim) -> bytes:
-    """What is signed to settle an escrow; `escrow_id` is hex."""
-    return tagged("tmnode/escrow-claim", 1, chain_id, bytes.fromhex(escrow_id), claim_bytes(claim))
+def claims_message(chain_id: str, claims: Mapping[str, Claim]) -> bytes:
+    """What is signed to settle some escrows, or one; the ids are hex."""
+    pairs = sorted((name, claim_digest(claim)) for name, claim in claims.items())
+    return settling_message(chain_id, pairs)
+
+
+def settling_message(chain_id: str, pairs: Iterable[tuple[str, str]]) -> bytes:
+    """The same from the claims' digests (hex), by strictly rising escrows."""
+    fields = (bytes.fromhex(text) for pair in pairs for text in pair)
+    return tagged("tmnode/escrow-claims", 1, chain_id, *fields)
 
 
 def refund_message(chain_id: str, escrow_id: str) -> bytes:
@@ -67,8 +74,18 @@ def award_message(chain_id: str, escrow_id: str, award: Award) -> bytes:
 
 
 def sign_claim(identity: Identity, chain_id: str, escrow_id: str, claim: Claim) -> Approval:
-    """A validator's signature to settle."""
-    return _approved(identity, claim_message(chain_id, escrow_id, claim))
+    """A validator's signature to settle an escrow."""
+    return sign_claims(identity, chain_id, {escrow_id: claim})
+
+
+def sign_claims(identity: Identity, chain_id: str, claims: Mapping[str, Claim]) -> Approval:
+    """A validator's signature to settle some escrows, all of them or none."""
+    return _approved(identity, claims_message(chain_id, claims))
+
+
+def sign_settling(identity: Identity, chain_id: str, pairs: Iterable[tuple[str, str]]) -> Approval:
+    """The same, see `settling_message`."""
+    return _approved(identity, settling_message(chain_id, pairs))
 
 
 def sign_refund(identity: Identity, chain_id: str, escrow_id: str) -> Approval:

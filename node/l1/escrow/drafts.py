@@ -24,12 +24,12 @@ from node.l1.escrow.forms import (
     MarketWithdrawal,
     Opening,
     Refund,
-    Settlement,
     Slashing,
     Unbonding,
 )
-from node.l1.escrow.gas import gas_of, payload_bytes, signatures_in
+from node.l1.escrow.gas import GAS_PER_SIGNATURE, gas_of, gas_of_parts, payload_bytes
 from node.l1.escrow.reading import read_parts
+from node.l1.escrow.rows import Openings, Settlement
 from node.l1.transactions import MIN_GAS_PRICE, Draft
 
 
@@ -54,7 +54,12 @@ def withdraw_all(market: str, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
 
 def open_escrow(opening: Opening, *, gas_price: int = MIN_GAS_PRICE) -> Draft:
     """A market binds a part of a customer's deposit to a task."""
-    return _draft("ESCROW_OPEN", opening, gas_price=gas_price)
+    return open_escrows((opening,), gas_price=gas_price)
+
+
+def open_escrows(openings: Iterable[Opening], *, gas_price: int = MIN_GAS_PRICE) -> Draft:
+    """The same for some tasks, 1 to `MAX_ESCROWS`, all under the same terms."""
+    return _draft("ESCROW_OPEN", Openings.of(openings), gas_price=gas_price)
 
 
 def settle_escrow(
@@ -65,7 +70,17 @@ def settle_escrow(
     gas_price: int = MIN_GAS_PRICE,
 ) -> Draft:
     """Pay an escrow out; see `sign_claim`. More signatures than needed only cost gas."""
-    form = Settlement(escrow_id=escrow_id, claim=claim, signatures=in_order(approvals))
+    return settle_escrows({escrow_id: claim}, approvals, gas_price=gas_price)
+
+
+def settle_escrows(
+    claims: Mapping[str, Claim],
+    approvals: Iterable[Approval],
+    *,
+    gas_price: int = MIN_GAS_PRICE,
+) -> Draft:
+    """Pay some escrows out, by their ids; see `sign_claims`, and `bundles` for how many fit."""
+    form = Settlement.of(claims, in_order(approvals))
     return _draft("ESCROW_SETTLE", form, gas_price=gas_price)
 
 
@@ -131,15 +146,15 @@ def _draft(
     *,
     to_address: str | None = None,
     amount: int = 0,
-    signatures: int | None = None,
+    signatures: int = 0,
     more_gas: int = 0,
     gas_price: int,
 ) -> Draft:
     """The draft of a form that the chain can read."""
     payload = msgspec.json.decode(msgspec.json.encode(form, enc_hook=Amount.to_wire))
     read = read_parts(tx_type, to_address, amount, payload)
-    count = signatures_in(read) if signatures is None else signatures
-    gas = gas_of(tx_type, payload_bytes(tx_type, payload), count) + more_gas
+    parts = gas_of_parts(read) + GAS_PER_SIGNATURE * signatures
+    gas = gas_of(tx_type, payload_bytes(tx_type, payload), parts) + more_gas
     return Draft(
         tx_type=tx_type,
         to_address=to_address,

@@ -82,21 +82,13 @@ class ShareTerms(Form, frozen=True, kw_only=True):
         return cls(**msgspec.structs.asdict(shares))
 
 
-class Opening(Form, frozen=True, kw_only=True):
-    """ESCROW_OPEN: what a task's escrow is bound to, for good.
+class OpeningTerms(Form, frozen=True, kw_only=True):
+    """What all escrows that one transaction opens have in common."""
 
-    Its id is not part of it: that follows from the sender and the task, see `escrow_id_of`.
-    """
-
-    task_id: TaskId
-    customer: str
-    amount: Amount
     validators: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1, max_length=MAX_MEMBERS)]
     """By strictly rising public keys."""
     k: Number
     """How many of them must sign."""
-    deadline: Number
-    """A block height."""
     grace: Number
     """Blocks after the deadline before anybody may refund it."""
     shares: ShareTerms
@@ -104,6 +96,19 @@ class Opening(Form, frozen=True, kw_only=True):
     """Of the validators' part, for the market, which pays the fees."""
     burn_address: Label
     treasury_address: Label
+
+
+class Opening(OpeningTerms, frozen=True, kw_only=True):
+    """What a task's escrow is bound to, for good.
+
+    Its id is not part of it: that follows from the sender and the task, see `escrow_id_of`.
+    """
+
+    task_id: TaskId
+    customer: str
+    amount: Amount
+    deadline: Number
+    """A block height."""
 
 
 class Payee(Form, frozen=True, kw_only=True):
@@ -122,6 +127,12 @@ class Claim(Form, frozen=True, kw_only=True):
     results: Digest
     """Merkle root of the ComputeResults."""
 
+    @property
+    def addresses(self) -> set[str]:
+        """Of everybody whom it pays."""
+        payees = (*self.workers, *self.validators)
+        return {self.orchestrator, *(one.address for one in payees)}
+
 
 class Approval(Form, frozen=True, kw_only=True):
     """One validator's signature over a claim or a refund."""
@@ -132,14 +143,6 @@ class Approval(Form, frozen=True, kw_only=True):
 
 Approvals = Annotated[tuple[Approval, ...], msgspec.Meta(max_length=MAX_MEMBERS)]
 """By strictly rising public keys."""
-
-
-class Settlement(Form, frozen=True, kw_only=True):
-    """ESCROW_SETTLE, by anybody."""
-
-    escrow_id: Digest
-    claim: Claim
-    signatures: Approvals
 
 
 class Refund(Form, frozen=True, kw_only=True):
@@ -255,18 +258,3 @@ class Slashing(Form, frozen=True, kw_only=True):
     """At which the bond is that pays for it."""
     offender: str
     evidence: dict[str, Any]
-
-
-Payload = (
-    Depositing
-    | MarketWithdrawal
-    | CustomerWithdrawal
-    | Opening
-    | Settlement
-    | Refund
-    | Appealing
-    | Awarding
-    | Bonding
-    | Unbonding
-    | Slashing
-)

@@ -39,22 +39,24 @@ def test_the_ledger_is_measured_on_both_disks(result) -> None:
     assert any("target 5000" in line for line in lines(result))
 
 
-def test_what_the_chain_holds_takes_two_transactions_a_task(result) -> None:
+@pytest.mark.parametrize("pace", ["devnet", "testnet's pace"])
+def test_what_the_chain_holds_takes_few_transactions_too(result, pace: str) -> None:
     rows = {row.metric: row for row in result.rows}
     sent, opened, settled = (
-        rows[f"  of them {kind}, in escrows"].value
+        rows[f"  of them {kind}, {pace}, in escrows"].value
         for kind in ("SUBMIT_RESULT", "ESCROW_OPEN", "ESCROW_SETTLE")
     )
-    assert opened == settled == RESULTS
-    both = rows[f"transactions for {RESULTS} results, in escrows"]
-    assert (both.value, both.target) == (sent + opened + settled, None)
+    assert 0 < opened < RESULTS / 2
+    assert 0 < settled < RESULTS / 2
+    both = rows[f"transactions for {RESULTS} results, {pace}, in escrows"]
+    assert (both.value, both.target) == (sent + opened + settled, 10)
 
 
 @pytest.mark.full
-def test_sharing_saves_ten_times_the_transactions_and_the_gas() -> None:
-    for name in ("devnet", "testnet's pace"):
-        config = settlement.networks()[name]
-        rows = settlement.chain_rows(name, Plan(config, 2_000, settlement.PER_SECOND))
-        ratios = [row.ratio for row in rows if row.ratio is not None]
-        assert len(ratios) == 2
-        assert min(ratios) >= settlement.TARGET
+@pytest.mark.parametrize("name", ["devnet", "testnet's pace", "testnet's pace, in escrows"])
+def test_sharing_saves_ten_times_the_transactions_and_the_gas(name: str) -> None:
+    """In escrows it is so at the testnet's pace; the devnet's saves transactions ten times."""
+    plan = Plan(settlement.networks()[name], 2_000, settlement.PER_SECOND)
+    ratios = [row.ratio for row in settlement.chain_rows(name, plan) if row.ratio is not None]
+    assert len(ratios) == 2
+    assert min(ratios) >= settlement.TARGET

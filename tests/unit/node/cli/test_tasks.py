@@ -345,6 +345,21 @@ def test_status(terminal, door) -> None:
     assert text.splitlines()[-3:] == said, "each is said once"
 
 
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"escrows_held": 2, "escrows_due": 1, "escrows_ruling": 0}, "2 held, 1 due"),
+        ({"escrows_held": 0}, "none is open"),
+    ],
+)
+def test_escrows_are_one_line(terminal, door, counts: dict[str, int], said: str) -> None:
+    about = dict.fromkeys(("version", "chain_id", "peer_id", "address"), "x")
+    numbers = {"uptime_s": 1, "peers": 6, "l1_height": 7}
+    lists = {name: [] for name in ("roles", "waiting", "obstacles", "overdue")}
+    door.answer("GET /status", {**about, **numbers, **lists, "counts": counts})
+    assert f"escrows    {said}\n" in terminal.run("status").stdout
+
+
 def test_peers(terminal, door) -> None:
     peer = {
         "peer_id": "12D3",

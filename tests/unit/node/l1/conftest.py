@@ -1,7 +1,7 @@
 """A development chain in memory, its client, and ways to break both."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from node.l1.escrow import (
     escrow_id_of,
     sign_award,
     sign_claim,
+    sign_claims,
     sign_refund,
 )
 from node.l1.keys import AccountKey
@@ -162,6 +163,10 @@ class Parties:
         """By the first so many validators."""
         name = self.name_of(opening)
         return [sign_claim(one, self.chain_id, name, claim) for one in self.signers[:count]]
+
+    def approved(self, claims: Mapping[str, Claim], count: int = 3) -> list[Approval]:
+        """The same for the claims of some escrows together."""
+        return [sign_claims(one, self.chain_id, claims) for one in self.signers[:count]]
 
     def refusals(self, opening: Opening, count: int = 3) -> list[Approval]:
         """The same for a refund."""

@@ -26,7 +26,7 @@ from node.l1.devchain.holdings import Deposit, bond_key, deposit_key
 from node.l1.devchain.node import DevChain, open_chain
 from node.l1.devchain.profiles import UPSTREAM
 from node.l1.devchain.server import build_app
-from node.l1.escrow import Approval, Bond, MarketParameters, deposit
+from node.l1.escrow import Approval, Bond, MarketParameters, deposit, sign_claims
 from node.l1.follower import Follower
 from node.l1.keys import AccountKey
 from node.l1.outbound import OutboundBook
@@ -172,6 +172,13 @@ class Market:
                     signature = identity.sign(message).hex()
                     approval = Approval(public_key=identity.public_key.hex(), signature=signature)
                     self.settlement.rewards.approve(batch, record, approval)
+                    if batch:
+                        self.db.stage(batch)
+            for bundle in list(self.settlement.closings.unsigned()) if see_the_chain() else ():
+                for identity in MEMBERS[: bundle.needed]:
+                    batch = Batch()
+                    approval = sign_claims(identity, CHAIN_ID, bundle.claims)
+                    self.settlement.closings.approve(batch, bundle, approval)
                     if batch:
                         self.db.stage(batch)
             sign_awards(self, MEMBERS)

@@ -10,6 +10,7 @@ from node import deadlines
 from node.l1.transactions import transfer
 from node.settlement.escrows import EscrowRecord
 from node.settlement.late import Late
+from storage.store import Batch
 from tests.unit.node.settlement.support.escrows import TASK, Key, until
 from tests.unit.node.settlement.support.juries import MEMBERS, Court, sign_awards
 
@@ -116,4 +117,4 @@ def passed(market: Any, record: EscrowRecord, blocks: int) -> None:
     """As if so many blocks had been booked since the dispute's last."""
     deadline = market.settlement.deposits.height - blocks
     now = msgspec.structs.replace(record.dispute, deadline=deadline)
-    market.settlement.book._active[record.escrow_id] = msgspec.structs.replace(record, dispute=now)
+    market.settlement.book.put(Batch(), msgspec.structs.replace(record, dispute=now))

@@ -12,7 +12,7 @@ from node import deadlines
 from node.amounts import Amount
 from node.errors import Conflict, InsufficientFunds
 from node.l1.devchain.holdings import Escrow, escrow_key
-from node.l1.escrow import deposit, open_escrow, read
+from node.l1.escrow import deposit, open_escrows, read
 from node.settlement import accounts
 from node.settlement.chainescrows import BACKER_GONE, TAKEN_OUT
 from node.settlement.entries import move
@@ -217,7 +217,7 @@ async def test_an_opening_that_was_given_up_and_comes_after_all(
     rewards = market.settlement.rewards
     await until(lambda: rewards.escrow(task).state == "sent")
     record, stored = rewards.escrow(task), market.sender.find(rewards.escrow(task).opening)
-    draft = open_escrow(read(stored.transaction), gas_price=9_000)
+    draft = open_escrows(read(stored.transaction).each, gas_price=9_000)
     call(market, lambda batch: market.settlement.escrows.fail(batch, record, 1, "gone"))
     assert (desk.left(CUSTOMER), desk.view(CUSTOMER).owed) == (4 * CPC, 0)
     if spent:

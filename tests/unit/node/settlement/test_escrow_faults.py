@@ -11,8 +11,10 @@ import msgspec
 import pytest
 
 from node.l1.devchain.faults import Faults
+from node.l1.escrow import bundling
 from node.l1.keys import AccountKey
 from node.l1.several import SeveralClients
+from node.settlement import escrow_closings, escrow_openings
 from tests.unit.node.settlement.support.driver import run_virtual
 from tests.unit.node.settlement.support.rpc import Forger, Stormy, is_bad_time
 from tests.unit.node.settlement.support.throng import Check, Throng
@@ -20,7 +22,7 @@ from tests.unit.node.settlement.support.throng_ends import check_ends, check_whi
 from tests.unit.node.settlement.support.witness import EVERY_TASK, Witness
 
 Key = Callable[[int], AccountKey]
-RESULTS, FEW = 2_000, 300
+RESULTS, FEW, TOGETHER = 2_000, 300, 4
 
 
 def not_at_all(witness: Witness) -> bool:
@@ -50,15 +52,15 @@ def in_every_way(witness: Witness) -> bool:
 
 
 FORGETS, ROLLS_BACK = Faults(forgets=2), Faults(rolls_back=3)
-LOST, CUT, LATE = Faults(lost_answers=25), Faults(cut_answers=25), Faults(late_answers=40)
+LOST, CUT, LATE = Faults(lost_answers=7), Faults(cut_answers=7), Faults(late_answers=40)
 ALL = Faults(
     stuck_receipts=1,
     late_events=1,
     rewrites=1,
     forgets=3,
     rolls_back=2,
-    lost_answers=40,
-    cut_answers=40,
+    lost_answers=11,
+    cut_answers=13,
     late_answers=40,
 )
 RUNS: dict[str, tuple[Faults, Callable[[Witness], bool]]] = {
@@ -72,6 +74,14 @@ RUNS: dict[str, tuple[Faults, Callable[[Witness], bool]]] = {
     "late_answers": (LATE, answered_late),
     "all": (ALL, in_every_way),
 }
+
+
+@pytest.fixture(autouse=True)
+def _few_together(monkeypatch: pytest.MonkeyPatch, results: int) -> None:
+    """Where few results are paid, fewer of them share a transaction, for the faults to strike."""
+    if results == FEW:
+        for module in (escrow_openings, escrow_closings, bundling):
+            monkeypatch.setattr(module, "MAX_ESCROWS", TOGETHER)
 
 
 async def sell(

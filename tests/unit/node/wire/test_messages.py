@@ -18,6 +18,7 @@ from gpu.workloads.base import Limits as WorkLimits
 from gpu.workloads.synthetic.parameters import MAX_SEED_BYTES
 from node.amounts import MAX_AMOUNT, Amount
 from node.keys import bind
+from node.l1.escrow import MAX_ESCROWS
 from node.l1.keys import AccountKey
 from node.market.judging import MAX_EARLIER
 from node.roles.news import TASKS_AT_ONCE
@@ -53,6 +54,7 @@ from node.wire.appeals import RequestRuling, ResultOverturned, RulingAnswer
 from node.wire.approvals import (
     ApprovalAnswer,
     RequestAward,
+    RequestBundle,
     RequestRefund,
     RequestSettlement,
     settlement_request,
@@ -358,6 +360,7 @@ LARGEST: dict[type[Message], Callable[[], Message]] = {
     ),
     VerdictAnswer: lambda: VerdictAnswer(verdict()),
     RequestSettlement: large_settlement,
+    RequestBundle: lambda: RequestBundle((bytes(32),) * MAX_ESCROWS, (bytes(32),) * MAX_ESCROWS),
     RequestAward: lambda: RequestAward(
         bytes(32),
         large_settlement(),

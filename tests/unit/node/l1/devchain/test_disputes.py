@@ -122,7 +122,7 @@ async def test_a_dispute_takes_its_fee_and_holds_the_claim_back(court: Court) ->
     anybody = court.parties.customer
     while court.held.height < DEADLINE:
         problem = await court.held.refused(anybody, court.settled())
-        assert problem == f"escrow_id: is disputed until block {DEADLINE}"
+        assert problem == f"claims[0].escrow_id: is disputed until block {DEADLINE}"
         await court.held.world.mine()
     await court.held.included(anybody, court.settled())
     assert await court.deposit() == 2 * 10**19, "nobody decided, and the fee is back"
@@ -170,7 +170,7 @@ async def test_a_customer_that_has_left_pays_no_fee(court: Court) -> None:
     await court.held.included(court.parties.customer, withdraw_all(court.market.address))
     await court.held.world.mine(2)
     problem = await court.held.refused(court.market, court.appeal())
-    assert problem == "customer: withdrew its deposit by notice"
+    assert problem == "fee: the customer withdrew its deposit by notice"
 
 
 async def test_what_anybody_may_refund_is_not_disputed(court: Court) -> None:
@@ -221,7 +221,7 @@ async def test_where_it_is_overturned(court: Court) -> None:
     assert (shown["status"], shown["claim"]) == ("refunded", None)
     assert (shown["award"], shown["closed_height"]) == (award_digest(award), court.held.height)
     problem = await court.held.refused(court.market, court.settled())
-    assert problem == f"escrow_id: was refunded in block {court.held.height}"
+    assert problem == f"claims[0].escrow_id: was refunded in block {court.held.height}"
     problem = await court.held.refused(court.market, court.ruled(award, acts))
     assert problem == f"escrow_id: was refunded in block {court.held.height}"
     court.nothing_is_lost()
@@ -447,7 +447,7 @@ async def test_a_deposit_for_somebody_else(held: Any) -> None:
     assert (shown.amount, shown.notice_height) == (20, notice)
     await held.world.mine()
     problem = await held.refused(parties.market, open_escrow(parties.opening(amount=Amount(1))))
-    assert problem == "customer: withdrew its deposit by notice"
+    assert problem == "customers[0]: the customer withdrew its deposit by notice"
     await held.included(customer, withdraw_all(market))
     assert held.gained(customer.address, RICH) == 20
     await held.included(friend, gift)

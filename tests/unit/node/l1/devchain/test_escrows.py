@@ -96,7 +96,7 @@ async def test_the_way_out_needs_nobody(held: Any) -> None:
     await held.world.mine()
     assert held.height + 1 == notice + 3
     problem = await held.refused(market, open_escrow(held.parties.opening("other")))
-    assert problem == "customer: withdrew its deposit by notice"
+    assert problem == "customers[0]: the customer withdrew its deposit by notice"
     await held.included(customer, draft)
     assert held.gained(customer.address, RICH) == -(10**19), "all but the escrow"
     assert await held.refused(customer, draft) == "market: nothing is left of the deposit"
@@ -113,7 +113,7 @@ async def test_what_comes_back_after_a_notice_is_free_at_once(held: Any) -> None
     signed = held.parties.refusals(opening)
     await held.included(market, refund_escrow(held.parties.name_of(opening), signed))
     problem = await held.refused(market, open_escrow(held.parties.opening("other")))
-    assert problem == "customer: withdrew its deposit by notice"
+    assert problem == "customers[0]: the customer withdrew its deposit by notice"
     await held.included(customer, withdraw_all(market.address))
     assert held.gained(customer.address, RICH) == 0
     await deposited(held)
@@ -183,14 +183,17 @@ async def test_an_escrow_is_used_once(held: Any) -> None:
     await deposited(held)
     opening, market = await opened(held), held.parties.market
     again = open_escrow(opening)
-    assert await held.refused(market, again) == "task_id: the sender has used it before"
+    assert await held.refused(market, again) == "tasks[0].task_id: the sender has used it before"
     await held.included(market, settled_by(held, opening))
     done = held.height
-    assert await held.refused(market, again) == "task_id: the sender has used it before"
+    assert await held.refused(market, again) == "tasks[0].task_id: the sender has used it before"
     signed = held.parties.refusals(opening)
-    for draft in (settled_by(held, opening), refund_escrow(held.parties.name_of(opening), signed)):
+    for draft, field in (
+        (settled_by(held, opening), "claims[0].escrow_id"),
+        (refund_escrow(held.parties.name_of(opening), signed), "escrow_id"),
+    ):
         problem = await held.refused(market, draft)
-        assert problem == f"escrow_id: was settled in block {done}"
+        assert problem == f"{field}: was settled in block {done}"
     unknown = refund_escrow("ab" * 32)
     assert await held.refused(market, unknown) == "escrow_id: no such escrow is open"
     assert await shown(held, f"/escrow/{'ab' * 32}") == 404
@@ -225,7 +228,7 @@ async def test_a_stranger_cannot_use_a_markets_task_up(held: Any) -> None:
     await held.included(parties.market, draft)
     assert (await shown(held, f"/escrow/{names[0]}"))["status"] == "open"
     again = await held.refused(stranger, open_escrow(copied))
-    assert again == "task_id: the sender has used it before"
+    assert again == "tasks[0].task_id: the sender has used it before"
 
 
 async def test_an_opening_names_no_escrow(held: Any) -> None:
@@ -300,13 +303,13 @@ async def test_what_an_opening_may_bind(held: Any) -> None:
     async def problem(**changes: Any) -> str:
         return str(await held.refused(market, open_escrow(held.parties.opening(**changes))))
 
-    assert await problem() == "amount: is more than the deposit of 0 units"
+    assert await problem() == "customers[0]: is more than the deposit of 0 units"
     await deposited(held, 10**19)
     assert "deposit of" in await problem(amount=Amount(10**19 + 1))
     assert "deposit of 0" in await problem(customer=held.parties.worker.address)
     height = held.height + 1
-    assert await problem(deadline=height) == f"deadline: is not after block {height}"
-    most = "deadline: is with the grace more than 50 blocks away"
+    assert await problem(deadline=height) == f"tasks[0].deadline: is not after block {height}"
+    most = "tasks[0].deadline: is with the grace more than 50 blocks away"
     assert await problem(deadline=height + 51, grace=0) == most
     assert await problem(deadline=height + 1, grace=50) == most
     await opened(held, deadline=height + 1, grace=49, amount=Amount(10**19))
@@ -330,7 +333,8 @@ async def test_what_is_wrong_is_refused_by_name_over_http(held: Any) -> None:
     for field, value, problem in (
         ("more", 1, "more: is not known here"),
         ("k", 9, "k: is 9 of 5 validators"),
-        ("amount", 7, "amount: not an amount: 7"),
+        ("amount", 7, "amount: is not known here"),
+        ("fee_reserve", 7, "fee_reserve: not an amount: 7"),
     ):
         payload = {**tx.payload, field: value}
         odd = sign(msgspec.structs.replace(tx, payload=payload), held.parties.market)

@@ -23,17 +23,19 @@ from node.l1.devchain.state import TREASURY
 from node.l1.escrow import (
     Act,
     Award,
+    Claim,
+    Opening,
     appeal_escrow,
     award_payout,
     bond,
     deposit,
-    open_escrow,
+    open_escrows,
     payout,
     refund_escrow,
     rule_escrow,
-    settle_escrow,
+    settle_escrows,
     sign_award,
-    sign_claim,
+    sign_claims,
     sign_refund,
     unbond,
     withdraw_all,
@@ -53,13 +55,15 @@ RICH = 10**21
 NOTICE, MOST, UNBONDING, SLASH_BP = 3, 50, 4, 2_500
 PEOPLE = range(4)
 """0 and 1 are markets, 2 and 3 their customers; all may do anything else too."""
-TASKS = range(9)
+IN_STEP = 3
+"""Tasks that come together; they may be opened and settled together, or not."""
+TASKS = range(9 * IN_STEP)
 CULPRITS = ((2,), (0, 3), (1, 2, 3))
 """The even ones computed a false result, the odd ones found it valid."""
 SIGNERS = ((0, 1, 2), (1, 2, 3, 4), (0, 4), (0, 1, 2, 5), (), ())
 """Of an escrow's five validators and a stranger; three of them are needed."""
 SIGNED = ((), (0, 1, 2))
-STEPS = 270
+STEPS = 360
 
 
 class Op(NamedTuple):
@@ -75,23 +79,28 @@ class Op(NamedTuple):
     culprits: tuple[int, ...] = ()
     customer: int | None = None
     outcome: str = ""
+    several: tuple[tuple[int, int], ...] = ()
+    """What is opened, by customers and tasks; what is settled, by markets and tasks."""
 
 
 def step_of(lots: random.Random, number: int) -> Op | str:
-    """Something to do: a dense mixture, in which most could be right; tasks come one by one."""
-    units, task, anybody = lots.randint(1, 8), number // 30, lots.choice(PEOPLE)
-    earlier = max(task - lots.choice((0, 0, 0, 1)), 0)
-    market, customer = lots.choice((task % 2, task % 2, 0, 1)), lots.choice((2, 3))
+    """Something to do: a dense mixture, in which most could be right; tasks come some by some."""
+    units, step, anybody = lots.randint(1, 8), number // 40, lots.choice(PEOPLE)
+    before = max(step - lots.choice((0, 0, 0, 1)), 0)
+    earlier = before * IN_STEP + lots.choice((0, 0, 0, 0, 1, 2))
+    market, customer = lots.choice((step % 2, step % 2, 0, 1)), lots.choice((2, 3))
     odd = lots.random() < 0.2
     who = anybody if odd else market
     blocks = lots.randint(-1, 3) if odd else lots.randint(2, 6)
     signers = lots.choice(SIGNERS) if odd else lots.choice(SIGNERS[:2])
     ways: list[Op | str] = [
-        Op("deposit", anybody if odd else customer, market, units * 3),
+        Op("deposit", anybody if odd else customer, market, units * 6),
         Op("withdraw_for", who, lots.choice(PEOPLE) if odd else customer, units),
         Op("withdraw_all", anybody if odd else customer, market),
-        Op("open", who, customer, units, task, blocks),
-        Op("settle", anybody, market, units, earlier, 0, signers),
+        Op("open", who, units=units, blocks=blocks, several=opened(lots, step, odd)),
+        Op(
+            "settle", anybody, 0, units, signers=signers, several=settled(lots, before, market, odd)
+        ),
         Op("refund", anybody, market, 0, earlier, 0, signers if odd else lots.choice(SIGNED)),
         Op("bond", anybody, market, units),
         Op("unbond", anybody, market, units),
@@ -110,8 +119,27 @@ def step_of(lots: random.Random, number: int) -> Op | str:
             outcome=lots.choice(("upheld", "overturned", "overturned", "inconclusive")),
         ),
     ]
-    weights = [6, 1, 1, 10, 7, 2, 3, 3, 2, 3, 14, 20, 20, 1]
+    weights = [8, 1, 1, 12, 10, 2, 3, 3, 2, 3, 14, 24, 20, 1]
     return lots.choices([*ways, "mine", "restart"], weights)[0]
+
+
+def some_of(lots: random.Random, step: int) -> list[int]:
+    """One task of this step, two, or all of them; mostly the first with others."""
+    tasks = range(step * IN_STEP, (step + 1) * IN_STEP)
+    first = lots.choice((0, 0, 0, 1))
+    return list(tasks[first : first + lots.choice((1, 1, 2, IN_STEP))])
+
+
+def opened(lots: random.Random, step: int, odd: bool) -> tuple[tuple[int, int], ...]:
+    """For one of the customers or both, odd ones also for others."""
+    people = PEOPLE if odd else (2, 3)
+    return tuple((lots.choice(people), task) for task in some_of(lots, step))
+
+
+def settled(lots: random.Random, step: int, market: int, odd: bool) -> tuple[tuple[int, int], ...]:
+    """Of one market; of both, if it is odd."""
+    markets = (0, 1) if odd else (market,)
+    return tuple((lots.choice(markets), task) for task in some_of(lots, step))
 
 
 START: list[Op | str] = [
@@ -208,53 +236,62 @@ class Model:
             self.balance[self.address[op.who]] += self.deposits.pop(place)
 
     def _may_open(self, op: Op) -> bool:
-        place = (op.who, op.other)
-        there = self.deposits[place] >= op.units and not self._free(place)
-        is_new = (op.who, op.task) not in self.escrows
-        return is_new and self.form.deadline > self.height and there
+        needed = Counter[int]()
+        for (customer, _), opening in zip(op.several, self.form, strict=True):
+            needed[customer] += opening.amount
+        there = all(
+            self.deposits[op.who, one] >= units and not self._free((op.who, one))
+            for one, units in needed.items()
+        )
+        are_new = all((op.who, task) not in self.escrows for _, task in op.several)
+        return are_new and there and all(one.deadline > self.height for one in self.form)
 
     def _do_open(self, op: Op) -> None:
-        self.deposits[op.who, op.other] -= op.units
-        self.escrows[op.who, op.task] = Escrowed(op.other, self.form)
+        for (customer, task), opening in zip(op.several, self.form, strict=True):
+            self.deposits[op.who, customer] -= opening.amount
+            self.escrows[op.who, task] = Escrowed(customer, opening)
 
     def _quorum(self, signers: tuple[int, ...]) -> bool:
         return len(signers) >= 3 and max(signers) < 5
 
-    def _open(self, op: Op) -> Escrowed | None:
-        found = self.escrows.get((op.other, op.task))
+    def _open(self, place: tuple[int, int]) -> Escrowed | None:
+        found = self.escrows.get(place)
         return found if found and found.status == "open" else None
 
-    def _close(self, op: Op, status: str, back: int) -> None:
+    def _close(self, place: tuple[int, int], status: str, back: int) -> None:
         """With the fee of a dispute that goes on."""
-        escrow = self.escrows[op.other, op.task]
-        self.deposits[op.other, escrow.customer] += back + escrow.fee
-        self.escrows[op.other, op.task] = replace(escrow, status=status, fee=0)
+        escrow = self.escrows[place]
+        self.deposits[place[0], escrow.customer] += back + escrow.fee
+        self.escrows[place] = replace(escrow, status=status, fee=0)
 
     def _pay(self, amounts: dict[str, int]) -> None:
         for address, units in amounts.items():
             self.balance[address] += units
 
     def _may_settle(self, op: Op) -> bool:
-        escrow = self._open(op)
-        held_back = escrow and escrow.fee and self.height <= escrow.until
-        return bool(escrow and not held_back and self._quorum(op.signers))
+        escrows = [self._open(place) for place in op.several]
+        return self._quorum(op.signers) and all(
+            one and not (one.fee and self.height <= one.until) for one in escrows
+        )
 
     def _do_settle(self, op: Op) -> None:
-        self._close(op, "settled", 0)
-        opening = self.escrows[op.other, op.task].opening
-        self._pay(payout(opening, self.address[op.other], self.form))
+        for place, claim in zip(op.several, self.form, strict=True):
+            self._close(place, "settled", 0)
+            opening = self.escrows[place].opening
+            self._pay(payout(opening, self.address[place[0]], claim))
 
     def _may_refund(self, op: Op) -> bool:
-        escrow = self._open(op)
+        escrow = self._open((op.other, op.task))
         if not escrow:
             return False
         return self._quorum(op.signers) if op.signers else self.height > escrow.late
 
     def _do_refund(self, op: Op) -> None:
-        self._close(op, "refunded", self.escrows[op.other, op.task].opening.amount)
+        place = (op.other, op.task)
+        self._close(place, "refunded", self.escrows[place].opening.amount)
 
     def _may_appeal(self, op: Op) -> bool:
-        escrow = self._open(op)
+        escrow = self._open((op.other, op.task))
         if not escrow or op.who != op.other or escrow.until or self.height > escrow.late:
             return False
         place = (op.other, escrow.customer)
@@ -267,7 +304,7 @@ class Model:
         self.escrows[op.other, op.task] = replace(escrow, fee=op.units, until=self.form)
 
     def _may_rule(self, op: Op) -> bool:
-        escrow = self._open(op)
+        escrow = self._open((op.other, op.task))
         of_another_task = op.outcome == "overturned" and op.blocks
         return bool(escrow and escrow.fee and self._quorum(op.signers)) and not of_another_task
 
@@ -276,7 +313,7 @@ class Model:
         taken = 0
         if op.outcome == "overturned":
             taken = sum(self._take((op.other, who)) for who in op.culprits)
-            self._close(op, "refunded", escrow.opening.amount)
+            self._close(place, "refunded", escrow.opening.amount)
         elif op.outcome == "inconclusive":
             self.deposits[op.other, escrow.customer] += escrow.fee
         self.escrows[place] = replace(self.escrows[place], fee=0, award=self.form)
@@ -362,7 +399,7 @@ class Play:
     def draft(self, op: Op) -> tuple[Draft, Any]:
         address = [key.address for key in self.keys]
         parties = self.parties
-        name = parties.name_of(parties.opening(f"t{op.task}"), self.keys[op.other])
+        name = self.name_of(op.other, op.task)
         match op.kind:
             case "deposit":
                 whose = None if op.customer is None else address[op.customer]
@@ -372,21 +409,10 @@ class Play:
             case "withdraw_all":
                 return withdraw_all(address[op.other]), None
             case "open":
-                opening = parties.opening(
-                    f"t{op.task}",
-                    customer=address[op.other],
-                    amount=Amount(op.units),
-                    deadline=max(self.next_height + op.blocks, 0),
-                    grace=1,
-                    fee_reserve=Amount(1),
-                )
-                return open_escrow(opening), opening
+                openings = self.openings(op)
+                return open_escrows(openings), openings
             case "settle":
-                claim = parties.claim(results=f"{op.units:064x}")
-                signed = [
-                    sign_claim(self.signers[n], parties.chain_id, name, claim) for n in op.signers
-                ]
-                return settle_escrow(name, claim, signed), claim
+                return self.settling(op)
             case "refund":
                 signed = [sign_refund(self.signers[n], parties.chain_id, name) for n in op.signers]
                 return refund_escrow(name, signed), None
@@ -403,6 +429,36 @@ class Play:
             case _:
                 (who,) = op.culprits
                 return two_verdicts(address[op.other], address[who], *_verdicts(who, op.task)), None
+
+    def name_of(self, market: int, task: int) -> str:
+        """Of an escrow."""
+        return str(self.parties.name_of(self.parties.opening(f"t{task}"), self.keys[market]))
+
+    def openings(self, op: Op) -> list[Opening]:
+        """Each of another amount, and with another deadline."""
+        return [
+            self.parties.opening(
+                f"t{task}",
+                customer=self.keys[customer].address,
+                amount=Amount(op.units + index),
+                deadline=max(self.next_height + op.blocks + index, 0),
+                grace=1,
+                fee_reserve=Amount(1),
+            )
+            for index, (customer, task) in enumerate(op.several)
+        ]
+
+    def settling(self, op: Op) -> tuple[Draft, list[Claim]]:
+        """Each with another claim."""
+        claims = [
+            self.parties.claim(results=f"{op.units + index:064x}")
+            for index in range(len(op.several))
+        ]
+        names = [self.name_of(*place) for place in op.several]
+        named = dict(zip(names, claims, strict=True))
+        chain_id = self.parties.chain_id
+        signed = [sign_claims(self.signers[n], chain_id, named) for n in op.signers]
+        return settle_escrows(named, signed), claims
 
     def ruling(self, op: Op, name: str) -> tuple[Draft, Award]:
         """With the acts of these culprits, of another task if the blocks say so."""
@@ -454,7 +510,7 @@ class Play:
                 held = records.get(f"deposit/{address}/{somebody}")
                 assert (held.units if held else 0) == model.deposits[who, other]
         for who, task in product(PEOPLE, TASKS):
-            name = self.parties.name_of(self.parties.opening(f"t{task}"), self.keys[who])
+            name = self.name_of(who, task)
             found, wanted = records.get(f"escrow/{name}"), model.escrows.get((who, task))
             status = "open" if isinstance(found, Escrow) else None
             if isinstance(found, Closed):

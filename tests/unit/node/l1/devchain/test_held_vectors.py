@@ -18,6 +18,7 @@ from node.l1.canonical import canonical_payload
 from node.l1.escrow import (
     Act,
     Award,
+    Payee,
     appeal_escrow,
     award_bytes,
     award_digest,
@@ -25,14 +26,16 @@ from node.l1.escrow import (
     bond,
     claim_bytes,
     claim_digest,
-    claim_message,
+    claims_message,
     deposit,
     open_escrow,
+    open_escrows,
     read,
     refund_escrow,
     refund_message,
     rule_escrow,
     settle_escrow,
+    settle_escrows,
     unbond,
     withdraw_all,
     withdraw_for,
@@ -52,10 +55,11 @@ def plain(value: object) -> Any:
 
 
 async def played(world: Any, parties: Any) -> dict[str, Any]:
-    """Deposits, one of them paid by somebody else; five escrows (settled, refunded by signatures,
-    refunded late, and two that are disputed: one award upholds the result, one overturns it), one
-    of somebody else's for the same task; bonds at a market, of which one is slashed while a part of
-    it leaves, and both by an award; and all ways out."""
+    """Deposits, one of them paid by somebody else; seven escrows (settled alone, refunded by
+    signatures, refunded late, two that are disputed: one award upholds the result, one overturns
+    it; and two of two customers that are opened together, and settled together with the one that
+    was upheld), one of somebody else's for the same task; bonds at a market, of which one is
+    slashed while a part of it leaves, and both by an award; and all ways out."""
     market, customer, worker = parties.market, parties.customer, parties.worker
     account, signer = parties.accounts[0], parties.signers[0]
     chain_id, claim = parties.chain_id, parties.claim()
@@ -69,6 +73,14 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
             ("overturned", 20),
         )
     )
+    shared = [
+        parties.opening("shared", amount=Amount(2 * 10**18)),
+        parties.opening("with another", customer=worker.address, amount=Amount(3 * 10**18)),
+    ]
+    due = {parties.name_of(one): claim for one in (shared[0], upheld)}
+    due[parties.name_of(shared[1])] = msgspec.structs.replace(
+        claim, workers=payees(customer.address, worker.address), results="cd" * 32
+    )
     copied = msgspec.structs.replace(paid, amount=Amount(10**18))
     verdicts = [
         Verdict("t", 1, 0, 1, worker.address, bytes(32), finding, bytes(32), b"")
@@ -80,6 +92,7 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
         [
             (customer, deposit(market.address, 6 * 10**19)),
             (customer, deposit(worker.address, 10**18)),
+            (worker, deposit(market.address, 5 * 10**18)),
             (market, deposit(market.address, 10**18, customer=customer.address)),
             (account, bond(market.address, 1_001, parties.binding(0))),
             (account, bond(worker.address, 55, parties.binding(0))),
@@ -91,6 +104,7 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
                 (market, open_escrow(opening))
                 for opening in (paid, signed, late, upheld, overturned)
             ),
+            (market, open_escrows(shared)),
         ],
         [
             (account, unbond(market.address, 401)),
@@ -115,10 +129,7 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
                     parties.name_of(overturned), wrong, acts, parties.awarded(overturned, wrong)
                 ),
             ),
-            (
-                worker,
-                settle_escrow(parties.name_of(upheld), claim, parties.approvals(upheld, claim)),
-            ),
+            (worker, settle_escrows(due, parties.approved(due))),
         ],
         [(worker, refund_escrow(parties.name_of(late)))],
         [],
@@ -142,12 +153,21 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
         "genesis": {"alloc": {a: str(n) for a, n in world.config.genesis.alloc.items()}},
         "accounts": {key.private.hex(): key.address for key in people},
         "signers": {one.seed.hex(): one.public_key.hex() for one in parties.signers},
-        "claim": {
-            "claim": plain(claim),
-            "bytes": claim_bytes(claim).hex(),
-            "digest": claim_digest(claim),
-            "message": claim_message(chain_id, parties.name_of(paid), claim).hex(),
-        },
+        "settlements": [
+            {
+                "claims": [
+                    {
+                        "escrow_id": escrow_id,
+                        "claim": plain(one),
+                        "bytes": claim_bytes(one).hex(),
+                        "digest": claim_digest(one),
+                    }
+                    for escrow_id, one in sorted(claims.items())
+                ],
+                "message": claims_message(chain_id, claims).hex(),
+            }
+            for claims in ({parties.name_of(paid): claim}, due)
+        ],
         "awards": [
             {
                 "award": plain(award),
@@ -191,6 +211,7 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
                     (market, late),
                     (market, upheld),
                     (market, overturned),
+                    *((market, one) for one in sorted(shared, key=lambda one: one.task_id)),
                 )
             ],
             "bonds": [
@@ -200,6 +221,13 @@ async def played(world: Any, parties: Any) -> dict[str, Any]:
             "market": plain(await world.client.market()),
         },
     }
+
+
+def payees(*addresses: str) -> tuple[Payee, ...]:
+    """Each with a weight of its own, by rising addresses."""
+    return tuple(
+        Payee(address=one, weight=5 + number) for number, one in enumerate(sorted(addresses))
+    )
 
 
 def awards_of(parties: Any, task_id: str) -> tuple[Award, Award, list[Act]]:
@@ -283,10 +311,9 @@ def awarded(award: dict[str, Any]) -> bytes:
     )
 
 
-def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) -> None:
-    chain_id, vector = escrow_vectors["chain_id"], escrow_vectors["claim"]
-    claim = vector["claim"]
-    body = statement(
+def claimed(claim: dict[str, Any]) -> bytes:
+    """A claim's canonical bytes."""
+    return statement(
         "tmnode/escrow-claim-body",
         "",
         bytes.fromhex(claim["results"]),
@@ -299,42 +326,97 @@ def test_what_is_signed_is_what_the_page_says(escrow_vectors: dict[str, Any]) ->
             for part in (one["address"].encode(), one["weight"].to_bytes(8, "big"))
         ),
     )
-    assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
-    sent = [one["transaction"] for one in escrow_vectors["transactions"]]
-    settling, _ = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_SETTLE"]
-    openings = [one for one in sent if one["tx_type"] == "ESCROW_OPEN"]
-    names = [
-        sha256(
-            statement(
-                "tmnode/escrow",
-                chain_id,
-                one["from_address"].encode(),
-                one["payload"]["task_id"].encode(),
-            )
-        ).digest()
-        for one in openings
-    ]
-    _, name, signed, _, *disputed = names
-    assert settling["escrow_id"] == name.hex()
-    message = statement("tmnode/escrow-claim", chain_id, name, body)
-    assert message.hex() == vector["message"]
-    checked = [(message, one) for one in settling["signatures"]]
-    assert [one["escrow_id"] for one in escrow_vectors["state"]["escrows"]] == [
-        one.hex() for one in names
-    ]
-    refusing = statement("tmnode/escrow-refund", chain_id, signed)
-    assert refusing.hex() == escrow_vectors["refund"]["message"]
-    for one in sent:
-        if one["tx_type"] == "ESCROW_REFUND":
-            checked += [(refusing, approval) for approval in one["payload"]["signatures"]]
-    ruling = [one["payload"] for one in sent if one["tx_type"] == "ESCROW_RULE"]
-    for of, vector, payload in zip(disputed, escrow_vectors["awards"], ruling, strict=True):
+
+
+def claims_in(payload: dict[str, Any]) -> dict[str, Any]:
+    """The claims in the rows of an ESCROW_SETTLE, by their escrows."""
+    addresses = payload["payees"]
+
+    def payees(shares: list[list[int]]) -> list[dict[str, Any]]:
+        return [{"address": addresses[place], "weight": weight} for place, weight in shares]
+
+    return {
+        escrow_id: {
+            "workers": payees(workers),
+            "validators": payees(validators),
+            "orchestrator": addresses[orchestrator],
+            "results": results,
+        }
+        for escrow_id, workers, validators, orchestrator, results in payload["claims"]
+    }
+
+
+def escrow_of(chain_id: str, market: str, task_id: str) -> str:
+    """The id of an escrow."""
+    named = statement("tmnode/escrow", chain_id, market.encode(), task_id.encode())
+    return sha256(named).hexdigest()
+
+
+Sent = list[dict[str, Any]]
+
+
+def payloads(vectors: dict[str, Any], tx_type: str) -> Sent:
+    sent = [one["transaction"] for one in vectors["transactions"]]
+    return [one["payload"] for one in sent if one["tx_type"] == tx_type]
+
+
+def check_signed(message: bytes, signatures: Sent) -> None:
+    assert len(signatures) >= 3
+    for one in signatures:
+        key, signature = bytes.fromhex(one["public_key"]), bytes.fromhex(one["signature"])
+        assert verify(key, message, signature)
+
+
+def test_names_of_escrows_are_what_the_page_says(escrow_vectors: dict[str, Any]) -> None:
+    """Of each task of each opening, in which customers stand by their places."""
+    escrows = {one["escrow_id"]: one for one in escrow_vectors["state"]["escrows"]}
+    found = set()
+    for one in escrow_vectors["transactions"]:
+        tx = one["transaction"]
+        for task_id, place, amount, _deadline in tx["payload"].get("tasks", ()):
+            name = escrow_of(escrow_vectors["chain_id"], tx["from_address"], task_id)
+            assert escrows[name]["market"] == tx["from_address"]
+            assert escrows[name]["customer"] == tx["payload"]["customers"][place]
+            assert escrows[name]["amount"] == amount
+            found.add(name)
+    assert found == escrows.keys()
+    assert len(found) == 8
+
+
+def test_what_settles_is_what_the_page_says(escrow_vectors: dict[str, Any]) -> None:
+    """The digest of each claim beside its escrow, by rising escrows."""
+    chain_id, vectors = escrow_vectors["chain_id"], escrow_vectors["settlements"]
+    settling = payloads(escrow_vectors, "ESCROW_SETTLE")
+    shown = {one["escrow_id"]: one["claim"] for one in escrow_vectors["state"]["escrows"]}
+    for vector, payload in zip(vectors, settling, strict=True):
+        claims = claims_in(payload)
+        assert claims == {one["escrow_id"]: one["claim"] for one in vector["claims"]}
+        parts = []
+        for name, one in zip(sorted(claims), vector["claims"], strict=True):
+            body = claimed(claims[name])
+            digest = sha256(body)
+            assert (body.hex(), digest.hexdigest()) == (one["bytes"], one["digest"])
+            assert shown[name] == digest.hexdigest()
+            parts += [bytes.fromhex(name), digest.digest()]
+        message = statement("tmnode/escrow-claims", chain_id, *parts)
+        assert message.hex() == vector["message"]
+        check_signed(message, payload["signatures"])
+    assert [len(one["claims"]) for one in settling] == [1, 3]
+
+
+def test_what_refunds_and_rules_is_what_the_page_says(escrow_vectors: dict[str, Any]) -> None:
+    chain_id = escrow_vectors["chain_id"]
+    refunding = [one for one in payloads(escrow_vectors, "ESCROW_REFUND") if one["signatures"]]
+    ruling = payloads(escrow_vectors, "ESCROW_RULE")
+    (signed,) = refunding
+    message = statement("tmnode/escrow-refund", chain_id, bytes.fromhex(signed["escrow_id"]))
+    assert message.hex() == escrow_vectors["refund"]["message"]
+    check_signed(message, signed["signatures"])
+    for vector, payload in zip(escrow_vectors["awards"], ruling, strict=True):
+        assert payload["award"] == vector["award"]
         body = awarded(vector["award"])
         assert (body.hex(), sha256(body).hexdigest()) == (vector["bytes"], vector["digest"])
-        message = statement("tmnode/escrow-award", chain_id, of, body)
+        name = bytes.fromhex(payload["escrow_id"])
+        message = statement("tmnode/escrow-award", chain_id, name, body)
         assert message.hex() == vector["message"]
-        checked += [(message, approval) for approval in payload["signatures"]]
-    assert len(checked) == 7 + 6
-    for text, one in checked:
-        key, signature = bytes.fromhex(one["public_key"]), bytes.fromhex(one["signature"])
-        assert verify(key, text, signature)
+        check_signed(message, payload["signatures"])

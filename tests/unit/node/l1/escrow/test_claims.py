@@ -1,4 +1,4 @@
-"""What validators sign: for one escrow of one chain, and with one form for each claim."""
+"""What validators sign: for the escrows of one chain that it names, and in one form."""
 
 from typing import Any
 
@@ -19,12 +19,14 @@ from node.l1.escrow import (
     check_approvals,
     claim_bytes,
     claim_digest,
-    claim_message,
+    claims_message,
     escrow_id_of,
     refund_message,
     sign_award,
     sign_claim,
+    sign_claims,
     sign_refund,
+    sign_settling,
 )
 
 PAYEES = st.lists(
@@ -81,7 +83,7 @@ def test_a_signature_under_an_award_is_good_for_nothing_else(parties: Any) -> No
         award_message("c", name, parties.award(culprits=(parties.customer.address,))),
         award_message("c", name, parties.award(keys=("00" * 32,))),
         refund_message("c", name),
-        claim_message("c", name, parties.claim()),
+        claims_message("c", {name: parties.claim()}),
     ):
         with pytest.raises(BadPayload, match=r"signatures\[0\]"):
             check_approvals(message, [signed])
@@ -94,11 +96,11 @@ def test_a_signature_is_good_for_one_claim_of_one_escrow_of_one_chain(parties: A
     claim, signer = parties.claim(), parties.signers[0]
     other = msgspec.structs.replace(claim, results="cd" * 32)
     signed = sign_claim(signer, "c", name, claim)
-    check_approvals(claim_message("c", name, claim), [signed])
+    check_approvals(claims_message("c", {name: claim}), [signed])
     wrong = [
-        claim_message("d", name, claim),
-        claim_message("c", other_name, claim),
-        claim_message("c", name, other),
+        claims_message("d", {name: claim}),
+        claims_message("c", {other_name: claim}),
+        claims_message("c", {name: other}),
         refund_message("c", name),
     ]
     refusal = sign_refund(signer, "c", name)
@@ -113,4 +115,42 @@ def test_a_signature_is_good_for_one_claim_of_one_escrow_of_one_chain(parties: A
         check_approvals(refund_message("d", name), [refusal])
     swapped = msgspec.structs.replace(signed, public_key=parties.stranger.public_key.hex())
     with pytest.raises(BadPayload, match=r"signatures\[0\]"):
-        check_approvals(claim_message("c", name, claim), [swapped])
+        check_approvals(claims_message("c", {name: claim}), [swapped])
+
+
+SETTLED = st.dictionaries(st.sampled_from(["00" * 32, "01" * 32, "10" * 32]), CLAIMS)
+
+
+@given(SETTLED, SETTLED)
+def test_several_claims_have_bytes_of_their_own(
+    some: dict[str, Claim], others: dict[str, Claim]
+) -> None:
+    """No claim can be left out, added, or moved to another escrow under the same signature."""
+    assert (claims_message("c", some) == claims_message("c", others)) == (some == others)
+    assert claims_message("c", some) == claims_message("c", dict(reversed(some.items())))
+    assert claims_message("c", some) != claims_message("d", some)
+
+
+def test_a_signature_is_good_for_all_of_its_claims_together(parties: Any) -> None:
+    """For no less, no more and no others, in no other order, and on no other chain."""
+    names = sorted(escrow_id_of("c", "m", task) for task in "tuv")
+    one, two, three = (parties.claim(results=f"{number:064x}") for number in range(3))
+    claims = dict(zip(names[:2], (one, two), strict=True))
+    signed, signer = sign_claims(parties.signers[0], "c", claims), parties.signers[0]
+    check_approvals(claims_message("c", claims), [signed])
+    for chain, others in (
+        ("d", claims),
+        ("c", {}),
+        ("c", {names[0]: one}),
+        ("c", {names[1]: two}),
+        ("c", claims | {names[2]: three}),
+        ("c", claims | {names[1]: three}),
+        ("c", {names[0]: two, names[1]: one}),
+        ("c", {names[0]: one, names[2]: two}),
+    ):
+        with pytest.raises(BadPayload, match=r"^signatures\[0\]"):
+            check_approvals(claims_message(chain, others), [signed])
+        assert sign_claims(signer, chain, others) != signed
+    pairs = [(name, claim_digest(claim)) for name, claim in claims.items()]
+    assert sign_settling(signer, "c", pairs) == signed
+    assert sign_settling(signer, "c", reversed(pairs)) != signed

@@ -14,7 +14,7 @@ from node.l1.errors import BadPayload, BadTransaction
 from node.l1.escrow import (
     BASE_GAS,
     GAS_PER_BYTE,
-    GAS_PER_SIGNATURE,
+    MAX_ESCROWS,
     MAX_PAYLOAD_BYTES,
     Act,
     Payee,
@@ -22,17 +22,19 @@ from node.l1.escrow import (
     appeal_escrow,
     bond,
     deposit,
-    open_escrow,
+    open_escrows,
     read,
     refund_escrow,
     rule_escrow,
     settle_escrow,
+    settle_escrows,
     slash,
     unbond,
     withdraw_all,
     withdraw_for,
 )
 from node.l1.escrow.gas import MAX_EVIDENCE_BYTES
+from node.l1.escrow.rows import MAX_PAYEES
 from node.l1.keys import AccountKey
 from node.l1.transactions import Draft, Transaction
 
@@ -41,10 +43,18 @@ Senders = dict[str, tuple[AccountKey, Draft]]
 
 @pytest.fixture(scope="module")
 def senders(parties: Any) -> Senders:
-    """One transaction of each form, and its sender."""
-    opening, claim = parties.opening(), parties.claim()
+    """One transaction of each form, and its sender; two escrows are opened, and settled."""
     market, customer, validator = parties.market, parties.customer, parties.accounts[0]
-    signed, name = parties.approvals(opening, claim), parties.name_of(opening)
+    opening = parties.opening()
+    openings = [opening, parties.opening("other", customer=parties.worker.address)]
+    workers = sorted((customer.address, parties.worker.address))
+    claims = {
+        parties.name_of(one): parties.claim(
+            workers=tuple(Payee(address=address, weight=7) for address in workers)
+        )
+        for one in openings
+    }
+    name = parties.name_of(opening)
     culprits = tuple(sorted((parties.worker.address, validator.address)))
     award = parties.award(false=("ab" * 32, "cd" * 32), culprits=culprits, keys=("ef" * 32,) * 2)
     acts = [Act(address=one, evidence={"x": 1}) for one in culprits]
@@ -53,8 +63,8 @@ def senders(parties: Any) -> Senders:
         "deposit_for": (market, deposit(market.address, 5, customer=customer.address)),
         "withdraw_for": (market, withdraw_for(customer.address, 5)),
         "withdraw_all": (customer, withdraw_all(market.address)),
-        "open": (market, open_escrow(opening)),
-        "settle": (market, settle_escrow(name, claim, signed)),
+        "open": (market, open_escrows(openings)),
+        "settle": (market, settle_escrows(claims, parties.approved(claims))),
         "refund": (market, refund_escrow(name, parties.refusals(opening))),
         "appeal": (market, appeal_escrow(name, 5, 30)),
         "rule": (market, rule_escrow(name, award, acts, parties.awarded(opening, award))),
@@ -80,14 +90,21 @@ NAMES = (
 )
 
 
+ROWS = (
+    ("task_id", "customer", "amount", "deadline"),
+    ("escrow_id", "workers", "validators", "orchestrator", "results"),
+    ("payee", "weight"),
+)
+"""The names of what stands in a row."""
+COLUMNS = {name: index for row in ROWS for index, name in enumerate(row)}
+
+
 def changed(tx: Transaction, path: str, value: object) -> Transaction:
-    """With another value in the payload, or none for `...`; the path is like `claim.workers.0`."""
+    """With another value in the payload, or none for `...`; the path is like `tasks.0.amount`."""
     payload = copy.deepcopy(tx.payload)
-    place: Any = payload
     *way, last = path.split(".")
-    for step in way:
-        place = place[int(step) if step.isdigit() else step]
-    key: Any = int(last) if last.isdigit() else last
+    place = found(payload, way)
+    key = step_in(place, last)
     if value is ...:
         del place[key]
     else:
@@ -95,15 +112,37 @@ def changed(tx: Transaction, path: str, value: object) -> Transaction:
     return msgspec.structs.replace(tx, payload=payload)
 
 
+def found(payload: Any, way: list[str]) -> Any:
+    """What is there in the payload."""
+    for step in way:
+        payload = payload[step_in(payload, step)]
+    return payload
+
+
+def step_in(place: object, step: str) -> Any:
+    if isinstance(place, list):
+        return int(step) if step.isdigit() else COLUMNS[step]
+    return step
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_built_is_read(senders: Senders, name: str) -> None:
     sender, draft = senders[name]
     tx = draft.signed(sender, 0)
     assert plain(read(tx)) == tx.payload
-    counts = {"settle": 3, "refund": 3, "rule": 3 + 2, "bond": 2, "slash": 2}
-    signatures = counts.get(name, 0)
+    parts = {
+        # validators and customers, tasks, the seats of each set
+        "open": (5 + 2) * 2_000 + 2 * 1_000 + 2 * 5 * 100,
+        # signatures, payees, claims, two workers and three validators of each
+        "settle": 3 * 10_000 + 5 * 2_000 + 2 * 1_000 + 2 * 5 * 250,
+        "refund": 3 * 10_000,
+        # signatures and acts, jurors and culprits
+        "rule": (3 + 2) * 10_000 + (2 + 2) * 2_000,
+        "bond": 2 * 10_000,
+        "slash": 2 * 10_000,
+    }
     length = len(canonical_payload(tx.payload))
-    gas = BASE_GAS[tx.tx_type] + GAS_PER_BYTE * length + GAS_PER_SIGNATURE * signatures
+    gas = BASE_GAS[tx.tx_type] + GAS_PER_BYTE * length + parts.get(name, 0)
     assert (tx.gas_limit, tx.fee) == (gas, gas * 1000)
 
 
@@ -114,20 +153,32 @@ def test_every_field_is_needed_and_no_other_is_taken(senders: Senders, name: str
     for path in paths_in(tx.payload) if name != "deposit_for" else ():
         with pytest.raises(BadPayload) as caught:
             read(changed(tx, path, ...))
-        assert caught.value.field in (dotted(path), path.partition(".")[0], "customer")
+        row = path.rpartition(".")[0]  # of which one is missing
+        assert caught.value.field in (dotted(path), dotted(row), "customer")
     odd = {**tx.payload, "more": 1}
     with pytest.raises(BadPayload) as caught:
         read(msgspec.structs.replace(tx, payload=odd))
     assert (caught.value.field, caught.value.problem) == ("more", "more: is not known here")
 
 
-def paths_in(payload: dict[str, Any], before: str = "") -> list[str]:
-    found = []
-    for name, value in payload.items():
-        found.append(before + name)
+def paths_in(payload: Any, before: str = "") -> list[str]:
+    """Of all fields, those of the first row of some too."""
+    paths = []
+    items = (
+        payload.items() if isinstance(payload, dict) else zip(row_of(payload), payload, strict=True)
+    )
+    for name, value in items:
+        paths.append(before + name)
         if isinstance(value, dict) and name != "evidence":
-            found += paths_in(value, f"{before}{name}.")
-    return found
+            paths += paths_in(value, f"{before}{name}.")
+        elif isinstance(value, list) and value and isinstance(value[0], list):
+            paths += paths_in(value[0], f"{before}{name}.0.")
+    return paths
+
+
+def row_of(values: list[object]) -> tuple[str, ...]:
+    """The names of so many."""
+    return next(row for row in ROWS if len(row) == len(values))
 
 
 def dotted(path: str) -> str:
@@ -147,24 +198,24 @@ BAD = [
     ("withdraw_for", "customer", "cpc1burn"),
     ("withdraw_for", "customer", None),
     ("withdraw_all", "market", ""),
-    ("open", "task_id", TASK.upper()),
-    ("open", "task_id", TASK + "\n"),
-    ("open", "task_id", TASK[1:]),
-    ("open", "task_id", TASK.replace("-", "")),
-    ("open", "task_id", TASK.replace("-", "_")),
-    ("open", "task_id", f"{{{TASK}}}"),
-    ("open", "task_id", "٣" + TASK[1:]),
-    ("open", "task_id", 7),
-    ("settle", "escrow_id", "AB" * 32),
-    ("settle", "escrow_id", "ab" * 32 + "\n"),
+    ("open", "tasks.0.task_id", TASK.upper()),
+    ("open", "tasks.0.task_id", TASK + "\n"),
+    ("open", "tasks.0.task_id", TASK[1:]),
+    ("open", "tasks.0.task_id", TASK.replace("-", "")),
+    ("open", "tasks.0.task_id", TASK.replace("-", "_")),
+    ("open", "tasks.0.task_id", f"{{{TASK}}}"),
+    ("open", "tasks.0.task_id", "٣" + TASK[1:]),
+    ("open", "tasks.0.task_id", 7),
+    ("settle", "claims.0.escrow_id", "AB" * 32),
+    ("settle", "claims.0.escrow_id", "ab" * 32 + "\n"),
     ("refund", "escrow_id", "ab" * 31),
     ("open", "k", 0),
     ("open", "k", 6),
     ("open", "k", True),
     ("open", "k", "3"),
     ("open", "k", 3.0),
-    ("open", "deadline", -1),
-    ("open", "deadline", 2**63),
+    ("open", "tasks.0.deadline", -1),
+    ("open", "tasks.0.deadline", 2**63),
     ("open", "grace", None),
     ("open", "validators", []),
     ("open", "shares.burn", 6001),
@@ -176,13 +227,36 @@ BAD = [
     ("open", "validators.0.public_key", "zz" * 32),
     ("open", "validators.4.address", "cpc1x"),
     ("open", "validators.2.more", 1),
-    ("settle", "claim.workers", []),
-    ("settle", "claim.workers.0.weight", 0),
-    ("settle", "claim.workers.0.weight", -1),
-    ("settle", "claim.workers.0.weight", 2**63),
-    ("settle", "claim.workers.0.address", "cpc1burn"),
-    ("settle", "claim.orchestrator", ""),
-    ("settle", "claim.results", "ab"),
+    ("open", "customers", []),
+    ("open", "customers.1", "cpc1burn"),
+    ("open", "tasks", []),
+    ("open", "tasks.0", {"task_id": TASK}),
+    ("open", "tasks.1.amount", 7),
+    ("open", "tasks.1.amount", "0"),
+    ("open", "tasks.0.amount", "-5"),
+    ("open", "tasks.0.amount", "1" + "0" * 37),
+    ("open", "tasks.1.customer", 2),
+    ("open", "tasks.1.customer", -1),
+    ("open", "tasks.0.customer", "0"),
+    ("open", "tasks.0.customer", 1.0),
+    ("settle", "payees", []),
+    ("settle", "payees.4", "cpc1burn"),
+    ("settle", "claims", []),
+    ("settle", "claims.1", None),
+    ("settle", "claims.0.workers", []),
+    ("settle", "claims.0.workers", [[0, 0], [1, 0]]),
+    ("settle", "claims.1.workers.0.weight", -1),
+    ("settle", "claims.1.workers.1.weight", 2**63),
+    ("settle", "claims.1.workers.1.weight", None),
+    ("settle", "claims.1.workers.0.payee", 5),
+    ("settle", "claims.1.validators.2.payee", 5),
+    ("settle", "claims.0.validators.2.payee", 2**63 - 1),
+    ("settle", "claims.0.validators.0.payee", -1),
+    ("settle", "claims.0.validators.0.payee", True),
+    ("settle", "claims.1.orchestrator", 5),
+    ("settle", "claims.0.orchestrator", -1),
+    ("settle", "claims.0.orchestrator", ""),
+    ("settle", "claims.1.results", "ab"),
     ("settle", "signatures.0.signature", "ab"),
     ("settle", "signatures.1.public_key", 5),
     ("refund", "signatures", None),
@@ -223,15 +297,23 @@ def test_what_is_wrong_is_named(senders: Senders, name: str, path: str, value: o
     sender, draft = senders[name]
     with pytest.raises(BadPayload) as caught:
         read(changed(draft.signed(sender, 0), path, value))
-    assert dotted(path).startswith(caught.value.field)
+    whole = ("open.shares.burn", "open.shares.orchestrator")  # they are wrong together
+    named = path.partition(".")[0] if f"{name}.{path}" in whole else path
+    assert caught.value.field == dotted(named)
+    assert str(caught.value).startswith(f"{dotted(named)}: ")
 
 
 def test_lists_have_one_order(senders: Senders, parties: Any) -> None:
     twice = (Payee(address=parties.worker.address, weight=1),) * 2
     for name, path in (
         ("open", "validators"),
+        ("open", "customers"),
+        ("open", "tasks"),
         ("settle", "signatures"),
-        ("settle", "claim.validators"),
+        ("settle", "payees"),
+        ("settle", "claims"),
+        ("settle", "claims.0.workers"),
+        ("settle", "claims.1.validators"),
         ("refund", "signatures"),
         ("rule", "signatures"),
         ("rule", "award.jurors"),
@@ -240,14 +322,12 @@ def test_lists_have_one_order(senders: Senders, parties: Any) -> None:
     ):
         sender, draft = senders[name]
         tx = draft.signed(sender, 0)
-        place: Any = tx.payload
-        for step in path.split("."):
-            place = place[step]
+        place = found(tx.payload, path.split("."))
         for other in (place[::-1], [place[0], *place]):
             with pytest.raises(BadPayload, match="strictly rising") as caught:
                 read(changed(tx, path, other))
-            assert caught.value.field == path
-    with pytest.raises(BadPayload, match=r"claim\.workers: are not in strictly rising"):
+            assert caught.value.field == dotted(path)
+    with pytest.raises(BadPayload, match=r"claims\[0\]\.workers: are not in strictly rising"):
         settle_escrow("ab" * 32, parties.claim(workers=twice), [])
 
 
@@ -284,9 +364,14 @@ def test_each_culprit_has_one_act(senders: Senders) -> None:
 
 def test_numbers_have_bounds(senders: Senders) -> None:
     for name, path, count in (
+        ("open", "validators", 65),
+        ("open", "customers", MAX_ESCROWS + 1),
+        ("open", "tasks", MAX_ESCROWS + 1),
         ("settle", "signatures", 65),
-        ("settle", "claim.validators", 65),
-        ("settle", "claim.workers", 257),
+        ("settle", "payees", MAX_PAYEES + 1),
+        ("settle", "claims", MAX_ESCROWS + 1),
+        ("settle", "claims.0.validators", 65),
+        ("settle", "claims.1.workers", 257),
         ("rule", "signatures", 65),
         ("rule", "award.jurors", 65),
         ("rule", "award.false", 257),
@@ -296,14 +381,12 @@ def test_numbers_have_bounds(senders: Senders) -> None:
     ):
         sender, draft = senders[name]
         tx = draft.signed(sender, 0)
-        place: Any = tx.payload
-        for step in path.split("."):
-            place = place[step]
+        place = found(tx.payload, path.split("."))
         with pytest.raises(BadPayload, match="length") as caught:
             read(changed(tx, path, [place[0]] * count))
-        assert caught.value.field == path
+        assert caught.value.field == dotted(path)
     for name, path, most in (
-        ("settle", "claim.orchestrator", MAX_PAYLOAD_BYTES),
+        ("settle", "payees.0", MAX_PAYLOAD_BYTES),
         ("rule", "acts.0.evidence.x", MAX_EVIDENCE_BYTES),
     ):
         sender, draft = senders[name]

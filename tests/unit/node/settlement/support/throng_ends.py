@@ -9,7 +9,7 @@ from typing import Any
 
 from node.amounts import UNITS_PER_CPC
 from node.l1.devchain.holdings import Closed, Deposit, Escrow, escrow_key, units_of
-from node.l1.escrow import Opening, Refund, Settlement, claim_digest, escrow_id_of, read
+from node.l1.escrow import Openings, Refund, Settlement, claim_digest, escrow_id_of, read
 from node.l1.escrow.forms import MarketWithdrawal
 from node.l1.transactions import Transaction, tx_hash
 from node.settlement.escrow_claims import claim_of
@@ -66,7 +66,7 @@ def _check_blocks(throng: Throng, txs: list[Transaction]) -> None:
     market = throng.world.key.address
     ours = [tx for tx in txs if tx.from_address == market]
     assert not [nonce for nonce, tx in enumerate(ours) if tx.nonce != nonce][:SHOWN]
-    steps = Counter(_step_of(tx) for tx in ours)
+    steps = Counter(step for tx in ours for step in _steps_of(tx))
     wanted = {("open", one.task_id) for one in throng.tasks}
     wanted |= {("settle" if one.payees else "refund", _id(throng, one)) for one in throng.tasks}
     wanted |= {("withdraw", str(units)) for units in throng.withdrawals}
@@ -74,17 +74,17 @@ def _check_blocks(throng: Throng, txs: list[Transaction]) -> None:
     assert not [step for step, times in steps.items() if times > 1][:SHOWN]
 
 
-def _step_of(tx: Transaction) -> tuple[str, str]:
+def _steps_of(tx: Transaction) -> list[tuple[str, str]]:
     match read(tx):
-        case Opening(task_id=task_id):
-            return "open", task_id
-        case Settlement(escrow_id=escrow_id):
-            return "settle", escrow_id
+        case Openings(tasks=tasks):
+            return [("open", one.task_id) for one in tasks]
+        case Settlement(claims=claims):
+            return [("settle", one.escrow_id) for one in claims]
         case Refund(escrow_id=escrow_id):
-            return "refund", escrow_id
+            return [("refund", escrow_id)]
         case MarketWithdrawal(amount=units):
-            return "withdraw", str(units)
-    return tx.tx_type, tx_hash(tx)
+            return [("withdraw", str(units))]
+    return [(tx.tx_type, tx_hash(tx))]
 
 
 def _check_balances(throng: Throng, txs: list[Transaction]) -> None:

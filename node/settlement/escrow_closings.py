@@ -1,0 +1,148 @@
+"""The claims of escrows whose pay is due, as many in one transaction as a quorum signs together.
+
+Each claim is signed by itself before, see `escrow_rewards`, when its validators have looked at all
+that speaks for it. When the pay is due they sign it once more, together with others, as one
+statement: that costs them a look at what they decided, and the chain one quorum for all. A claim
+that is alone, or that no quorum signed together with others in time, or whose transaction was lost,
+goes by itself with the signatures that it has. So nobody who signs no more keeps pay back.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from node.l1.errors import BadPayload
+from node.l1.escrow import (
+    MAX_ESCROWS,
+    Approval,
+    Claim,
+    Member,
+    bundles,
+    check_approvals,
+    claims_message,
+    settle_escrows,
+)
+from node.l1.sender import Sender
+from node.settlement.escrows import EscrowBook, EscrowRecord
+from node.settlement.late import ms
+from node.settlement.parameters import SettlementParameters
+from storage.store import Batch
+
+TOGETHER_S = 20.0
+"""For a quorum to sign claims together, before each goes by itself."""
+
+
+class Bundle:
+    """Claims that are to be signed together, by their escrows; kept in memory only, since whoever
+    signs them says nothing new."""
+
+    def __init__(
+        self, claims: Mapping[str, Claim], members: Sequence[Member], needed: int, since_ms: int
+    ) -> None:
+        self.claims = claims
+        self.members = members
+        self.needed = needed
+        self.since_ms = since_ms
+        self.approvals: tuple[Approval, ...] = ()
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether enough members have signed."""
+        return len(self.approvals) >= self.needed
+
+
+class EscrowClosings:
+    """Of one market; the sender has to be ready."""
+
+    def __init__(
+        self, parameters: SettlementParameters, sender: Sender, *, book: EscrowBook, chain_id: str
+    ) -> None:
+        self._parameters = parameters
+        self._sender = sender
+        self._book = book
+        self._chain_id = chain_id
+        self._bundles: list[Bundle] = []
+        self._alone: set[str] = set()
+        """Escrows that were in a bundle in vain."""
+
+    def step(self, batch: Batch, at_ms: int) -> None:
+        """Send what goes by itself, and have the rest signed."""
+        self._dissolve(at_ms)
+        bundled = {escrow_id for bundle in self._bundles for escrow_id in bundle.claims}
+        sets = defaultdict(list)
+        for record in self._book.at("due"):
+            if record.tries or record.escrow_id in self._alone:
+                self._send(batch, (record,), record.approvals)
+            elif record.escrow_id not in bundled:
+                sets[record.members, record.needed].append(record)
+        for records in sets.values():
+            oldest_ms = min(record.since_ms for record in records)
+            if len(records) >= MAX_ESCROWS or oldest_ms + self._wait_ms <= at_ms:
+                self._bundle(batch, records, at_ms)
+
+    def unsigned(self) -> Iterator[Bundle]:
+        """What is to be signed together."""
+        return iter([one for one in self._bundles if not one.is_approved])
+
+    def approve(self, batch: Batch, bundle: Bundle, approval: Approval) -> bool:
+        """Keep a member's signature under a bundle, and send it when there are enough; False if it
+        is of no use.
+
+        Raises BadPayload if it is not this member's over this.
+        """
+        if approval.public_key not in {one.public_key for one in bundle.members}:
+            raise BadPayload("public_key", "is of no member of the escrows' set")
+        check_approvals(claims_message(self._chain_id, bundle.claims), (approval,))
+        known = {one.public_key for one in bundle.approvals}
+        if approval.public_key in known or bundle not in self._bundles or bundle.is_approved:
+            return False
+        bundle.approvals = (*bundle.approvals, approval)
+        if len(bundle.approvals) == bundle.needed:
+            self._close(batch, bundle)
+        return True
+
+    @property
+    def _wait_ms(self) -> int:
+        return ms(self._parameters.escrow_batch_s)
+
+    def _bundle(self, batch: Batch, records: Sequence[EscrowRecord], at_ms: int) -> None:
+        by_id = {record.escrow_id: record for record in records}
+        pairs = ((record.escrow_id, _claim(record)) for record in records)
+        for claims in bundles(pairs, signatures=records[0].needed):
+            first = by_id[next(iter(claims))]
+            if len(claims) == 1:
+                self._send(batch, (first,), first.approvals)
+            else:
+                self._bundles.append(Bundle(claims, first.members, first.needed, at_ms))
+
+    def _close(self, batch: Batch, bundle: Bundle) -> None:
+        """Send a bundle, if all of it is still due."""
+        self._bundles.remove(bundle)
+        records = [self._book.find(escrow_id) for escrow_id in bundle.claims]
+        due = [one for one in records if one is not None and one.stage == "due"]
+        if len(due) == len(bundle.claims) and self._sender.ready.is_set():
+            self._send(batch, due, bundle.approvals)
+
+    def _dissolve(self, at_ms: int) -> None:
+        """Give up what no quorum signed in time."""
+        for bundle in list(self._bundles):
+            if bundle.since_ms + ms(TOGETHER_S) <= at_ms:
+                self._bundles.remove(bundle)
+                self._alone.update(bundle.claims)
+
+    def _send(
+        self, batch: Batch, records: Sequence[EscrowRecord], approvals: Sequence[Approval]
+    ) -> None:
+        cause = f"escrow-settle:{records[0].task_id}:{records[0].tries}"
+        claims = {record.escrow_id: _claim(record) for record in records}
+        draft = settle_escrows(claims, approvals, gas_price=self._parameters.gas_price)
+        self._sender.stage(batch, cause, draft)
+        self._alone.difference_update(claims)
+        for record in records:
+            self._book.put(batch, msgspec.structs.replace(record, closing=cause))
+
+
+def _claim(record: EscrowRecord) -> Claim:
+    assert record.claim is not None, "an escrow that is to be settled has its claim"
+    return record.claim

@@ -12,12 +12,11 @@ import pytest
 
 from node.devnet.layout import Layout, write_layout
 from tests.system.support.altered import AlteredNet, running_altered
-from tests.system.support.networks import Net, add_to_network, running_network
+from tests.system.support.networks import PAID_SOON, Net, add_to_network, running_network
 
 T = TypeVar("T")
 Open = Callable[[AbstractContextManager[T]], T]
 
-PAID_SOON = {"[economics]": "dispute_window_s = 0.5\n"}
 SHARED = ("net", "altered", "spoiled")
 
 

@@ -25,7 +25,7 @@ from node.control import serve_control
 from node.control_messages import Controls
 from node.errors import ConfigError
 from node.keys import NodeKeys, find_passphrase, finish_rotation, load_or_make_keys
-from node.lifetime import open_stop_signal
+from node.lifetime import begin, open_stop_signal, ready
 from node.logs import configure_logging
 from node.ports import bind_api, check_listen
 from node.sandbox.process import forbid_inspection
@@ -48,7 +48,9 @@ BLOCKING_THREADS = 4
 
 async def run(config: Config) -> None:
     """Run a node until it is told to stop; prints `ready …` once it is."""
+    begin()
     async with open_stop_signal() as stop, open_node(config) as url:
+        ready()
         print(f"ready {'+'.join(config.node.roles)} {url}", flush=True)
         await stop.wait()
         log.info("stopping")

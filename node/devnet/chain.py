@@ -13,7 +13,7 @@ from node.l1.devchain.config import DevChainConfig, Genesis, read_genesis
 from node.l1.devchain.faults import Faults
 from node.l1.devchain.profiles import UPSTREAM, Profile
 from node.l1.escrow import MarketParameters
-from node.lifetime import open_stop_signal
+from node.lifetime import begin, open_stop_signal, ready
 from node.logs import configure_logging
 
 CHAIN_ID = "cpc-devnet-1"
@@ -48,6 +48,7 @@ async def run_devchain(
     """Serve the chain until SIGINT or SIGTERM; prints `ready …` once it answers."""
     from node.l1.devchain.run import open_devchain
 
+    begin()
     configure_logging("info", "l1")
     proposer = load_or_make_keys(directory).account
     market = None if profile == UPSTREAM.name else MarketParameters()
@@ -64,5 +65,6 @@ async def run_devchain(
         profile=profile_named(profile),
     )
     async with open_stop_signal() as stop, open_devchain(config) as served:
+        ready()
         print(f"ready l1 {served.url}", flush=True)
         await stop.wait()

@@ -2,7 +2,7 @@
 
     python p2p_flooder.py HOW ADDRESS SECONDS
 
-Floods for the time given or until it is cut off, tries to come back while that lasts, and prints
+Floods for the time given or until it is cut off, then tries to come back for a while, and prints
 one line of JSON: when it began (CLOCK_MONOTONIC), when it was cut off or null, how much it sent.
 """
 
@@ -48,6 +48,8 @@ OWN_GOSSIP_PER_S = 350
 REQUESTS_PER_S = 6000
 TICK_S = 0.01
 RETRY_S = 0.02
+RETURNS_S = 1.25
+"""How long it tries, within the time given: so long the victim has only its good peer to hear."""
 UNBOUNDED = Limits(stream_rate_per_s=1e9, stream_burst=1e9)
 
 Send = Callable[[], Awaitable[int]]
@@ -186,7 +188,7 @@ async def main(how: str, address: str, seconds: str) -> None:
         send: Send = await getattr(flooder, how)()
         until_s = time.monotonic() + float(seconds)
         found = await flood(send, until_s)
-        await come_back(flooder, until_s)
+        await come_back(flooder, min(until_s, time.monotonic() + RETURNS_S))
         sys.stdout.write(json.dumps(found))
         nursery.cancel_scope.cancel()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from node.devnet.layout import Layout, write_layout
+from tests.system.support.networks import PAID_SOON, add_to_network
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +28,8 @@ def test_a_combined_node_does_it_all(running, tmp_path) -> None:
     replace(layout.network_file, "[protocol]", "[protocol]\nquorum_size = 1\nquorum_needed = 1")
     roles = 'roles = ["market", "validator", "worker"]'
     replace(layout.market.config, 'roles = ["market"]', roles)
-    with running(layout) as net:
+    add_to_network(layout, PAID_SOON)
+    with running(layout, block_time_s=0.25) as net:
         tasks = [net.post() for _ in range(4)]
         for task_id in tasks:
             done = net.completed(task_id)

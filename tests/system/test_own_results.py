@@ -18,7 +18,7 @@ PROVEN = {"matrix_size": 64, "iterations": 4, "proof": True}
 def test_a_proven_result_goes_to_the_chain_in_its_workers_transaction(running, tmp_path) -> None:
     """And the command line says so, offline."""
     layout = write_layout(tmp_path / "net", validators=3, workers=1, api_port=0, profile="market")
-    with running(layout) as net:
+    with running(layout, block_time_s=0.25) as net:
         task_id = net.client.submit("synthetic", {**PROVEN, "seed": "own"}, "10.0").task_id
         receipt = net.receipt(task_id)
         [anchor] = receipt.anchors

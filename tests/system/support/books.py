@@ -90,13 +90,17 @@ class Books(Buying):
         would be missing there.
         """
         earned = self.owed()[self.address("market")]
-        self.wait_blocks(3)  # the market has seen the last payment's block
-        report, holdings = self.audit()
-        assert report.ok, report.findings
-        others = [name for name in holdings if not name.startswith(("customer:", "l1", "fees"))]
-        assert others == [], holdings
+        report = until(self._all_booked, "the market has seen the last payment's block")
+        self.wait_blocks(1)
         balance = self.ask_chain(self._balance_of_market)
         assert report.held + earned == balance, (report.held, earned, balance)
+
+    def _all_booked(self) -> AuditReport | None:
+        """The audit of a ledger with nothing underway."""
+        report, holdings = self.audit()
+        assert report.ok, report.findings
+        resting = all(name.startswith(("customer:", "l1", "fees")) for name in holdings)
+        return report if resting else None
 
     def audit(self) -> tuple[AuditReport, dict[str, int]]:
         """The audit of the market's ledger, and its balances, from a copy of its store: as a crash

@@ -9,6 +9,8 @@ from node.devnet.processes import Program
 from tests.system.support.books import Books
 from tests.system.support.waiting import Loop, until
 
+PAID_SOON = {"[economics]": "dispute_window_s = 0.5\n"}
+
 
 class Net(Books):
     """A running network, seen from outside: its processes, its market's API, its chain."""

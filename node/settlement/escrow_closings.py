@@ -78,8 +78,9 @@ class EscrowClosings:
                 sets[record.members, record.needed].append(record)
         for records in sets.values():
             oldest_ms = min(record.since_ms for record in records)
-            if len(records) >= MAX_ESCROWS or oldest_ms + self._wait_ms <= at_ms:
-                self._bundle(batch, records, at_ms)
+            is_time = oldest_ms + self._wait_ms <= at_ms
+            if is_time or len(records) > MAX_ESCROWS:
+                self._bundle(batch, records, at_ms, is_time=is_time)
 
     def unsigned(self) -> Iterator[Bundle]:
         """What is to be signed together."""
@@ -106,10 +107,14 @@ class EscrowClosings:
     def _wait_ms(self) -> int:
         return ms(self._parameters.escrow_batch_s)
 
-    def _bundle(self, batch: Batch, records: Sequence[EscrowRecord], at_ms: int) -> None:
+    def _bundle(
+        self, batch: Batch, records: Sequence[EscrowRecord], at_ms: int, *, is_time: bool
+    ) -> None:
+        """Bundle claims; before their time only as many as fill transactions."""
         by_id = {record.escrow_id: record for record in records}
         pairs = ((record.escrow_id, _claim(record)) for record in records)
-        for claims in bundles(pairs, signatures=records[0].needed):
+        found = list(bundles(pairs, signatures=records[0].needed))
+        for claims in found if is_time else found[:-1]:
             first = by_id[next(iter(claims))]
             if len(claims) == 1:
                 self._send(batch, (first,), first.approvals)

@@ -121,13 +121,13 @@ async def test_a_cancelled_task_comes_back_by_its_validators_word(held, autojump
         worker.compute.gate = trio.Event()
     task = await held.buy()
     await held.holds(lambda: isinstance(escrow_of(held, task.task_id), Escrow))
-    opening = escrow_of(held, task.task_id).opening
+    deadline = escrow_of(held, task.task_id).deadline
     await held.market.cancel(task.task_id, held.customer.address)
     account = held.market.account(held.customer.address)
     assert account.available == DEPOSIT - 10 * UNITS_PER_CPC
     assert account.reserved == 10 * UNITS_PER_CPC
     await held.holds(lambda: isinstance(escrow_of(held, task.task_id), Closed))
-    assert escrow_of(held, task.task_id).closed < opening.deadline
+    assert escrow_of(held, task.task_id).closed < deadline
     await check_held(held)
     assert held.market.account(held.customer.address).available == DEPOSIT
 

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from node.amounts import Amount
+from node.l1.devchain.heldviews import escrow_view
 from node.l1.devchain.holdings import escrow_key
 from node.l1.escrow import claim_digest, deposit, escrow_id_of, open_escrow
 from node.l1.keys import AccountKey
@@ -154,7 +155,7 @@ async def test_another_market_decides_nothing_here(held, autojump_clock) -> None
     and the market's own is as free as before."""
     message = await recorded(held)
     task_id, other = message.task_id, held.members["worker-1"]
-    opening = held.chain.holdings.records[escrow_key(name_of(held, task_id))].opening
+    opening = escrow_view(held.chain, name_of(held, task_id)).opening
     copied = msgspec.structs.replace(opening, customer=other.address, amount=Amount(10**18))
     await send(held, held.customer, transfer(other.address, 10**19))
     await send(held, other.keys.account, deposit(other.address, 10**18))

@@ -31,10 +31,10 @@ def appeal(form: Appealing, tx: Transaction, overlay: Overlay, slot: Slot) -> No
         raise BadTransaction("from_address: is not the market that opened the escrow")
     if escrow.appeal:
         raise BadTransaction("escrow_id: was disputed before")
-    if escrows.is_late(escrow, slot.height):
+    if escrows.is_late(escrow, overlay, slot.height):
         raise BadTransaction("escrow_id: is late, and can be refunded")
-    escrows.check_deadline(form.deadline, escrow.opening.grace, slot)
-    customer = escrow.opening.customer
+    escrows.check_deadline(form.deadline, escrows.terms_of(escrow, overlay).grace, slot)
+    customer = escrow.customer
     deposits.check_free(escrow.market, customer, form.fee, overlay, slot, field="fee")
     deposits.bind(escrow.market, customer, form.fee, overlay)
     _hold(form.escrow_id, escrow, overlay, appeal=Appeal(form.fee, form.deadline))
@@ -47,7 +47,8 @@ def rule(form: Awarding, _tx: Transaction, overlay: Overlay, slot: Slot) -> None
     if dispute is None:
         problem = "was decided before" if escrow.award else "is not disputed"
         raise BadTransaction(f"escrow_id: {problem}")
-    escrows.check_quorum(form.signatures, escrow.opening)
+    terms = escrows.terms_of(escrow, overlay)
+    escrows.check_quorum(form.signatures, terms)
     slashed = _slashed(form, escrow, overlay, slot)
     award, digest = form.award, award_digest(form.award)
     for one in slashed:
@@ -57,9 +58,10 @@ def rule(form: Awarding, _tx: Transaction, overlay: Overlay, slot: Slot) -> None
     else:
         _hold(form.escrow_id, escrow, overlay, award=digest)
     if award.outcome == "inconclusive":
-        deposits.give_back(escrow.market, escrow.opening.customer, dispute.fee, overlay)
+        deposits.give_back(escrow.market, escrow.customer, dispute.fee, overlay)
     taken = sum(one.taken for one in slashed)
-    pay = award_payout(escrow.opening, escrow.market, award, fee=dispute.fee, taken=taken)
+    opening = escrow.opening(terms)
+    pay = award_payout(opening, escrow.market, award, fee=dispute.fee, taken=taken)
     for address, units in pay.items():
         overlay.credit(address, units)
 
@@ -81,7 +83,7 @@ def _check_task(index: int, act: Act, escrow: Escrow, slot: Slot) -> None:
         signed = slot.profile.signed(act)
     except BadTransaction as error:
         raise BadTransaction(f"acts[{index}].{error.problem}") from error
-    if signed.task_id != escrow.opening.task_id:
+    if signed.task_id != escrow.task_id:
         raise BadTransaction(f"acts[{index}].evidence: is about another task than the escrow")
 
 

@@ -7,13 +7,13 @@ signatures have been checked.
 from collections import Counter
 
 from node.l1.devchain import deposits
-from node.l1.devchain.holdings import Closed, Escrow, escrow_key
+from node.l1.devchain.holdings import Closed, Escrow, Terms, escrow_key, terms_key
 from node.l1.devchain.slots import Slot
 from node.l1.devchain.state import Overlay
 from node.l1.errors import BadTransaction
 from node.l1.escrow import (
-    Opening,
     Openings,
+    OpeningTerms,
     Refund,
     Settlement,
     claim_digest,
@@ -27,19 +27,24 @@ from node.l1.transactions import Transaction
 def open_escrows(form: Openings, tx: Transaction, overlay: Overlay, slot: Slot) -> None:
     """From the deposits of the customers at the sender, each under the id of sender and task."""
     market, needed = tx.from_address, Counter[str]()
-    opened = {}
+    terms, opened = Terms(OpeningTerms(**form.named)), {}
+    digest = terms.digest
     for index, one in enumerate(form.each):
         name = escrow_key(escrow_id_of(slot.chain_id, market, one.task_id))
         if overlay.find(name, Escrow) or overlay.find(name, Closed):
             raise BadTransaction(f"tasks[{index}].task_id: the sender has used it before")
         check_deadline(one.deadline, one.grace, slot, field=f"tasks[{index}].deadline")
         needed[one.customer] += one.amount
-        opened[name] = Escrow(market, one, slot.height)
+        opened[name] = Escrow(
+            market, one.task_id, one.customer, one.amount, one.deadline, digest, slot.height
+        )
     for index, customer in enumerate(form.customers):
         field = f"customers[{index}]"
         deposits.check_free(market, customer, needed[customer], overlay, slot, field=field)
     for customer, units in needed.items():
         deposits.bind(market, customer, units, overlay)
+    if overlay.find(terms_key(digest), Terms) is None:
+        overlay.hold(terms_key(digest), terms)
     for name, escrow in opened.items():
         overlay.hold(name, escrow)
 
@@ -53,7 +58,8 @@ def settle(form: Settlement, _tx: Transaction, overlay: Overlay, slot: Slot) -> 
     ]
     for (escrow_id, claim), escrow in zip(claims.items(), escrows, strict=True):
         close(escrow_id, escrow, overlay, slot, claim=claim_digest(claim))
-        pay.update(payout(escrow.opening, escrow.market, claim))
+        opening = escrow.opening(terms_of(escrow, overlay))
+        pay.update(payout(opening, escrow.market, claim))
     for address, units in pay.items():
         overlay.credit(address, units)
 
@@ -62,9 +68,9 @@ def refund(form: Refund, _tx: Transaction, overlay: Overlay, slot: Slot) -> None
     """Back to the deposit: by signatures, or because it is late."""
     escrow = open_one(form.escrow_id, overlay)
     if form.signatures:
-        check_quorum(form.signatures, escrow.opening)
-    elif not is_late(escrow, slot.height):
-        raise BadTransaction(f"signatures: are needed before block {late_from(escrow)}")
+        check_quorum(form.signatures, terms_of(escrow, overlay))
+    elif not is_late(escrow, overlay, slot.height):
+        raise BadTransaction(f"signatures: are needed before block {late_from(escrow, overlay)}")
     close(form.escrow_id, escrow, overlay, slot)
 
 
@@ -90,20 +96,19 @@ def close(
 
     The fee of a dispute that was not decided goes back with either.
     """
-    opening = escrow.opening
     closed = Closed(
         market=escrow.market,
-        customer=opening.customer,
-        units=opening.amount,
+        customer=escrow.customer,
+        units=escrow.amount,
         opened=escrow.opened,
         closed=slot.height,
         claim=claim,
         award=award or escrow.award,
     )
     overlay.hold(escrow_key(escrow_id), closed)
-    back = escrow.units - (opening.amount if claim else 0)
+    back = escrow.units - (escrow.amount if claim else 0)
     if back:
-        deposits.give_back(escrow.market, opening.customer, back, overlay)
+        deposits.give_back(escrow.market, escrow.customer, back, overlay)
 
 
 def open_one(escrow_id: str, overlay: Overlay, *, field: str = "escrow_id") -> Escrow:
@@ -118,36 +123,43 @@ def open_one(escrow_id: str, overlay: Overlay, *, field: str = "escrow_id") -> E
     return escrow
 
 
-def check_quorum(signatures: Approvals, opening: Opening) -> None:
+def terms_of(escrow: Escrow, overlay: Overlay) -> OpeningTerms:
+    """What an escrow was opened under."""
+    record = overlay.find(terms_key(escrow.terms), Terms)
+    assert record is not None, "terms stay"
+    return record.terms
+
+
+def check_quorum(signatures: Approvals, terms: OpeningTerms) -> None:
     """Raise BadTransaction unless enough of an escrow's set signed, and nobody else."""
-    members = {one.public_key for one in opening.validators}
+    members = {one.public_key for one in terms.validators}
     for index, one in enumerate(signatures):
         if one.public_key not in members:
             raise BadTransaction(f"signatures[{index}].public_key: is not of the escrow's set")
-    if len(signatures) < opening.k:
-        raise BadTransaction(f"signatures: are {len(signatures)}, and {opening.k} are needed")
+    if len(signatures) < terms.k:
+        raise BadTransaction(f"signatures: are {len(signatures)}, and {terms.k} are needed")
 
 
-def late_from(escrow: Escrow) -> int:
+def late_from(escrow: Escrow, overlay: Overlay) -> int:
     """The first block in which anybody may refund it.
 
     No earlier for a dispute that was decided: then there has to be time to settle it.
     """
     appeal = escrow.appeal
-    deadline = max(escrow.opening.deadline, appeal.deadline if appeal else 0)
-    return deadline + escrow.opening.grace + 1
+    deadline = max(escrow.deadline, appeal.deadline if appeal else 0)
+    return deadline + terms_of(escrow, overlay).grace + 1
 
 
-def is_late(escrow: Escrow, height: int) -> bool:
+def is_late(escrow: Escrow, overlay: Overlay, height: int) -> bool:
     """Whether anybody may refund it."""
-    return height >= late_from(escrow)
+    return height >= late_from(escrow, overlay)
 
 
 def _to_be_settled(
     escrow_id: str, field: str, signatures: Approvals, overlay: Overlay, slot: Slot
 ) -> Escrow:
     escrow = open_one(escrow_id, overlay, field=field)
-    check_quorum(signatures, escrow.opening)
+    check_quorum(signatures, terms_of(escrow, overlay))
     dispute = escrow.undecided
     if dispute is not None and slot.height <= dispute.deadline:
         raise BadTransaction(f"{field}: is disputed until block {dispute.deadline}")

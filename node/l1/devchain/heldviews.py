@@ -7,9 +7,11 @@ from node.l1.devchain.holdings import (
     Deposit,
     Escrow,
     Held,
+    Terms,
     bond_key,
     deposit_key,
     escrow_key,
+    terms_key,
     units_of,
 )
 from node.l1.devchain.node import DevChain
@@ -40,18 +42,21 @@ def deposit_view(chain: DevChain, market: str, customer: str) -> DepositView:
 
 def escrow_view(chain: DevChain, escrow_id: str) -> EscrowView | None:
     """An escrow, open or closed."""
-    record = chain.holdings.records.get(escrow_key(escrow_id))
+    records = chain.holdings.records
+    record = records.get(escrow_key(escrow_id))
     if isinstance(record, Escrow):
+        terms = records[terms_key(record.terms)]
+        assert isinstance(terms, Terms)
         return EscrowView(
             escrow_id=escrow_id,
             market=record.market,
             status="open",
-            customer=record.opening.customer,
-            amount=record.opening.amount,
+            customer=record.customer,
+            amount=record.amount,
             opened_height=record.opened,
             closed_height=None,
             claim=None,
-            opening=record.opening,
+            opening=record.opening(terms.terms),
             appeal=_appeal_view(record.undecided),
             award=record.award,
         )

@@ -13,7 +13,7 @@ import msgspec
 
 from node.amounts import Amount
 from node.l1.blocks import l1_merkle_root
-from node.l1.escrow import Bond, Opening
+from node.l1.escrow import Bond, Opening, OpeningTerms
 
 BUCKETS = 256
 _EMPTY = bytes(32)
@@ -39,11 +39,27 @@ class Appeal(msgspec.Struct, frozen=True):
     """Height of the last block in which no claim settles the escrow."""
 
 
+class Terms(msgspec.Struct, frozen=True, tag="terms"):
+    """What many escrows were opened under; it stays, since markets open more under the same."""
+
+    terms: OpeningTerms
+
+    @property
+    def digest(self) -> str:
+        """Hex of SHA-256: what escrows name them by."""
+        return sha256(_ENCODER.encode(self)).hexdigest()
+
+
 class Escrow(msgspec.Struct, frozen=True, tag="escrow"):
     """One that is open."""
 
     market: str
-    opening: Opening
+    task_id: str
+    customer: str
+    amount: Amount
+    deadline: int
+    terms: str
+    """Digest of its `Terms`."""
     opened: int
     appeal: Appeal | None = None
     """Of the one dispute that there may be about it."""
@@ -59,7 +75,17 @@ class Escrow(msgspec.Struct, frozen=True, tag="escrow"):
     def units(self) -> Amount:
         """All that goes back to the deposit if it is closed unpaid."""
         fee = self.undecided.fee if self.undecided else 0
-        return Amount(self.opening.amount + fee)
+        return Amount(self.amount + fee)
+
+    def opening(self, terms: OpeningTerms) -> Opening:
+        """What it is bound to, with its terms."""
+        return Opening(
+            task_id=self.task_id,
+            customer=self.customer,
+            amount=self.amount,
+            deadline=self.deadline,
+            **terms.named,
+        )
 
 
 class Closed(msgspec.Struct, frozen=True, tag="closed", gc=False):
@@ -102,12 +128,17 @@ class Act(msgspec.Struct, frozen=True, tag="act"):
     height: int
 
 
-Held = Deposit | Escrow | Closed | Bond | Due | Act
+Held = Deposit | Terms | Escrow | Closed | Bond | Due | Act
 
 
 def deposit_key(market: str, customer: str) -> str:
     """Where a `Deposit` is."""
     return f"deposit/{market}/{customer}"
+
+
+def terms_key(digest: str) -> str:
+    """Where `Terms` are."""
+    return f"terms/{digest}"
 
 
 def escrow_key(escrow_id: str) -> str:

@@ -97,6 +97,11 @@ class OpeningTerms(Form, frozen=True, kw_only=True):
     burn_address: Label
     treasury_address: Label
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The terms by their names, also of a struct that has more."""
+        return {name: getattr(self, name) for name in OpeningTerms.__struct_fields__}
+
 
 class Opening(OpeningTerms, frozen=True, kw_only=True):
     """What a task's escrow is bound to, for good.

@@ -33,8 +33,6 @@ GAS_PER_ADDRESS = 2_000
 """Of one address in a list: checking it."""
 GAS_PER_ESCROW = 1_000
 """Of one escrow that is opened, or settled."""
-GAS_PER_SEAT = 100
-"""Of one validator of one escrow that is opened: each escrow keeps its whole set."""
 GAS_PER_SHARE = 250
 """Of one payee in a claim: its part of the reward."""
 
@@ -70,7 +68,6 @@ def gas_of_parts(payload: Payload) -> int:
         GAS_PER_SIGNATURE * _signatures_in(payload)
         + GAS_PER_ADDRESS * _addresses_in(payload)
         + GAS_PER_ESCROW * _escrows_in(payload)
-        + GAS_PER_SEAT * _seats_in(payload)
         + GAS_PER_SHARE * _shares_in(payload)
     )
 
@@ -95,12 +92,6 @@ def _escrows_in(payload: Payload) -> int:
     if isinstance(payload, Openings):
         return len(payload.tasks)
     return len(payload.claims) if isinstance(payload, Settlement) else 0
-
-
-def _seats_in(payload: Payload) -> int:
-    if not isinstance(payload, Openings):
-        return 0
-    return len(payload.validators) * len(payload.tasks)
 
 
 def _shares_in(payload: Payload) -> int:

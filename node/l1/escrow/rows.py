@@ -5,7 +5,7 @@ the gas that it would cost by itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Openings(OpeningTerms, frozen=True, kw_only=True):
     @property
     def each(self) -> tuple[Opening, ...]:
         """One for each task."""
-        terms = _terms_of(self)
+        terms = self.named
         return tuple(
             Opening(
                 task_id=row.task_id,
@@ -69,8 +69,8 @@ class Openings(OpeningTerms, frozen=True, kw_only=True):
         """The form that opens these, of which there is one at least, all under the same terms;
         raises BadPayload."""
         ordered = sorted(openings, key=lambda one: one.task_id)
-        terms = _terms_of(ordered[0])
-        if any(_terms_of(one) != terms for one in ordered):
+        terms = ordered[0].named
+        if any(one.named != terms for one in ordered):
             raise BadPayload("tasks", "are not all under the same terms")
         customers = sorted({one.customer for one in ordered})
         places = {customer: place for place, customer in enumerate(customers)}
@@ -146,7 +146,3 @@ class Settlement(Form, frozen=True, kw_only=True):
             orchestrator=self.payees[row.orchestrator],
             results=row.results,
         )
-
-
-def _terms_of(opening: OpeningTerms) -> dict[str, Any]:
-    return {name: getattr(opening, name) for name in OpeningTerms.__struct_fields__}

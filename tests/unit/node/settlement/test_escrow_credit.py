@@ -73,8 +73,7 @@ async def test_the_escrow_is_a_part_of_the_operator_s_deposit(
     desk.reserve("t", CUSTOMER, 3 * CPC)
     desk.lease("t")
     await is_open(desk, "t")
-    opening = escrow_of(desk, "t").opening
-    assert opening.customer == desk.key(OPERATOR).address
+    assert escrow_of(desk, "t").customer == desk.key(OPERATOR).address
     assert desk.world.held(desk.key(OPERATOR).address) == 7 * CPC
     desk.refund("t")
     rewards = desk.market.settlement.rewards

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from node.amounts import Amount
+from node.l1.devchain.holdings import Terms
 from node.l1.errors import BadPayload
 from node.l1.escrow import (
     MAX_ESCROWS,
@@ -334,3 +335,30 @@ async def test_as_many_as_there_may_be(market: Market) -> None:
     market.nothing_is_lost()
     with pytest.raises(BadPayload, match=r"^tasks: .*length <= 256"):
         open_escrows([*openings, market.opening("one more")])
+
+
+async def test_terms_are_kept_once(market: Market) -> None:
+    """However many escrows are opened under them, by whom, and whatever became of those."""
+
+    def kept() -> list[Terms]:
+        records = market.held.world.chain.holdings.records
+        return [one for key, one in records.items() if key.startswith("terms/")]
+
+    openings = market.openings()
+    await market.held.included(market.account, open_escrows(openings))
+    assert [len(one.terms.validators) for one in kept()] == [5]
+    claims = market.claims(*openings)
+    await market.held.included(market.account, market.settled(claims))
+    await market.held.included(
+        market.account, open_escrow(market.opening("same", amount=Amount(1)))
+    )
+    assert len(kept()) == 1
+    await market.held.included(
+        market.account, open_escrow(market.opening("other", amount=Amount(1), grace=6))
+    )
+    assert sorted(one.terms.grace for one in kept()) == [5, 6]
+    for task, grace in (("same", 5), ("other", 6)):
+        view = await market.held.world.client.escrow(market.parties.name_of(market.opening(task)))
+        assert view is not None
+        assert view.opening is not None
+        assert view.opening.grace == grace

@@ -74,7 +74,7 @@ async def test_a_restart_keeps_what_is_held(make_market_world: Any, parties: Any
         await world.mine()
         records = dict(world.chain.holdings.records)
         root = world.chain._chain.state.root({})
-        assert len(records) == 4
+        assert len(records) == 5
     async with world.running():
         assert world.chain.holdings.records == records
         assert world.chain._chain.state.root({}) == root

@@ -1,4 +1,5 @@
-// Four elements side by side, and what is done to each of their bytes.
+// Four elements side by side, and what is done to each of their bytes. `Bytes` is what one
+// instruction takes; whoever includes this says how many.
 //
 // Everything is in an unnamed namespace, so that the linker cannot mix instruction sets.
 #ifndef PROOFS_BLOCK_H
@@ -17,15 +18,6 @@ constexpr int kDegree = 16;
 constexpr int kNonResidue = 7;  // x^16 = 7
 constexpr int kRows = 4;
 constexpr int kBytes = kRows * kDegree;
-
-// As many bytes as one instruction takes.
-#if defined(__AVX512BW__)
-typedef uint8_t Bytes __attribute__((vector_size(64)));
-#elif defined(__AVX2__)
-typedef uint8_t Bytes __attribute__((vector_size(32)));
-#else
-typedef uint8_t Bytes __attribute__((vector_size(16)));
-#endif
 
 constexpr int kParts = kBytes / sizeof(Bytes);
 

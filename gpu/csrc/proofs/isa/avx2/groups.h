@@ -5,6 +5,10 @@
 
 #include "integers.h"
 
+namespace {
+typedef uint8_t Bytes __attribute__((vector_size(32)));
+}
+
 #include "../../block.h"
 
 namespace {

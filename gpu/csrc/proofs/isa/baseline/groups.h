@@ -4,6 +4,12 @@
 #ifndef PROOFS_GROUPS_H
 #define PROOFS_GROUPS_H
 
+#include <stdint.h>
+
+namespace {
+typedef uint8_t Bytes __attribute__((vector_size(16)));
+}
+
 #include "../../block.h"
 
 namespace {

@@ -18,8 +18,8 @@ constexpr int kDegree = 16;
 constexpr int kNonResidue = 7;  // x^16 = 7
 constexpr int kRows = 4;
 constexpr int kBytes = kRows * kDegree;
-
-constexpr int kParts = kBytes / sizeof(Bytes);
+constexpr int kPart = sizeof(Bytes);
+constexpr int kParts = kBytes / kPart;
 
 struct Block {
   Bytes part[kParts];
@@ -31,18 +31,20 @@ struct Block {
 // Up to kBytes bytes, zeros after them.
 inline Block load(const uint8_t *from, int64_t bytes) {
   Block block = {};
-  if (bytes >= kBytes)
-    for (int i = 0; i < kParts; i++) memcpy(block.part + i, from + i * sizeof(Bytes), sizeof(Bytes));
-  else
+  if (bytes < kBytes) {
     memcpy(block.part, from, static_cast<size_t>(bytes));
+    return block;
+  }
+  for (int i = 0; i < kParts; i++) memcpy(block.part + i, from + i * kPart, kPart);
   return block;
 }
 
 inline void store(const Block &block, uint8_t *to, int64_t bytes) {
-  if (bytes >= kBytes)
-    for (int i = 0; i < kParts; i++) memcpy(to + i * sizeof(Bytes), block.part + i, sizeof(Bytes));
-  else
+  if (bytes < kBytes) {
     memcpy(to, block.part, static_cast<size_t>(bytes));
+    return;
+  }
+  for (int i = 0; i < kParts; i++) memcpy(to + i * kPart, block.part + i, kPart);
 }
 
 inline Block difference(const Block &a, const Block &b) {
@@ -79,8 +81,8 @@ inline uint8_t narrow(uint16_t x) {
   return static_cast<uint8_t>(x - quotient * kModulus);
 }
 
-// 4096 = 17 * 241 - 1: x = 4096 high + low is congruent to low - high, which is
-//   0..4546 for -1,843,425 <= x <= 0, and less than 2^19 + 2^12 in size for all x.
+// 4096 = 17 * 241 - 1: x = 4096 high + low is congruent to low - high, which is within 0..4546 for x
+// within -1,843,425..0, and less than 2^19 + 2^12 in size for all x.
 constexpr int kFoldBits = 12;
 constexpr int32_t kFold = 1 << kFoldBits;
 

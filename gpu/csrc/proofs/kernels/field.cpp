@@ -1,5 +1,5 @@
 // The operations of one instruction set, TMK_ISA, under their exported names.
-#include "../field.h"
+#include "../products.h"
 
 #include "../tmproofs.h"
 

@@ -156,21 +156,35 @@ def test_image_and_evaluation(arithmetic, slow):
 
 
 @pytest.mark.parametrize("value", [1, 120, 121, 240])
-def test_largest_sums(arithmetic, value, slow):
+@pytest.mark.parametrize("other", [1, 120, 121, 240])
+def test_largest_sums(arithmetic, value, other, slow):
     """65,536 products of the largest residues, also those that centring makes the largest."""
-    table = np.full((MAX_SIZE, DEGREE), value, np.uint8)
+    left, right = (np.full((MAX_SIZE, DEGREE), residue, np.uint8) for residue in (value, other))
     vector = np.full(MAX_SIZE, value, np.uint8)
-    residue = MAX_SIZE * value * value % MODULUS
-    everywhere = [residue] * DEGREE
-    assert as_list(arithmetic.evaluated(vector, table)) == everywhere
-    assert arithmetic.image(vector[None], table).tolist() == [everywhere]
-    whole = slow.times(MAX_SIZE % MODULUS, slow.mul([value] * DEGREE, [value] * DEGREE))
-    assert as_list(arithmetic.inner(table, table)) == whole
-    half = slow.times(MAX_SIZE // 2 % MODULUS, slow.mul([value] * DEGREE, [value] * DEGREE))
-    assert as_list(arithmetic.sum_check([(table, table)]).message()) == half + [0] * DEGREE
-    rising = np.concatenate([np.zeros_like(table[1::2]), table[1::2]])
-    pairs = [(rising, rising)] * 2
-    assert as_list(arithmetic.sum_check(pairs).message()) == [0] * DEGREE + slow.add(half, half)
+    everywhere = [MAX_SIZE * value * other % MODULUS] * DEGREE
+    assert as_list(arithmetic.evaluated(vector, right)) == everywhere
+    assert arithmetic.image(vector[None], right).tolist() == [everywhere]
+    product = slow.mul([value] * DEGREE, [other] * DEGREE)
+    whole = slow.times(MAX_SIZE % MODULUS, product)
+    assert as_list(arithmetic.inner(left, right)) == whole
+    pairs = [(left, right)] * 2
+    assert as_list(arithmetic.sum_check(pairs).message()) == whole + [0] * DEGREE
+    for table in (left, right):
+        table[: MAX_SIZE // 2] = 0
+    assert as_list(arithmetic.sum_check(pairs).message()) == [0] * DEGREE + whole
+
+
+@pytest.mark.parametrize("value", [0, 1, 120, 121, 240])
+@pytest.mark.parametrize("other", [0, 1, 120, 121, 240])
+def test_largest_products(arithmetic, value, other, slow):
+    table, factor = np.full((5, DEGREE), value, np.uint8), bytes([other]) * DEGREE
+    product = slow.mul([value] * DEGREE, list(factor))
+    assert arithmetic.scaled(table, factor).tolist() == [product] * 5
+    doubled = slow.add(product, product)
+    assert arithmetic.combined(table, factor, table, factor).tolist() == [doubled] * 5
+    check = arithmetic.sum_check([(np.zeros((8, DEGREE), np.uint8), np.tile(table[:4], (2, 1)))])
+    check.bind(factor)
+    assert [half.tolist() for half in check.tables()[0]] == [[[0] * DEGREE] * 4, table[:4].tolist()]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 67, 257])

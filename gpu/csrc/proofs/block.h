@@ -91,7 +91,7 @@ inline int32_t folded(int32_t x) { return (x & (kFold - 1)) - (x >> kFoldBits); 
 // What the sums of two elements' products start with, so as to be negative.
 constexpr int32_t kLargest = 2 * kDegree * (kModulus - 1) * tmk::kHalf;  // 921,600
 constexpr int32_t kStart = -3825 * kModulus;
-static_assert(kStart + kLargest <= 0 && kFold - (kStart - kLargest >> kFoldBits) < 1 << 15, "");
+static_assert(kStart + kLargest <= 0 && kFold - (kStart - kLargest) / kFold < 1 << 15);
 
 }  // namespace
 

@@ -56,20 +56,28 @@ class Unit(NamedTuple):
 
 def units(build: Path) -> list[Unit]:
     """What to compile for this machine's architecture."""
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
     found = [*_folder("host", build, "host", []), *_folder("reference", build, "baseline", [])]
-    for isa, flags in VECTOR_FLAGS.items() if x86 else ():
-        headers = f"-I{SOURCES / 'isa' / isa}"
-        found += _folder("kernels", build, isa, [*shlex.split(flags), headers])
+    for isa, flags in _vector_flags().items():
+        found += _folder("kernels", build, isa, flags)
     return found
 
 
 def proof_units(build: Path) -> list[Unit]:
     """The same for the proofs' field arithmetic: one text, compiled for each instruction set."""
     found = [*_folder("proofs/host", build, "host", [])]
-    found += _folder("proofs/kernels", build, "baseline", [])
+    for isa, flags in {"baseline": [], **_vector_flags()}.items():
+        headers = f"-I{SOURCES / 'proofs' / 'isa' / isa}"
+        found += _folder("proofs/kernels", build, isa, [*flags, headers])
+    return found
+
+
+def _vector_flags() -> dict[str, list[str]]:
+    """What this architecture has beside the baseline."""
     x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return [*found, *(_folder("proofs/kernels", build, "avx2", ["-mavx2"]) if x86 else [])]
+    return {
+        isa: [*shlex.split(flags), f"-I{SOURCES / 'isa' / isa}"]
+        for isa, flags in (VECTOR_FLAGS.items() if x86 else ())
+    }
 
 
 def _folder(name: str, build: Path, isa: str, flags: list[str]) -> list[Unit]:

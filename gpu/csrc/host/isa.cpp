@@ -1,20 +1,11 @@
 // What was built, and what of it this machine can run.
+#include "isas.h"
+
 #include "../tmkernels.h"
 
 int tmk_abi(void) { return TMK_ABI; }
 
-const char *tmk_isas(void) {
-#ifdef __x86_64__
-  // The compiler's checks cover both the CPU's flags and the operating system's saving of registers.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512vnni");
-  if (avx2 && avx512) return "avx512 avx2 baseline";
-  if (avx2) return "avx2 baseline";
-#endif
-  return "baseline";
-}
+const char *tmk_isas(void) { return runnable_isas(); }
 
 uint64_t tmk_size(int structure) {
   constexpr uint64_t kSizes[] = {

@@ -26,15 +26,16 @@ constexpr int64_t kBlockColumns = 512;
 constexpr int64_t kLine = 16;  // words in a line of the caches
 
 // sums[kRows][kPanel] += left[kRows][groups] right[groups][kPanel], starting with `start` instead
-// where there are no sums yet. Rows of the left operand lie kRow apart, their groups kGroup.
-template <int kRows, int64_t kRow = kLeftRow, int64_t kGroup = 1>
+// where there are no sums yet; only the first kWide vectors of a panel. Rows of the left operand lie
+// kRow apart, their groups kGroup.
+template <int kRows, int kWide, int64_t kRow = kLeftRow, int64_t kGroup = 1>
 void multiply_tile(const uint32_t *left, const uint32_t *right, int64_t groups, uint32_t *sums,
                    const uint32_t *start, bool first) {
-  Words sum[kRows][2];
+  Words sum[kRows][kWide];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r++)
 #pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) {
+    for (int h = 0; h < kWide; h++) {
       sum[r][h] = load(start + h * kLanes);
       if (!first) sum[r][h] = sum[r][h] + load(sums + r * kPanel + h * kLanes);
     }
@@ -45,19 +46,21 @@ void multiply_tile(const uint32_t *left, const uint32_t *right, int64_t groups, 
     const int64_t last = least(k + kLine, groups);
 #pragma GCC unroll 4
     for (int64_t i = k; i < last; i++, right += kPanel) {
-      const Words near = load(right), far = load(right + kLanes);
+      Words columns[kWide];
+#pragma GCC unroll 2
+      for (int h = 0; h < kWide; h++) columns[h] = load(right + h * kLanes);
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; r++) {
         const Words factor = broadcast(left[r * kRow + i * kGroup]);
-        sum[r][0] = dot(sum[r][0], factor, near);
-        sum[r][1] = dot(sum[r][1], factor, far);
+#pragma GCC unroll 2
+        for (int h = 0; h < kWide; h++) sum[r][h] = dot(sum[r][h], factor, columns[h]);
       }
     }
   }
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; r++)
 #pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) store(sums + r * kPanel + h * kLanes, sum[r][h]);
+    for (int h = 0; h < kWide; h++) store(sums + r * kPanel + h * kLanes, sum[r][h]);
 }
 
 // `count` inner elements of one row; groups(load, place) are the kLanes groups from `place` on.
@@ -166,7 +169,7 @@ class IntegerProduct {
     uint32_t *sums = sums_ + worker * sums_size();
     for (int64_t c = 0; c < width; c += kPanel)
       for (int64_t r = 0; r < height; r += kTileRows) {
-        multiply_tile<kTileRows>(left + r * kLeftRow, right + c * groups, groups, sums, start + c,
+        multiply_tile<kTileRows, 2>(left + r * kLeftRow, right + c * groups, groups, sums, start + c,
                                  run == 0);
         if (run + 1 == runs_) p_.finish(i + r, j + c, least(kTileRows, height - r), sums);
         if (runs_ > 1) sums += kTileRows * kPanel;
@@ -204,11 +207,12 @@ class SkinnyProduct {
   uint32_t *start_at(int64_t k) const { return starts_ + k / kDepth * kPanel; }
 
   void multiply_rows(int64_t i, int64_t height, uint32_t *left) {
-    alignas(64) uint32_t sums[kTileRows * kPanel];
+    const auto multiply = p_.columns > kLanes ? multiply_tile<kTileRows, 2>
+                                              : multiply_tile<kTileRows, 1>;
+    alignas(64) uint32_t sums[kTileRows * kPanel] = {};
     for (int64_t k = 0; k < p_.inner; k += kDepth) {
       pack_left(p_, i, height, k, least(kDepth, p_.inner - k), left);
-      multiply_tile<kTileRows>(left, right_at(k), groups_in(p_.inner, k), sums, start_at(k),
-                               k == 0);
+      multiply(left, right_at(k), groups_in(p_.inner, k), sums, start_at(k), k == 0);
     }
     p_.finish(i, 0, height, sums);
   }

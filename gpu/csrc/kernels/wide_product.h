@@ -55,9 +55,14 @@ class WideProduct {
     }
     for (int64_t c = 0; c < width; c += kPanel) {
       uint32_t *sums = sums_ + (j + c) * kPanel;
-      multiply<kTileRows>(c, groups, sums, k == 0);
-      multiply<kTileRows>(c + kTileRows, groups, sums + kTileRows * kPanel, k == 0);
-      multiply<kRest>(c + 2 * kTileRows, groups, sums + 2 * kTileRows * kPanel, k == 0);
+      if (p_.rows > kLanes) {
+        multiply<kTileRows, 2>(c, groups, sums, k == 0);
+        multiply<kTileRows, 2>(c + kTileRows, groups, sums + kTileRows * kPanel, k == 0);
+        multiply<kRest, 2>(c + 2 * kTileRows, groups, sums + 2 * kTileRows * kPanel, k == 0);
+      } else {
+        multiply<kLanes, 1>(c, groups, sums, k == 0);
+        multiply<kLanes, 1>(c + kLanes, groups, sums + kLanes * kPanel, k == 0);
+      }
     }
   }
 
@@ -76,9 +81,9 @@ class WideProduct {
     store(to + kLanes, groups[1] ^ offset);
   }
 
-  template <int kRows>
+  template <int kRows, int kWide>
   void multiply(int64_t c, int64_t groups, uint32_t *sums, bool first) const {
-    multiply_tile<kRows, 1, kStrip>(strip_ + c, right_, groups, sums, start_, first);
+    multiply_tile<kRows, kWide, 1, kStrip>(strip_ + c, right_, groups, sums, start_, first);
   }
 
   void finish(int64_t j) const {

@@ -1,95 +1,93 @@
-// Arithmetic in E = F_241[x] / (x^16 - 7) as plain loops over 16 coefficients: every instruction set
-// compiles this text, and the compiler turns the loops into vectors. All integers are exact:
-// 65,536 products of two residues are at most 240 * 240 * 65,536 = 3,774,873,600 < 2^32.
+// Arithmetic in E = F_241[x] / (x^16 - 7), one text for every instruction set, whose groups.h says
+// how many neighbours one multiplication takes. All integers are exact: the left factor is a residue
+// 0..240, the right one centred, -120..120, so that the 16 products of an element stay within
+// ±460,800, those of two within ±921,600, and 65,536 products within ±1,887,436,800, less than 2^31.
 //
 // Everything is in an unnamed namespace, so that the linker cannot mix instruction sets.
 #ifndef PROOFS_FIELD_H
 #define PROOFS_FIELD_H
 
-#include <stdint.h>
-#include <string.h>
+#include "groups.h"
 
 namespace {
 
-constexpr int kModulus = 241;
-constexpr int kDegree = 16;
-constexpr int kNonResidue = 7;  // x^16 = 7
+constexpr int kGroups = kDegree / kTogether;  // of an element
+constexpr int kRuns = kRows / kTogether;      // of a block: kTogether rows each
+constexpr int kLeft = kBytes / kTogether;     // groups of a block
 
-// Sums of products for each coefficient, not reduced.
-struct alignas(64) Sums {
-  uint32_t at[kDegree];
+// What the products of four elements are added to.
+struct Totals {
+  Totals() {
+    for (Sums &sums : row) sums = everywhere(kStart);
+  }
+
+  Sums row[kRows];
 };
 
 // Row i holds x^i * factor, so that an element times the factor is coefficients times rows.
-struct Multiplier {
-  Sums row[kDegree];
-
+class Multiplier {
+ public:
   explicit Multiplier(const uint8_t *factor) {
-    for (int j = 0; j < kDegree; j++) row[0].at[j] = factor[j];
-    for (int i = 1; i < kDegree; i++) {
-      row[i].at[0] = kNonResidue * row[i - 1].at[kDegree - 1] % kModulus;
-      for (int j = 1; j < kDegree; j++) row[i].at[j] = row[i - 1].at[j - 1];
+    uint8_t wrapped[2 * kDegree];  // 7 factor and factor: row i begins i before the second half
+    for (int j = 0; j < kDegree; j++) {
+      wrapped[j] = narrow(kNonResidue * factor[j]);
+      wrapped[kDegree + j] = factor[j];
+    }
+    for (int i = 0; i < kDegree; i += kRows) {
+      Block rows;
+      for (int r = 0; r < kRows; r++)
+        memcpy(rows.bytes() + r * kDegree, wrapped + kDegree - i - r, kDegree);
+      right_groups(interleaved(centred(rows)), row_ + i / kTogether);
     }
   }
 
-  void add_product(const uint8_t *element, Sums &sums) const {
-    for (int i = 0; i < kDegree; i++)
-      for (int j = 0; j < kDegree; j++) sums.at[j] += element[i] * row[i].at[j];
+  void add_products(const Block &elements, Sums *sums) const {
+    alignas(kBytes) uint32_t left[kLeft];
+    left_groups(elements, left);
+    for (int first = 0; first < kRows; first += kAtOnce)
+#pragma GCC unroll 1  // else all products come before all sums, and leave the registers
+      for (int g = 0; g < kGroups; g++)
+#pragma GCC unroll 4
+        for (int r = first; r < first + kAtOnce; r++)
+          dot(sums[r], left[r * kGroups + g], row_[g]);
   }
+
+  Block times(const Block &elements) const {
+    Totals sums;
+    add_products(elements, sums.row);
+    return reduced(sums.row);
+  }
+
+ private:
+  Right row_[kGroups];
 };
 
-inline void reduce(const Sums &sums, uint8_t *out) {
-  for (int j = 0; j < kDegree; j++) out[j] = static_cast<uint8_t>(sums.at[j] % kModulus);
-}
-
-inline void subtract(const uint8_t *a, const uint8_t *b, uint8_t *out) {
-  for (int j = 0; j < kDegree; j++) {
-    const int difference = a[j] - b[j];
-    out[j] = static_cast<uint8_t>(difference < 0 ? difference + kModulus : difference);
-  }
-}
-
 inline void scale(const uint8_t *table, int64_t rows, const uint8_t *factor, uint8_t *out) {
-  const Multiplier times(factor);
-  for (int64_t k = 0; k < rows * kDegree; k += kDegree) {
-    Sums sums = {};
-    times.add_product(table + k, sums);
-    reduce(sums, out + k);
-  }
+  const Multiplier by(factor);
+  for (int64_t k = 0; k < rows * kDegree; k += kBytes)
+    store(by.times(load(table + k, rows * kDegree - k)), out + k, rows * kDegree - k);
 }
 
 // p(point) = c0 + point (c1 + point c2), c1 = claim - 2 c0 - c2.
 inline void next_claim(const uint8_t *claim, const uint8_t *message, const uint8_t *point,
                        uint8_t *out) {
-  const uint8_t *c0 = message, *c2 = message + kDegree;
-  const Multiplier times(point);
-  uint8_t c1[kDegree], slope[kDegree];
-  subtract(claim, c0, c1);
-  subtract(c1, c0, c1);
-  subtract(c1, c2, c1);
-  Sums sums;
-  for (int j = 0; j < kDegree; j++) sums.at[j] = c1[j];
-  times.add_product(c2, sums);
-  reduce(sums, slope);
-  for (int j = 0; j < kDegree; j++) sums.at[j] = c0[j];
-  times.add_product(slope, sums);
-  reduce(sums, out);
+  const Multiplier by(point);
+  const Block c0 = load(message, kDegree), c2 = load(message + kDegree, kDegree);
+  const Block c1 = difference(difference(difference(load(claim, kDegree), c0), c0), c2);
+  store(sum(c0, by.times(sum(c1, by.times(c2)))), out, kDegree);
 }
 
-// Doubles the table once for each coordinate, from the back, in place.
+// Doubles the table once for each coordinate, from the last, which belongs to the lowest bit.
 inline void equality(const uint8_t *point, int64_t variables, uint8_t *out) {
   memset(out, 0, kDegree);
   out[0] = 1;
-  for (int64_t v = 0; v < variables; v++) {
-    const Multiplier times(point + v * kDegree);
-    for (int64_t k = (int64_t{1} << v) - 1; k >= 0; k--) {
-      uint8_t whole[kDegree], one[kDegree];
-      memcpy(whole, out + k * kDegree, kDegree);
-      Sums sums = {};
-      times.add_product(whole, sums);
-      reduce(sums, one);
-      subtract(whole, one, out + 2 * k * kDegree);
-      memcpy(out + (2 * k + 1) * kDegree, one, kDegree);
+  int64_t bytes = kDegree;
+  for (int64_t v = variables - 1; v >= 0; v--, bytes *= 2) {
+    const Multiplier by(point + v * kDegree);
+    for (int64_t k = 0; k < bytes; k += kBytes) {
+      const Block whole = load(out + k, bytes - k), one = by.times(whole);
+      store(difference(whole, one), out + k, bytes - k);
+      store(one, out + bytes + k, bytes - k);
     }
   }
 }
@@ -97,100 +95,42 @@ inline void equality(const uint8_t *point, int64_t variables, uint8_t *out) {
 inline void weigh(const uint8_t *table, int64_t rows, const uint8_t *weights, uint8_t *out) {
   for (int64_t k = 0; k < rows; k++)
     for (int j = 0; j < kDegree; j++)
-      out[k * kDegree + j] =
-          static_cast<uint8_t>(unsigned{table[k * kDegree + j]} * weights[k] % kModulus);
+      out[k * kDegree + j] = narrow(static_cast<uint16_t>(table[k * kDegree + j] * weights[k]));
 }
 
 inline void combine(const uint8_t *first, const uint8_t *a, const uint8_t *second,
                     const uint8_t *b, int64_t rows, uint8_t *out) {
-  const Multiplier times_a(a), times_b(b);
-  for (int64_t k = 0; k < rows * kDegree; k += kDegree) {
-    Sums sums = {};
-    times_a.add_product(first + k, sums);
-    times_b.add_product(second + k, sums);
-    reduce(sums, out + k);
+  const Multiplier by_a(a), by_b(b);
+  for (int64_t k = 0; k < rows * kDegree; k += kBytes) {
+    const int64_t bytes = rows * kDegree - k;
+    Totals sums;
+    by_a.add_products(load(first + k, bytes), sums.row);
+    by_b.add_products(load(second + k, bytes), sums.row);
+    store(reduced(sums.row), out + k, bytes);
   }
+}
+
+// Of any sum: folded twice it is within -129..4223.
+inline uint8_t residue(int32_t sum) {
+  return narrow(static_cast<uint16_t>(folded(folded(sum)) + kModulus));
 }
 
 inline void evaluate(const uint8_t *vector, const uint8_t *table, int64_t rows, uint8_t *out) {
   Sums sums = {};
-  for (int64_t k = 0; k < rows; k++)
-    for (int j = 0; j < kDegree; j++)
-      sums.at[j] += unsigned{vector[k]} * table[k * kDegree + j];
-  reduce(sums, out);
-}
-
-// The sums over k of left[k]'s coefficient i times right[k]'s coefficient j, for all i and j.
-class Products {
- public:
-  void add(const uint8_t *left, const uint8_t *right, int64_t rows) {
-    for (int i = 0; i < kDegree; i += kSlice) add_slice(left + i, right, rows, sums_ + i);
+  for (int64_t k = 0; k < rows; k += kBytes) {
+    alignas(kBytes) uint32_t left[kLeft];
+    left_groups(load(vector + k, rows - k), left);
+    const int64_t last = rows - k < kBytes ? rows - k : kBytes;
+    for (int64_t b = 0; b < last; b += kRows) {
+      Right right[kRuns];
+      const int64_t bytes = (last - b) * kDegree;
+      right_groups(interleaved(centred(load(table + (k + b) * kDegree, bytes))), right);
+      for (int r = 0; r < kRuns; r++) dot(sums, left[b / kTogether + r], right[r]);
+    }
   }
-
-  // Collects the products by degree and reduces by x^16 = 7.
-  void element(uint8_t *out) const {
-    uint32_t degree[2 * kDegree] = {};
-    for (int i = 0; i < kDegree; i++)
-      for (int j = 0; j < kDegree; j++) degree[i + j] += sums_[i].at[j] % kModulus;
-    for (int j = 0; j < kDegree; j++)
-      out[j] = static_cast<uint8_t>((degree[j] + kNonResidue * degree[j + kDegree]) % kModulus);
-  }
-
- private:
-  static constexpr int kSlice = 4;  // as many rows of sums as fit the registers
-
-  static void add_slice(const uint8_t *left, const uint8_t *right, int64_t rows, Sums *sums) {
-    Sums slice[kSlice];
-    memcpy(slice, sums, sizeof slice);
-    for (int64_t k = 0; k < rows * kDegree; k += kDegree)
-#pragma GCC unroll 4
-      for (int i = 0; i < kSlice; i++)
-        for (int j = 0; j < kDegree; j++)
-          slice[i].at[j] += unsigned{left[k + i]} * right[k + j];
-    memcpy(sums, slice, sizeof slice);
-  }
-
-  Sums sums_[kDegree] = {};
-};
-
-inline void inner(const uint8_t *left, const uint8_t *right, int64_t rows, uint8_t *out) {
-  Products products;
-  products.add(left, right, rows);
-  products.element(out);
-}
-
-constexpr int64_t kBlock = 64;  // rows whose differences are held at a time
-
-inline void subtract_rows(const uint8_t *a, const uint8_t *b, int64_t rows, uint8_t *out) {
-  for (int64_t k = 0; k < rows * kDegree; k += kDegree) subtract(a + k, b + k, out + k);
-}
-
-inline void round_message(const uint8_t *left, const uint8_t *right, int64_t half, uint8_t *out) {
-  Products constant, square;
-  uint8_t left_slopes[kBlock * kDegree], right_slopes[kBlock * kDegree];
-  const int64_t to_high = half * kDegree;
-  for (int64_t k = 0; k < half; k += kBlock) {
-    const int64_t rows = half - k < kBlock ? half - k : kBlock;
-    const uint8_t *l = left + k * kDegree, *r = right + k * kDegree;
-    subtract_rows(l + to_high, l, rows, left_slopes);
-    subtract_rows(r + to_high, r, rows, right_slopes);
-    constant.add(l, r, rows);
-    square.add(left_slopes, right_slopes, rows);
-  }
-  constant.element(out);
-  square.element(out + kDegree);
-}
-
-inline void fold(const uint8_t *table, int64_t half, const uint8_t *challenge, uint8_t *out) {
-  const Multiplier times(challenge);
-  for (int64_t k = 0; k < half * kDegree; k += kDegree) {
-    uint8_t slope[kDegree];
-    subtract(table + half * kDegree + k, table + k, slope);
-    Sums sums;
-    for (int j = 0; j < kDegree; j++) sums.at[j] = table[k + j];
-    times.add_product(slope, sums);
-    reduce(sums, out + k);
-  }
+  int32_t whole[kDegree];
+  memcpy(whole, &sums, sizeof whole);
+  for (int j = 0; j < kDegree; j++) out[j] = residue(whole[j]);
 }
 
 }  // namespace

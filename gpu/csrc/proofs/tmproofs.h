@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define TMK_PROOFS_ABI 1
+#define TMK_PROOFS_ABI 2
 
 #define TMK_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -55,13 +55,18 @@ TMK_EXPORT void TMK_PROOFS(inner)(const uint8_t *left, const uint8_t *right, int
 TMK_EXPORT void TMK_PROOFS(evaluate)(const uint8_t *vector, const uint8_t *table, int64_t rows,
                                      uint8_t *out);
 
-// out = sum of left[k] right[k] over the lower halves, then the same of the differences
-TMK_EXPORT void TMK_PROOFS(round)(const uint8_t *left, const uint8_t *right, int64_t half,
-                                  uint8_t *out);
+// The sum over k of left[k] right[k] over all pairs of tables, a bit of k at a time, the highest
+// first. `tables` are the left and the right one of each pair, each of so many rows, an even number;
+// rows times pairs are 131,072 at most.
 
-// out[k] = table[k] + challenge (table[k + half] - table[k])
-TMK_EXPORT void TMK_PROOFS(fold)(const uint8_t *table, int64_t half, const uint8_t *challenge,
-                                 uint8_t *out);
+// message = sum of left[k] right[k] over the lower halves, then that of the halves' differences
+TMK_EXPORT void TMK_PROOFS(message)(const uint8_t *const *tables, int64_t pairs, int64_t rows,
+                                    uint8_t *message);
+
+// out[t][k] = tables[t][k] + challenge (tables[t][k + half] - tables[t][k]), k < half = rows / 2, and
+// out[t] may be tables[t]; then the message of out, zeros if that is one row
+TMK_EXPORT void TMK_PROOFS(bind)(const uint8_t *const *tables, int64_t pairs, int64_t rows,
+                                 const uint8_t *challenge, uint8_t *const *out, uint8_t *message);
 
 #endif
 

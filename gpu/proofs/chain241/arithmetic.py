@@ -9,6 +9,8 @@ from typing import Protocol
 
 from gpu.proofs.chain241.specification import Element, Residues, Stream, Table
 
+Pair = tuple[Table, Table]
+
 
 class Arithmetic(Protocol):
     """Exact arithmetic on elements, tables of elements, and residues.
@@ -51,14 +53,8 @@ class Arithmetic(Protocol):
     def start_image(self, key: bytes, table: Table) -> Table:
         """X_0 · table, with as many rows as the table has; X_0 is expanded a few rows at a time."""
 
-    def round_message(self, left: Table, right: Table) -> bytes:
-        """c0 and c2 of p(x) = sum over k of l_k(x) r_k(x) for an even number of rows, 32 bytes.
-
-        l_k(x) = left[k] + x (left[k + half] - left[k]), r_k likewise.
-        """
-
-    def folded(self, table: Table, challenge: Element) -> Table:
-        """Half as many rows: table[k] + challenge (table[k + half] - table[k])."""
+    def sum_check(self, pairs: Sequence[Pair]) -> "SumCheck":
+        """Of the sum over k of left[k] right[k] over all pairs, each with the same 2^m rows."""
 
     def expanded(
         self,
@@ -71,3 +67,23 @@ class Arithmetic(Protocol):
         nonzero: bool = False,
     ) -> Residues:
         """Elements first .. first + count - 1 of a stream of the key."""
+
+
+class SumCheck(Protocol):
+    """A sum over k whose bits of k are bound one after the other, the highest first."""
+
+    @property
+    def rows(self) -> int:
+        """How many terms are left, of each pair."""
+
+    def message(self) -> bytes:
+        """c0 and c2 of p(x) = sum over k < half of l_k(x) r_k(x), of all pairs together, 32 bytes.
+
+        l_k(x) = left[k] + x (left[k + half] - left[k]), r_k likewise; rows must be even.
+        """
+
+    def bind(self, challenge: Element) -> None:
+        """Half as many rows: l_k(challenge), r_k(challenge)."""
+
+    def tables(self) -> list[Pair]:
+        """What is left of the pairs."""

@@ -11,15 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu.proofs.chain241 import keystream
+from gpu.proofs.chain241.arithmetic import Pair, SumCheck
 from gpu.proofs.chain241.specification import (
     DEGREE,
     MODULUS,
     NON_RESIDUE,
     ONE,
+    ZERO,
     Element,
     Residues,
     Stream,
     Table,
+    added,
 )
 
 _Sums = npt.NDArray[np.int64]
@@ -98,17 +101,9 @@ class IntegerArithmetic:
             image[first : first + count] = self.image(part.reshape(count, size), table)
         return image
 
-    def round_message(self, left: Table, right: Table) -> bytes:
-        """The products of the lower halves, and of the differences of the halves."""
-        (low_left, high_left), (low_right, high_right) = _halves(left), _halves(right)
-        slopes = _difference(high_left, low_left), _difference(high_right, low_right)
-        return self.inner(low_left, low_right) + self.inner(*slopes)
-
-    def folded(self, table: Table, challenge: Element) -> Table:
-        """A line through two rows, at `challenge`."""
-        low, high = _halves(table)
-        slope = _difference(high, low).astype(np.int64)
-        return _canonical(low + slope @ _matrix(challenge))
+    def sum_check(self, pairs: Sequence[Pair]) -> SumCheck:
+        """Pair by pair."""
+        return _IntegerSumCheck(self, pairs)
 
     def expanded(
         self,
@@ -122,6 +117,37 @@ class IntegerArithmetic:
     ) -> Residues:
         """ChaCha20, see `keystream`."""
         return keystream.residues(key, stream, step, first, count, nonzero=nonzero)
+
+
+class _IntegerSumCheck:
+    """See SumCheck."""
+
+    def __init__(self, arithmetic: IntegerArithmetic, pairs: Sequence[Pair]) -> None:
+        self._arithmetic = arithmetic
+        self._pairs = list(pairs)
+
+    @property
+    def rows(self) -> int:
+        """Of any table."""
+        return len(self._pairs[0][0])
+
+    def message(self) -> bytes:
+        """The products of the lower halves, and of the differences of the halves."""
+        constant = square = ZERO
+        for left, right in self._pairs:
+            (low_left, left_slopes), (low_right, right_slopes) = _lines(left), _lines(right)
+            constant = added(constant, self._arithmetic.inner(low_left, low_right))
+            square = added(square, self._arithmetic.inner(left_slopes, right_slopes))
+        return constant + square
+
+    def bind(self, challenge: Element) -> None:
+        """A line through two rows, at `challenge`."""
+        factor = _matrix(challenge)
+        self._pairs = [(_at(factor, left), _at(factor, right)) for left, right in self._pairs]
+
+    def tables(self) -> list[Pair]:
+        """As they are."""
+        return self._pairs
 
 
 def _row(element: Element) -> Table:
@@ -157,6 +183,12 @@ def _difference(a: Table, b: Table) -> Table:
     return _canonical(a.astype(np.int64) - b)
 
 
-def _halves(table: Table) -> tuple[Table, Table]:
+def _lines(table: Table) -> Pair:
+    """The lower half, and what leads to the upper one."""
     half = len(table) // 2
-    return table[:half], table[half:]
+    return table[:half], _difference(table[half:], table[:half])
+
+
+def _at(factor: _Sums, table: Table) -> Table:
+    low, slopes = _lines(table)
+    return _canonical(low + slopes.astype(np.int64) @ factor)

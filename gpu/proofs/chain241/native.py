@@ -6,6 +6,7 @@ Products with n x n matrices and key expansion are the CPU backend's own.
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,10 @@ import numpy.typing as npt
 
 from gpu.cpu import CpuBackend
 from gpu.errors import KernelFailed, KernelsUnavailable
+from gpu.proofs.chain241.arithmetic import Pair, SumCheck
 from gpu.proofs.chain241.specification import DEGREE, Element, Residues, Stream, Table
 
-ABI: Final = 1
+ABI: Final = 2
 LIBRARY: Final = Path(__file__).parents[2] / "libtmproofs.so"
 
 _EXPANSION: Final = 1 << 19  # elements of X_0 held at a time: the second cache of most processors
@@ -32,8 +34,8 @@ _SIGNATURES: Final[dict[str, tuple[type, ...]]] = {
     "combine": (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, _POINTER),
     "inner": (_POINTER, _POINTER, _SIZE, _POINTER),
     "evaluate": (_POINTER, _POINTER, _SIZE, _POINTER),
-    "round": (_POINTER, _POINTER, _SIZE, _POINTER),
-    "fold": (_POINTER, _SIZE, _POINTER, _POINTER),
+    "message": (_POINTER, _SIZE, _SIZE, _POINTER),
+    "bind": (_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER),
 }
 
 
@@ -119,17 +121,9 @@ class NativeArithmetic:
             backend.product(some, right, backend.tile(image, slice(first, last), slice(0, DEGREE)))
         return np.frombuffer(backend.download(image), np.uint8).reshape(size, DEGREE)
 
-    def round_message(self, left: Table, right: Table) -> bytes:
-        """One kernel."""
-        operands = _address(left), _address(right, len(left)), len(left) // 2
-        return self._element("round", *operands, size=2 * DEGREE)
-
-    def folded(self, table: Table, challenge: Element) -> Table:
-        """One kernel."""
-        half = len(table) // 2
-        out = _table(half)
-        self._call["fold"](_address(table, 2 * half), half, _checked(challenge), out.ctypes.data)
-        return out
+    def sum_check(self, pairs: Sequence[Pair]) -> SumCheck:
+        """One kernel for the first message, then one a round."""
+        return _NativeSumCheck(self._call, pairs)
 
     def expanded(
         self,
@@ -152,6 +146,34 @@ class NativeArithmetic:
         return out.raw
 
 
+class _NativeSumCheck:
+    """See SumCheck. The first bind fills tables of our own, which then shrink in their places."""
+
+    def __init__(self, call: dict[str, Callable[..., None]], pairs: Sequence[Pair]) -> None:
+        given = list(chain.from_iterable(pairs))
+        self.rows = len(given[0])
+        self._own = [_table(self.rows // 2) for _ in given]
+        self._own_places = _places([table.ctypes.data for table in self._own])
+        self._tables, self._places = given, _places([_address(x, self.rows) for x in given])
+        self._bind, self._message = call["bind"], ctypes.create_string_buffer(2 * DEGREE)
+        call["message"](self._places, len(pairs), self.rows, self._message)
+
+    def message(self) -> bytes:
+        """Computed when the bit before was bound."""
+        return self._message.raw
+
+    def bind(self, challenge: Element) -> None:
+        """One kernel."""
+        operands = len(self._tables) // 2, self.rows, _checked(challenge)
+        self._bind(self._places, *operands, self._own_places, self._message)
+        self._tables, self._places, self.rows = self._own, self._own_places, self.rows // 2
+
+    def tables(self) -> list[Pair]:
+        """Copies."""
+        left = [table[: self.rows].copy() for table in self._tables]
+        return list(zip(left[::2], left[1::2], strict=True))
+
+
 def available_isas(path: Path = LIBRARY) -> tuple[str, ...]:
     """The instruction sets of the proof kernels here, best first. Raises KernelsUnavailable."""
     return _isas(_opened(path))
@@ -159,6 +181,10 @@ def available_isas(path: Path = LIBRARY) -> tuple[str, ...]:
 
 def _table(rows: int) -> Table:
     return np.empty((rows, DEGREE), np.uint8)
+
+
+def _places(addresses: Sequence[int]) -> "ctypes.Array[ctypes.c_void_p]":
+    return (ctypes.c_void_p * len(addresses))(*addresses)
 
 
 def _bytes_of(array: npt.NDArray[np.uint8]) -> memoryview:

@@ -10,19 +10,17 @@ from typing import Final, Generic
 import numpy as np
 
 from gpu.backend import Array, Backend
-from gpu.proofs.chain241.arithmetic import Arithmetic
+from gpu.proofs.chain241.arithmetic import Arithmetic, Pair
 from gpu.proofs.chain241.specification import (
     DEGREE,
     Element,
     Residues,
     Stream,
     Table,
-    added,
     variables,
 )
 from gpu.proofs.chain241.transcript import Transcript
 
-Pair = tuple[Table, Table]
 Tick = Callable[[float], None]
 
 _LEAST_PART: Final = 64  # what kernels block by
@@ -112,15 +110,13 @@ class _Prover(Generic[Array]):
 
         Returns the point, and what is left of each pair there.
         """
-        point, arithmetic = [], self._arithmetic
-        while len(pairs[0][0]) > 1:
-            self._say(b"round", _total([arithmetic.round_message(*pair) for pair in pairs]))
+        point, check = [], self._arithmetic.sum_check(pairs)
+        while check.rows > 1:
+            self._say(b"round", check.message())
             r = self._transcript.challenge(b"r")
-            pairs = tuple(
-                (arithmetic.folded(left, r), arithmetic.folded(right, r)) for left, right in pairs
-            )
+            check.bind(r)
             point.append(r)
-        return point, [(left.tobytes(), right.tobytes()) for left, right in pairs]
+        return point, [(left.tobytes(), right.tobytes()) for left, right in check.tables()]
 
     def _diagonal(self, step: int, rows: int) -> Residues:
         """D_t, and zeros up to the next power of two."""
@@ -166,10 +162,3 @@ def _padded(sums: Table, rows: int) -> Table:
     table = np.zeros((rows, DEGREE), np.uint8)
     table[: len(sums)] = sums
     return table
-
-
-def _total(messages: list[bytes]) -> bytes:
-    total = messages[0]
-    for message in messages[1:]:
-        total = added(total, message)
-    return total

@@ -10,7 +10,6 @@ A state of 64 bytes, H = BLAKE2b-512, LP = length prefix of four bytes, little-e
 Bytes of 241 and above are dropped, so that a challenge is exactly uniform in E when H is random.
 """
 
-from collections.abc import Iterator
 from hashlib import blake2b
 
 from gpu.proofs.chain241.specification import DEGREE, MODULUS, TAG, Element, prefixed
@@ -30,22 +29,17 @@ class Transcript:
 
     def challenge(self, label: bytes) -> Element:
         """What the verifier says next: a random element of E."""
-        found = b""
-        blocks = self._blocks(label)
+        said, found, counter = self._state + prefixed(label), b"", 0
         while len(found) < DEGREE:
-            found += next(blocks).translate(None, delete=_TOO_LARGE)
-        self._state = _hash(b"\3", self._state, prefixed(label))
+            block = _hash(b"\2", said, counter.to_bytes(4, "little"))
+            found += block.translate(None, delete=_TOO_LARGE)
+            counter += 1
+        self._state = _hash(b"\3", said)
         return found[:DEGREE]
 
     def point(self, label: bytes, variables: int) -> list[Element]:
         """A challenge for each coordinate."""
         return [self.challenge(label) for _ in range(variables)]
-
-    def _blocks(self, label: bytes) -> Iterator[bytes]:
-        counter = 0
-        while True:
-            yield _hash(b"\2", self._state, prefixed(label), counter.to_bytes(4, "little"))
-            counter += 1
 
 
 def _hash(*parts: bytes) -> bytes:

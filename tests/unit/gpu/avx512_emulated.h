@@ -110,6 +110,23 @@ inline V interleaved(V a, V b, int half) {
   return EACH(T, V, L(T, i % 2 ? b : a,
                       i / kQuarter * kQuarter + half * kQuarter / 2 + i % kQuarter / 2));
 }
+inline I permuted_words(I index, I a) {
+  return EACH(uint32_t, I, L(uint32_t, a, L(uint32_t, index, i) & 15));
+}
+// Within each quarter of 16 bytes; none of the orders has its highest bit set.
+inline I shuffled_bytes(I a, I order) {
+  return EACH(uint8_t, I, L(uint8_t, a, i / 16 * 16 + (L(uint8_t, order, i) & 15)));
+}
+// Each quarter: the numbers of a's, then those of b's, narrowed to what fits.
+template <typename From, typename To>
+inline I packed(I a, I b) {
+  constexpr int kFew = 16 / sizeof(From);
+  constexpr From kMost = sizeof(To) == 1 ? 255 : 32767, kLeast = sizeof(To) == 1 ? 0 : -32768;
+  return EACH(To, I, [&] {
+    const From x = L(From, i % (2 * kFew) < kFew ? a : b, i / (2 * kFew) * kFew + i % kFew);
+    return x > kMost ? kMost : x < kLeast ? kLeast : x;
+  }());
+}
 template <typename From, typename To, typename V, typename W>
 inline W converted(V v) {
   return EACH(To, W, L(From, v, i));
@@ -195,6 +212,10 @@ inline I some_less(I from, uint64_t mask, I a, I b) {
 #define _mm512_cmpgt_epu8_mask emulated::above
 #define _mm512_test_epi32_mask emulated::nonzero
 #define _mm512_permutex2var_ps emulated::permuted
+#define _mm512_permutexvar_epi32 emulated::permuted_words
+#define _mm512_shuffle_epi8 emulated::shuffled_bytes
+#define _mm512_packs_epi32 emulated::packed<int32_t, int16_t>
+#define _mm512_packus_epi16 emulated::packed<int16_t, uint8_t>
 #define _mm512_shuffle_ps emulated::shuffled
 #define _mm512_shuffle_f32x4 emulated::shuffled_quarters
 #define _mm512_unpacklo_ps(a, b) emulated::interleaved<float>(a, b, 0)

@@ -40,7 +40,7 @@ def test_every_test_of_the_operations_passes(tmp_path):
     environment = os.environ | {"CXX": str(compiler), "PYTHONPATH": str(tmp_path)}
     build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(build, cwd=tmp_path, env=environment, check=True)
-    tests = ("tests/unit/gpu/ops", "tests/unit/gpu/cpu")
+    tests = ("tests/unit/gpu/ops", "tests/unit/gpu/cpu", "tests/unit/gpu/proofs")
     run = [sys.executable, "-m", "pytest", "-q", "-k", "avx512", *tests]
     done = subprocess.run(
         run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

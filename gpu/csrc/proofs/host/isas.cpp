@@ -1,11 +1,8 @@
 // What was built, and what of it this machine can run.
+#include "../../host/isas.h"
+
 #include "../tmproofs.h"
 
 int tmk_proofs_abi(void) { return TMK_PROOFS_ABI; }
 
-const char *tmk_proofs_isas(void) {
-#ifdef __x86_64__
-  if (__builtin_cpu_supports("avx2")) return "avx2 baseline";
-#endif
-  return "baseline";
-}
+const char *tmk_proofs_isas(void) { return runnable_isas(); }

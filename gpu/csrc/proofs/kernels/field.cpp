@@ -1,5 +1,5 @@
 // The operations of one instruction set, TMK_ISA, under their exported names.
-#include "../field.h"
+#include "../products.h"
 
 #include "../tmproofs.h"
 
@@ -36,11 +36,12 @@ void TMK_PROOFS(evaluate)(const uint8_t *vector, const uint8_t *table, int64_t r
   evaluate(vector, table, rows, out);
 }
 
-void TMK_PROOFS(round)(const uint8_t *left, const uint8_t *right, int64_t half, uint8_t *out) {
-  round_message(left, right, half, out);
+void TMK_PROOFS(message)(const uint8_t *const *tables, int64_t pairs, int64_t rows,
+                         uint8_t *out) {
+  message(tables, pairs, rows, out);
 }
 
-void TMK_PROOFS(fold)(const uint8_t *table, int64_t half, const uint8_t *challenge,
-                      uint8_t *out) {
-  fold(table, half, challenge, out);
+void TMK_PROOFS(bind)(const uint8_t *const *tables, int64_t pairs, int64_t rows,
+                      const uint8_t *challenge, uint8_t *const *out, uint8_t *next) {
+  bind(tables, pairs, rows, challenge, out, next);
 }

@@ -65,6 +65,17 @@ def test_few_rows_times_many_columns(backend, rows, columns):
         assert np.array_equal(multiplied(backend, left, right), exact(left, right))
 
 
+@pytest.mark.parametrize("rows", [1, 5, 6, 7, 13, 14, 15, 29])
+@pytest.mark.parametrize("columns", [1, 7, 8, 9, 15, 16, 17, 32])
+def test_rows_times_few_columns(backend, rows, columns):
+    """Around the tiles, runs and vectors of products of one panel."""
+    random = np.random.default_rng(rows * columns)
+    for inner in (1, 511, 513, 1023, 1025):
+        left = matrix(random, rows, inner, largest=255)
+        right = matrix(random, inner, columns, largest=255)
+        assert np.array_equal(multiplied(backend, left, right), exact(left, right))
+
+
 @pytest.mark.parametrize("value", [120, 121, 240])
 @pytest.mark.parametrize("other", [120, 121, 240])
 def test_largest_sums_of_wide_products(backend, value, other):

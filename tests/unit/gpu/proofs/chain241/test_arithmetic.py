@@ -102,15 +102,43 @@ def test_tables(arithmetic, slow):
     assert as_list(arithmetic.inner(first, second)) == slow.add(*(slow.mul(*r) for r in rows))
 
 
-def test_round_message_and_fold_fit_each_other(arithmetic, slow):
-    """The message's polynomial at r is the inner product of the folded tables."""
-    left, right, r = elements(6, 10), elements(7, 10), element(8)
-    claim = arithmetic.inner(left, right)
-    message = arithmetic.round_message(left, right)
-    folded = arithmetic.folded(left, r), arithmetic.folded(right, r)
-    assert arithmetic.next_claim(claim, message, r) == arithmetic.inner(*folded)
-    slope = subtracted(left[5].tobytes(), left[0].tobytes())
-    assert as_list(folded[0][0]) == slow.add(left[0].tolist(), slow.mul(list(slope), list(r)))
+@pytest.mark.parametrize("rows", [2, 6, 10, 64, 126, 128, 130, 1022])
+def test_sum_check(arithmetic, slow, rows):
+    """The message's polynomial at r is the sum that is left when r is bound."""
+    tables, r = [elements(seed, rows) for seed in range(4)], element(8)
+    check = arithmetic.sum_check([(tables[0], tables[1]), (tables[2], tables[3])])
+    claim = total(arithmetic, [(tables[0], tables[1]), (tables[2], tables[3])])
+    message = check.message()
+    check.bind(r)
+    assert check.rows == rows // 2
+    assert arithmetic.next_claim(claim, message, r) == total(arithmetic, check.tables())
+    for table, folded in zip(tables, np.concatenate(check.tables()), strict=True):
+        for k in {0, rows // 2 - 1}:
+            low, high = table[k].tobytes(), table[k + rows // 2].tobytes()
+            slope = slow.mul(list(subtracted(high, low)), list(r))
+            assert folded[k].tolist() == slow.add(list(low), slope)
+
+
+def total(arithmetic, pairs):
+    parts = [arithmetic.inner(left, right) for left, right in pairs]
+    return added(parts[0], parts[1])
+
+
+def test_sum_check_to_the_end(arithmetic):
+    """Every message follows from the claim before, down to one row, as NumPy has it."""
+    pairs, claim = [(elements(6, 256), elements(7, 256))], None
+    check, other = arithmetic.sum_check(pairs), IntegerArithmetic().sum_check(pairs)
+    claim = arithmetic.inner(*pairs[0])
+    while check.rows > 1:
+        message, r = check.message(), element(check.rows)
+        assert message == other.message()
+        check.bind(r)
+        other.bind(r)
+        claim = arithmetic.next_claim(claim, message, r)
+        assert np.array_equal(check.tables(), other.tables())
+    ((left, right),) = check.tables()
+    assert arithmetic.multiplied(left.tobytes(), right.tobytes()) == claim
+    assert np.array_equal(pairs[0][0], elements(6, 256))
 
 
 def test_claim_is_the_sum_at_zero_and_one(arithmetic):
@@ -128,20 +156,63 @@ def test_image_and_evaluation(arithmetic, slow):
 
 
 @pytest.mark.parametrize("value", [1, 120, 121, 240])
-def test_largest_sums(arithmetic, value, slow):
+@pytest.mark.parametrize("other", [1, 120, 121, 240])
+def test_largest_sums(arithmetic, value, other, slow):
     """65,536 products of the largest residues, also those that centring makes the largest."""
-    table = np.full((MAX_SIZE, DEGREE), value, np.uint8)
+    left, right = (np.full((MAX_SIZE, DEGREE), residue, np.uint8) for residue in (value, other))
     vector = np.full(MAX_SIZE, value, np.uint8)
-    residue = MAX_SIZE * value * value % MODULUS
-    everywhere = [residue] * DEGREE
-    assert as_list(arithmetic.evaluated(vector, table)) == everywhere
-    assert arithmetic.image(vector[None], table).tolist() == [everywhere]
-    whole = slow.times(MAX_SIZE % MODULUS, slow.mul([value] * DEGREE, [value] * DEGREE))
-    assert as_list(arithmetic.inner(table, table)) == whole
-    half = slow.times(MAX_SIZE // 2 % MODULUS, slow.mul([value] * DEGREE, [value] * DEGREE))
-    assert as_list(arithmetic.round_message(table, table)) == half + [0] * DEGREE
-    rising = np.concatenate([np.zeros_like(table[1::2]), table[1::2]])
-    assert as_list(arithmetic.round_message(rising, rising)) == [0] * DEGREE + half
+    everywhere = [MAX_SIZE * value * other % MODULUS] * DEGREE
+    assert as_list(arithmetic.evaluated(vector, right)) == everywhere
+    assert arithmetic.image(vector[None], right).tolist() == [everywhere]
+    product = slow.mul([value] * DEGREE, [other] * DEGREE)
+    whole = slow.times(MAX_SIZE % MODULUS, product)
+    assert as_list(arithmetic.inner(left, right)) == whole
+    pairs = [(left, right)] * 2
+    assert as_list(arithmetic.sum_check(pairs).message()) == whole + [0] * DEGREE
+    for table in (left, right):
+        table[: MAX_SIZE // 2] = 0
+    assert as_list(arithmetic.sum_check(pairs).message()) == [0] * DEGREE + whole
+
+
+@pytest.mark.parametrize("value", [0, 1, 120, 121, 240])
+@pytest.mark.parametrize("other", [0, 1, 120, 121, 240])
+def test_largest_products(arithmetic, value, other, slow):
+    table, factor = np.full((5, DEGREE), value, np.uint8), bytes([other]) * DEGREE
+    product = slow.mul([value] * DEGREE, list(factor))
+    assert arithmetic.scaled(table, factor).tolist() == [product] * 5
+    doubled = slow.add(product, product)
+    assert arithmetic.combined(table, factor, table, factor).tolist() == [doubled] * 5
+    check = arithmetic.sum_check([(np.zeros((8, DEGREE), np.uint8), np.tile(table[:4], (2, 1)))])
+    check.bind(factor)
+    assert [half.tolist() for half in check.tables()[0]] == [[[0] * DEGREE] * 4, table[:4].tolist()]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 67, 257])
+@pytest.mark.parametrize("value", [None, 0, 1, 120, 121, 240])
+def test_lengths_that_are_no_multiple_of_a_block(arithmetic, rows, value):
+    """Random residues, and all the same on the left, the right, or both."""
+    left, right = elements(rows, rows), elements(rows + 1, rows)
+    weights, a, b = elements(rows, 257)[:rows, 0].copy(), element(20), element(21)
+    other = IntegerArithmetic()
+    if value is not None:
+        left[:], weights[:], a = value, value, bytes([value]) * DEGREE
+    for second, factor in ((right, b), (left, a)):
+        assert arithmetic.inner(left, second) == other.inner(left, second)
+        assert arithmetic.inner(second, left) == other.inner(second, left)
+        assert arithmetic.evaluated(weights, second) == other.evaluated(weights, second)
+        found = [
+            arithmetic.scaled(second, factor),
+            arithmetic.scaled(left, b),
+            arithmetic.weighted(second, weights),
+            arithmetic.combined(left, a, second, factor),
+        ]
+        expected = [
+            other.scaled(second, factor),
+            other.scaled(left, b),
+            other.weighted(second, weights),
+            other.combined(left, a, second, factor),
+        ]
+        assert np.array_equal(found, expected)
 
 
 def test_largest_coefficients(arithmetic, slow):
@@ -193,15 +264,17 @@ def test_native_refuses_operands_that_do_not_fit():
     with pytest.raises(KernelFailed, match="shape"):
         arithmetic.inner(table, table[:7])
     with pytest.raises(KernelFailed, match="shape"):
-        arithmetic.folded(table[:, :8], ONE)
+        arithmetic.scaled(table[:, :8], ONE)
     with pytest.raises(KernelFailed, match="shape"):
-        arithmetic.folded(table[:7], ONE)
+        arithmetic.sum_check([(table, table), (table, table[:4])])
     with pytest.raises(KernelFailed, match="one run"):
         arithmetic.scaled(table[::2], ONE)
     with pytest.raises(KernelFailed, match="one run"):
         arithmetic.scaled(table.astype(np.int64), ONE)
     with pytest.raises(KernelFailed, match="shape"):
         arithmetic.weighted(table, np.zeros(7, np.uint8))
+    with pytest.raises(KernelFailed, match="15"):
+        arithmetic.sum_check([(table, table)]).bind(ONE[1:])
     with pytest.raises(KernelFailed, match="15"):
         arithmetic.multiplied(ONE, ONE[1:])
 

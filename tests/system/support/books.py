@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import httpx
 
 from node.api import answers
-from node.config import load_network
 from node.devnet.demo import Payments
 from node.l1.client import HttpL1Client, Status
 from node.settlement.audit import AuditReport
@@ -46,7 +45,7 @@ class Books(Buying):
 
     def _split(self, task: answers.TaskAnswer, receipt: Receipt) -> Counter[str]:
         """By jobs, and by signed checks; those that the receipt shows are among them."""
-        parameters = settlement_parameters(load_network(self.layout.network_file))
+        parameters = settlement_parameters(self.network)
         assert task.result is not None
         checks = {one.address: one.checks for one in task.result.checks}
         for job in receipt.jobs:

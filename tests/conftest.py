@@ -2,9 +2,11 @@
 
 import gc
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from functools import lru_cache
 from typing import TypeVar
 
+import nacl.bindings
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -34,6 +36,18 @@ SKIPS = (
     r"js-libp2p is not installed: .*",
 )
 """All that a machine may lack. A skip for another reason fails: whoever adds one names it here."""
+
+SIGNATURES = 1 << 14
+
+
+@pytest.fixture(scope="session")
+def known_signatures() -> Iterator[None]:
+    """For tests with many nodes in one process, each of which checks the signatures of all others:
+    what was found good is looked up. What is refused raises, and is looked at each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        known = lru_cache(SIGNATURES)(nacl.bindings.crypto_sign_open)
+        patch.setattr(nacl.bindings, "crypto_sign_open", known)
+        yield
 
 
 def is_listed(reason: str) -> bool:

@@ -77,6 +77,11 @@ LONGEST_S = 3600
 """Virtual seconds after which a test has failed."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _known(known_signatures: None) -> None:
+    """All networks here are in one process."""
+
+
 def keys_of(number: int) -> NodeKeys:
     return NodeKeys(Identity.from_seed(bytes([number]) * 32), AccountKey(bytes([number + 99]) * 32))
 
@@ -340,7 +345,7 @@ class World:
             every_s=0.25,
         )
 
-    async def holds(self, condition: Callable[[], object], every_s: float = 0.02) -> None:
+    async def holds(self, condition: Callable[[], object], every_s: float = 0.05) -> None:
         """Wait, in virtual time, for something of which there is no event."""
         while not condition():  # noqa: ASYNC110
             await trio.sleep(every_s)

@@ -80,7 +80,7 @@ async def test_a_client_a_sender_and_a_follower(configured: Callable[..., DevCha
 
     async with (
         open_devchain(configured()) as served,
-        httpx.AsyncClient() as http,
+        httpx.AsyncClient(verify=False) as http,
         open_database(MemoryStore()) as db,
         trio.open_nursery() as nursery,
     ):
@@ -139,7 +139,7 @@ async def test_stopping_ends_event_streams_and_lets_answers_out(
 ) -> None:
     frames: list[str] = []
     ended = trio.Event()
-    async with httpx.AsyncClient(timeout=30) as http, trio.open_nursery() as nursery:
+    async with httpx.AsyncClient(verify=False, timeout=30) as http, trio.open_nursery() as nursery:
 
         async def listen(
             url: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -203,14 +203,17 @@ async def test_kill_9_loses_no_block_that_was_shown(tmp_path: Path) -> None:
     async with open_database(MemoryStore()) as db:
         seen = Nonces()
         for life in range(1, lives + 1):
-            async with running(arguments) as (_process, url), httpx.AsyncClient() as http:
+            async with (
+                running(arguments) as (_process, url),
+                httpx.AsyncClient(verify=False) as http,
+            ):
                 client = HttpL1Client(url, http)
                 follower = Follower(client, db, seen.handler, poll_s=0.02)
                 with trio.fail_after(60):
                     for nonce in range((life - 1) * each, life * each):
                         await client.send(transfer(key_of(5).address, 1).signed(key_of(1), nonce))
                     await seen.wait_for(follower, life * each)
-        async with running(arguments) as (process, url), httpx.AsyncClient() as http:
+        async with running(arguments) as (process, url), httpx.AsyncClient(verify=False) as http:
             everything = Nonces()
             await Follower(HttpL1Client(url, http), db, everything.handler, name="new").catch_up()
             assert everything.order == seen.order == list(range(lives * each))

@@ -80,7 +80,7 @@ async def test_above_the_bound_of_requests_it_says_so(
     statuses = []
     async with (
         serving(service, ServerLimits(requests=1)) as bound,
-        httpx.AsyncClient(base_url=bound.url) as client,
+        httpx.AsyncClient(base_url=bound.url, verify=False) as client,
         trio.open_nursery() as nursery,
     ):
 
@@ -103,7 +103,7 @@ async def test_waiting_takes_no_place(service, serving, market, order, wire) -> 
     phases = []
     async with (
         serving(service, ServerLimits(requests=1)) as bound,
-        httpx.AsyncClient(base_url=bound.url) as client,
+        httpx.AsyncClient(base_url=bound.url, verify=False) as client,
         trio.open_nursery() as nursery,
     ):
         task_id = (await client.post("/tasks", json=order)).json()["task_id"]
@@ -130,5 +130,5 @@ async def test_above_the_bound_of_connections_new_ones_are_closed(service, servi
                 assert await wire.closed(third)
             await second.send_all(wire.get("/healthz", bound))
             assert await wire.status(second) == 200
-        async with httpx.AsyncClient(base_url=bound.url) as client:
+        async with httpx.AsyncClient(base_url=bound.url, verify=False) as client:
             assert (await client.get("/healthz")).status_code == 200

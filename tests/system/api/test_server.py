@@ -37,7 +37,7 @@ async def test_localhost_and_rpc_and_download(bound, market, order, tmp_path) ->
     name = sha256(data).hexdigest()
     (tmp_path / name).write_bytes(data)
     market.files[name] = tmp_path / name
-    async with httpx.AsyncClient(base_url=f"http://localhost:{bound.port}") as client:
+    async with httpx.AsyncClient(base_url=f"http://localhost:{bound.port}", verify=False) as client:
         call = {"jsonrpc": "2.0", "method": "tm_submitTask", "params": order, "id": 1}
         assert (await client.post("/rpc", json=call)).json()["result"]["status"] == "pending"
         whole = await client.get(f"/artifacts/{name}")
@@ -47,7 +47,7 @@ async def test_localhost_and_rpc_and_download(bound, market, order, tmp_path) ->
 
 
 async def test_a_foreign_host_does_not_spend(bound, market, order) -> None:
-    async with httpx.AsyncClient(base_url=bound.url) as client:
+    async with httpx.AsyncClient(base_url=bound.url, verify=False) as client:
         for headers in (
             {"Host": f"evil.example:{bound.port}"},
             {"Origin": "http://evil.example"},
@@ -86,7 +86,7 @@ async def test_a_listener_is_taken_over(service) -> None:
         bound = await nursery.start(run)
         assert bound == ("127.0.0.1", port)
         assert bound.url == f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=bound.url) as client:
+        async with httpx.AsyncClient(base_url=bound.url, verify=False) as client:
             assert (await client.get("/healthz")).status_code == 200
         nursery.cancel_scope.cancel()
     assert listener.fileno() == -1
@@ -100,7 +100,7 @@ async def test_one_connection_serves_many_requests(service, serving, wire) -> No
 
 
 async def test_nobody_waits_for_a_client_that_hung_up(bound, market, order, wire) -> None:
-    async with httpx.AsyncClient(base_url=bound.url) as client:
+    async with httpx.AsyncClient(base_url=bound.url, verify=False) as client:
         task_id = (await client.post("/tasks", json=order)).json()["task_id"]
     async with await wire.open(bound) as stream:
         await stream.send_all(wire.get(f"/tasks/{task_id}/wait", bound))

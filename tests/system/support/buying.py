@@ -1,10 +1,11 @@
 """Buying tasks from a network, and what their receipts say of how they were done."""
 
 import os
+from functools import cached_property
 from typing import Any
 
 from node.api import answers
-from node.config import load_network
+from node.config import NetworkConfig, load_network
 from node.verification.receipt import Receipt
 from node.verification.receipt_check import Standing, verify_receipt
 from tests.system.support.processes import Processes
@@ -21,6 +22,11 @@ class Buying(Processes):
         super().__init__(*arguments)
         self._receipts: dict[str, Receipt] = {}
 
+    @cached_property
+    def network(self) -> NetworkConfig:
+        """The network's file, as all its nodes have read it."""
+        return load_network(self.layout.network_file)
+
     def post(self, size: int = 64, iterations: int = 2, **options: Any) -> str:
         payload = {"seed": os.urandom(8).hex(), "matrix_size": size, "iterations": iterations}
         return self.client.submit("synthetic", payload, REWARD, **options).task_id
@@ -34,8 +40,7 @@ class Buying(Processes):
         if task_id not in self._receipts:
             for _ in self.client.follow(task_id, until="anchored", timeout_s=DONE_S):
                 pass
-            network = load_network(self.layout.network_file)
-            receipt, standing = verify_receipt(self.client.receipt(task_id), network)
+            receipt, standing = verify_receipt(self.client.receipt(task_id), self.network)
             assert standing is Standing.ANCHORED
             self._receipts[task_id] = receipt
         return self._receipts[task_id]
@@ -43,7 +48,7 @@ class Buying(Processes):
     def attempt(self, task_id: str) -> tuple[int, int]:
         """Epoch and number of the attempt that completed the task's first job, both from 1."""
         receipt = self.receipt(task_id)
-        per_epoch = load_network(self.layout.network_file).protocol.max_attempts
+        per_epoch = self.network.protocol.max_attempts
         epoch = receipt.draws[0].epoch
         return epoch, receipt.jobs[0].result.nonce - epoch * per_epoch
 

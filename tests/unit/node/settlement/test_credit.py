@@ -336,7 +336,7 @@ async def fresh_market(db: Any, make_market: Callable[..., Any]) -> Any:
     batch = Batch()
     OutboundBook(db, make_market.key.address).set_next_nonce(batch, 0)
     db.stage(batch)
-    return make_market(db, HttpL1Client("http://nowhere", httpx.AsyncClient()))
+    return make_market(db, HttpL1Client("http://nowhere", httpx.AsyncClient(verify=False)))
 
 
 @given(st.lists(STEPS, min_size=12, max_size=40))

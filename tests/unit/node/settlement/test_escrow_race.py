@@ -96,20 +96,33 @@ DISPUTED = st.one_of(
 )
 
 
-@given(st.lists(STEPS, min_size=3, max_size=12))
-@settings(max_examples=20, deadline=None)
-def test_whatever_the_order(make_world: Any, key: Key, steps: list[Step]) -> None:
-    run_virtual(partial(_whatever, make_world, key, steps))
+def _examples(few: int) -> pytest.MarkDecorator:
+    many = pytest.param(200, marks=pytest.mark.full, id="many more")
+    return pytest.mark.parametrize("examples", [few, many])
 
 
-@given(st.booleans(), st.lists(DISPUTED, min_size=3, max_size=12))
-@settings(max_examples=30, deadline=None)
-def test_whatever_the_order_of_a_dispute(
-    make_world: Any, key: Key, is_early: bool, steps: list[Step]
-) -> None:
+@_examples(10)
+def test_whatever_the_order(make_world: Any, key: Key, examples: int) -> None:
+    @given(st.lists(STEPS, min_size=3, max_size=12))
+    @settings(max_examples=examples)
+    def play(steps: list[Step]) -> None:
+        run_virtual(partial(_whatever, make_world, key, steps))
+
+    play()
+
+
+@_examples(15)
+def test_whatever_the_order_of_a_dispute(make_world: Any, key: Key, examples: int) -> None:
     """The result is disputed before anything else happens, or at some time."""
-    begin: list[Step] = [("end", "settle"), ("sign", NEEDED), ("appeal",)]
-    run_virtual(partial(_whatever, make_world, key, [*begin[: 3 if is_early else 1], *steps]))
+
+    @given(st.booleans(), st.lists(DISPUTED, min_size=3, max_size=12))
+    @settings(max_examples=examples)
+    def play(is_early: bool, steps: list[Step]) -> None:
+        begin: list[Step] = [("end", "settle"), ("sign", NEEDED), ("appeal",)]
+        steps = [*begin[: 3 if is_early else 1], *steps]
+        run_virtual(partial(_whatever, make_world, key, steps))
+
+    play()
 
 
 @pytest.mark.parametrize("dies", ["before", "after", "never"])

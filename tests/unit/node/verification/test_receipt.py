@@ -210,8 +210,9 @@ async def test_another_chain(receipt) -> None:
     refused(changed(receipt, "chain_id", to="cpc-2"), config)
 
 
-async def test_every_byte_matters(receipt) -> None:
-    for position in range(len(receipt)):
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
+async def test_every_byte_matters(receipt, every: int) -> None:
+    for position in range(0, len(receipt), every):
         flipped = bytearray(receipt)
         flipped[position] ^= 1
         refused(bytes(flipped))
@@ -536,8 +537,9 @@ async def test_a_receipt_of_several_jobs(large, several) -> None:
     assert len(large) < 30_000
 
 
-async def test_every_part_of_it_matters(large) -> None:
-    for position in range(0, len(large), 7):
+@pytest.mark.parametrize("every", [19, pytest.param(3, marks=pytest.mark.full)])
+async def test_every_part_of_it_matters(large, every: int) -> None:
+    for position in range(0, len(large), every):
         flipped = bytearray(large)
         flipped[position] ^= 1
         refused(bytes(flipped))

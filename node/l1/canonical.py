@@ -15,7 +15,12 @@ RESULT_TEXTS = ("task_id", "worker_address", "result_hash", "proof", "signature"
 """The string fields of a ComputeResult, all required."""
 
 _COMPACT = (",", ":")
-_INTEGER_TEXT = re.compile(r"\s*[+-]?[0-9]+(?:_[0-9]+)*(?:\.0+)?\s*", re.ASCII)
+_DIGITS = r"[1-9][0-9]*(?:_[0-9]+)*"
+# Zeros in front are looked over, with the underscores among them, and a minus may follow them.
+_INTEGER_TEXT = re.compile(
+    rf"\s*(?:[+-]?(?:0(?:[0_]*0)?|(?:0[0_]*)?{_DIGITS})|\+?0[0_]*-_?(?:0|{_DIGITS}))(?:\.0+)?\s*",
+    re.ASCII,
+)
 _MAX_INTEGER_TEXT = 4_300
 _FLOAT_BOUND = 2.0**63
 
@@ -74,7 +79,8 @@ def loose_integer(value: object) -> int:
     if isinstance(value, float) and value.is_integer() and abs(value) < _FLOAT_BOUND:
         return int(value)
     if isinstance(value, str) and _is_integer_text(value):
-        return int(value.partition(".")[0])
+        _, minus, digits = value.partition(".")[0].replace("_", "").rpartition("-")
+        return -int(digits) if minus else int(digits)
     raise BadTransaction(f"{str(value)[:40]!r} is no integer")
 
 

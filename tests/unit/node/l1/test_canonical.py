@@ -96,6 +96,7 @@ def test_a_payload_in_itself_is_refused() -> None:
     | st.integers(-10, 10).map(float)
     | st.from_regex(r"\s*[+-]?[0-9_]{1,6}(\.0*)?\s*", fullmatch=True).filter(str.isascii)
     | st.from_regex(r"[0-9]{1,40}", fullmatch=True).filter(str.isascii)
+    | st.text("01_+-.", max_size=8)
     | TEXT
     | st.none()
     | st.lists(st.integers(), max_size=1)
@@ -104,6 +105,8 @@ def test_a_payload_in_itself_is_refused() -> None:
 @example("9" * 4301)
 @example("1.")
 @example("1.0_0")
+@example("0__0")
+@example("+0_-_1_0.0")
 @example("\x1f7")
 @example(2.0**63)
 @example(-(2.0**63))

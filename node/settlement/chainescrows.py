@@ -80,7 +80,7 @@ class ChainEscrows:
         if record is None or record.state not in ("wanted", "sent"):
             record = self._found(batch, form, at_ms)
         if record is not None:
-            self._give_way(batch, record, record.opening, tx, "the escrow is open already")
+            self._give_way(batch, record.opening, tx, "the escrow is open already")
             now_open = msgspec.structs.replace(
                 record,
                 state="open",
@@ -127,7 +127,7 @@ class ChainEscrows:
     def fail(self, batch: Batch, record: EscrowRecord, at_ms: int, problem: str) -> None:
         """Give an escrow up that never was on the chain and can never be: its task has to end."""
         if self._sender.give_up(batch, record.opening, problem):
-            self._book.again(batch, record.opening, but=record.escrow_id)
+            self._book.again(batch, record.opening)  # the others, since this one fails
         record = self._disputes.closed(batch, record, at_ms, problem)
         failed = msgspec.structs.replace(record, state="failed")
         self._book.put(batch, failed)
@@ -177,16 +177,14 @@ class ChainEscrows:
         record = self._disputes.closed(batch, record, at_ms, problem)
         record = msgspec.structs.replace(record, state=state)
         self._book.put(batch, record)
-        self._give_way(batch, record, record.closing, tx, problem)
+        self._give_way(batch, record.closing, tx, problem)
         return record
 
-    def _give_way(
-        self, batch: Batch, record: EscrowRecord, cause: str, tx: Transaction, problem: str
-    ) -> None:
+    def _give_way(self, batch: Batch, cause: str, tx: Transaction, problem: str) -> None:
         """Give up a transaction of ours about an escrow for which `tx` came first, if there is one;
-        others that it was about are asked again."""
+        what else it was about is asked again."""
         if cause and give_way(self._sender, batch, cause, tx, problem):
-            self._book.again(batch, cause, but=record.escrow_id)
+            self._book.again(batch, cause)
 
     def _reclaim(self, batch: Batch, record: EscrowRecord, at_ms: int) -> None:
         """Give what a task of an escrow has in the books back to where it came from."""

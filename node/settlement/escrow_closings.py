@@ -63,28 +63,26 @@ class EscrowClosings:
         self._book = book
         self._chain_id = chain_id
         self._bundles: list[Bundle] = []
-        self._alone: set[str] = set()
-        """Escrows that were in a bundle in vain."""
 
     def step(self, batch: Batch, at_ms: int) -> None:
         """Send what goes by itself, and have the rest signed."""
-        self._dissolve(at_ms)
+        alone = self._dissolve(at_ms)
         bundled = {escrow_id for bundle in self._bundles for escrow_id in bundle.claims}
         sets = defaultdict(list)
         for record in self._book.at("due"):
-            if record.tries or record.escrow_id in self._alone:
+            if record.tries or record.escrow_id in alone:
                 self._send(batch, (record,), record.approvals)
             elif record.escrow_id not in bundled:
                 sets[record.members, record.needed].append(record)
         for records in sets.values():
             oldest_ms = min(record.since_ms for record in records)
             is_time = oldest_ms + self._wait_ms <= at_ms
-            if is_time or len(records) > MAX_ESCROWS:
+            if is_time or len(records) >= MAX_ESCROWS:
                 self._bundle(batch, records, at_ms, is_time=is_time)
 
     def unsigned(self) -> Iterator[Bundle]:
         """What is to be signed together."""
-        return iter([one for one in self._bundles if not one.is_approved])
+        return iter(list(self._bundles))
 
     def approve(self, batch: Batch, bundle: Bundle, approval: Approval) -> bool:
         """Keep a member's signature under a bundle, and send it when there are enough; False if it
@@ -96,10 +94,10 @@ class EscrowClosings:
             raise BadPayload("public_key", "is of no member of the escrows' set")
         check_approvals(claims_message(self._chain_id, bundle.claims), (approval,))
         known = {one.public_key for one in bundle.approvals}
-        if approval.public_key in known or bundle not in self._bundles or bundle.is_approved:
+        if approval.public_key in known or bundle not in self._bundles:
             return False
         bundle.approvals = (*bundle.approvals, approval)
-        if len(bundle.approvals) == bundle.needed:
+        if bundle.is_approved:
             self._close(batch, bundle)
         return True
 
@@ -114,7 +112,9 @@ class EscrowClosings:
         by_id = {record.escrow_id: record for record in records}
         pairs = ((record.escrow_id, _claim(record)) for record in records)
         found = list(bundles(pairs, signatures=records[0].needed))
-        for claims in found if is_time else found[:-1]:
+        if not is_time and len(found[-1]) < MAX_ESCROWS:
+            found.pop()
+        for claims in found:
             first = by_id[next(iter(claims))]
             if len(claims) == 1:
                 self._send(batch, (first,), first.approvals)
@@ -124,17 +124,26 @@ class EscrowClosings:
     def _close(self, batch: Batch, bundle: Bundle) -> None:
         """Send a bundle, if all of it is still due."""
         self._bundles.remove(bundle)
-        records = [self._book.find(escrow_id) for escrow_id in bundle.claims]
-        due = [one for one in records if one is not None and one.stage == "due"]
-        if len(due) == len(bundle.claims) and self._sender.ready.is_set():
+        due = self._due(bundle)
+        if len(due) == len(bundle.claims):
             self._send(batch, due, bundle.approvals)
 
-    def _dissolve(self, at_ms: int) -> None:
-        """Give up what no quorum signed in time."""
+    def _dissolve(self, at_ms: int) -> set[str]:
+        """Give up bundles that are not all due any more, the rest of which is to be signed anew,
+        and those that no quorum signed in time: their escrows, each of which is to go alone."""
+        alone = set[str]()
         for bundle in list(self._bundles):
-            if bundle.since_ms + ms(TOGETHER_S) <= at_ms:
+            if len(self._due(bundle)) < len(bundle.claims):
                 self._bundles.remove(bundle)
-                self._alone.update(bundle.claims)
+            elif bundle.since_ms + ms(TOGETHER_S) <= at_ms:
+                self._bundles.remove(bundle)
+                alone.update(bundle.claims)
+        return alone
+
+    def _due(self, bundle: Bundle) -> Sequence[EscrowRecord]:
+        """What of a bundle is still due: others may have closed, or disputed, some of it."""
+        records = [self._book.find(escrow_id) for escrow_id in bundle.claims]
+        return [one for one in records if one is not None and one.stage == "due"]
 
     def _send(
         self, batch: Batch, records: Sequence[EscrowRecord], approvals: Sequence[Approval]
@@ -143,7 +152,6 @@ class EscrowClosings:
         claims = {record.escrow_id: _claim(record) for record in records}
         draft = settle_escrows(claims, approvals, gas_price=self._parameters.gas_price)
         self._sender.stage(batch, cause, draft)
-        self._alone.difference_update(claims)
         for record in records:
             self._book.put(batch, msgspec.structs.replace(record, closing=cause))
 

@@ -58,7 +58,8 @@ class EscrowOpenings:
         for records in sets.values():
             for start in range(0, len(records), MAX_ESCROWS):
                 part = records[start : start + MAX_ESCROWS]
-                if len(part) == MAX_ESCROWS or part[0].since_ms + wait_ms <= at_ms:
+                oldest_ms = min(record.since_ms for record in part)
+                if len(part) == MAX_ESCROWS or oldest_ms + wait_ms <= at_ms:
                     yield part
 
     def _wait_ms(self) -> int:

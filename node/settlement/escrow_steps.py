@@ -48,17 +48,23 @@ class EscrowSteps:
     def step(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
         """Ask, or give up asking, what is due in the block after this height."""
         if record.state == "sent":
-            if height >= record.deadline:
-                problem = "its deadline came before a block had it"
-                self._escrows.fail(batch, record, at_ms, problem)
-            elif self._is_notice_over(record.customer, height):
-                self._escrows.fail_without_deposit(batch, record, at_ms)
-        elif not record.closing and self._is_refund_due(record, height):
+            self._give_up_late(batch, record, height, at_ms)
+        elif record.state != "open":  # since another one failed, a moment ago
+            return
+        elif self._is_refund_due(record, height):
             self._refund(batch, record)
-        elif record.dispute is not None and not record.closing:
+        elif record.dispute is not None:
             is_over = self._is_notice_over(record.customer, height)
             gone = self._escrows.why_gone(batch, record) if is_over else ""
             self._disputes.step(batch, record, height, at_ms, gone=gone)
+
+    def _give_up_late(self, batch: Batch, record: EscrowRecord, height: int, at_ms: int) -> None:
+        """Fail an opening that no block can have any more."""
+        if height >= record.deadline:
+            problem = "its deadline came before a block had it"
+            self._escrows.fail(batch, record, at_ms, problem)
+        elif self._is_notice_over(record.customer, height):
+            self._escrows.fail_without_deposit(batch, record, at_ms)
 
     def _refund(self, batch: Batch, record: EscrowRecord) -> None:
         approvals = record.approvals if record.ending == "refund" and record.is_approved else ()

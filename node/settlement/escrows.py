@@ -178,12 +178,9 @@ class EscrowBook:
         """How many escrows that are not closed are in each stage."""
         return Counter({stage: len(found) for stage, found in self._stages.items() if found})
 
-    def again(self, batch: Batch, cause: str, *, but: str = "") -> None:
-        """Want once more what a transaction of the market's was for that no block will have; `but`
-        is an escrow of which something else is to become."""
+    def again(self, batch: Batch, cause: str) -> None:
+        """Want once more what a transaction of the market's was for that no block will have."""
         for one in self.at("opening", "closing"):
-            if one.escrow_id == but:
-                continue
             more = msgspec.structs.replace(one, tries=one.tries + 1)
             if one.state == "sent" and one.opening == cause:
                 self.put(batch, msgspec.structs.replace(more, state="wanted", opening=""))

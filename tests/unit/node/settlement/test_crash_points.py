@@ -24,6 +24,7 @@ CPC = UNITS_PER_CPC
 PAID, GIVEN_BACK, LATER, SPENT, RETURNED = map(
     task_id_of, ("paid", "given-back", "later", "spent", "returned")
 )
+SEVERAL = tuple(task_id_of(f"one of {number}") for number in range(5))
 LIFE: list[Step] = [
     ("deposit", 10, 20 * CPC),
     ("deposit", 11, 3 * CPC),
@@ -76,6 +77,17 @@ LENT: list[Step] = [
     ("wait", 20.0),
 ]
 """The same on a chain that holds the money."""
+TOGETHER: list[Step] = [
+    ("deposit", 10, 20 * CPC),
+    ("wait_for_deposit", 10),
+    *(("reserve", task, 10, CPC + number) for number, task in enumerate(SEVERAL)),
+    *(("lease", task) for task in SEVERAL),
+    ("wait", 14.0),
+    ("refund", SEVERAL[0]),
+    *(("settle", task, {20: 2, 21: 1}, {22: 1, 23: 1}) for task in SEVERAL[1:]),
+    ("wait_for_pay",),
+]
+"""Several tasks at once on a chain that holds the money: opened, and paid, by one transaction."""
 DISPUTED: list[Step] = [
     ("deposit", 10, 20 * CPC),
     ("wait_for_deposit", 10),
@@ -114,7 +126,7 @@ class Ended:
         self.chain = {address: world.balance(address) for address in (*people, *labels)}
 
 
-async def live(
+def live(
     make_world: Any,
     key: Callable[[int], AccountKey],
     deaths: tuple[int, ...] = (),
@@ -124,7 +136,10 @@ async def live(
     back_end: str = "transfer",
     torn: bool = False,
 ) -> tuple[Ended, Counter[str], int]:
-    """One life with these deaths; returns how it ended, the points passed, and deaths died."""
+    """One life with these deaths; returns how it ended, the points passed, and deaths died.
+
+    Its clock is its own: blocks come at the same points of every life, up to its first death.
+    """
     fuse, passed = Fuse(deaths), Counter[str]()
     world = make_world(faults=faults or Faults(), back_end=back_end)
     world.store = FusedStore(fuse, torn=torn)
@@ -141,17 +156,21 @@ async def live(
 
     world.market = started
     driver = Driver(world, key)
-    async with world.running():
-        world.client = FusedClient(world.client, fuse)
-        await driver.run(life)
-        fuse.at.clear()
-        async with market() as last:
-            await trio.sleep(5)
-            check_balances(driver, last)
-            return Ended(world, last, key), passed, driver.crashes
+
+    async def main() -> Ended:
+        async with world.running():
+            world.client = FusedClient(world.client, fuse)
+            await driver.run(life)
+            fuse.at.clear()
+            async with market() as last:
+                await trio.sleep(5)
+                check_balances(driver, last)
+                return Ended(world, last, key)
+
+    return run_virtual(main), passed, driver.crashes
 
 
-async def die_everywhere(
+def die_everywhere(
     make_world: Any,
     key: Callable[[int], AccountKey],
     faults: Faults,
@@ -164,13 +183,13 @@ async def die_everywhere(
 ) -> Counter[str]:
     """A life for each point (or one in so many) of an undisturbed one, at which it dies; and again
     at these points of its next lives."""
-    undisturbed, points, crashes = await live(
+    undisturbed, points, crashes = live(
         make_world, key, faults=faults, life=life, back_end=back_end
     )
     assert not crashes
     for place in range(0, points.total(), every):
         deaths = (place, *then)
-        ended, _, crashes = await live(
+        ended, _, crashes = live(
             make_world, key, deaths, faults, life=life, torn=torn, back_end=back_end
         )
         assert crashes >= 1, f"no death at {place}"
@@ -184,13 +203,10 @@ def test_it_dies_at_every_write_and_every_transaction(
 ) -> None:
     """Points come in pairs, so that one in three is before and after by turns."""
 
-    async def main() -> None:
-        points = await die_everywhere(make_world, key, Faults(), every=every)
-        writes, transactions = points["before a write"], points["before a transaction"]
-        assert writes == points["after a write"] > 15
-        assert transactions == points["after a transaction"] > 10
-
-    run_virtual(main)
+    points = die_everywhere(make_world, key, Faults(), every=every)
+    writes, transactions = points["before a write"], points["before a transaction"]
+    assert writes == points["after a write"] > 15
+    assert transactions == points["after a transaction"] > 10
 
 
 @pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.full)])
@@ -199,15 +215,12 @@ def test_it_dies_wherever_somebody_buys_on_credit(
 ) -> None:
     """Whoever owes is covered at every step, and the operator loses what was written off."""
 
-    async def main() -> None:
-        ended, _, _ = await live(make_world, key, life=ON_CREDIT)
-        operator, customer = (key(number).address for number in (12, 11))
-        assert not {one for one in ended.ledger if one.startswith(("customer:", "credit:"))}
-        assert ended.chain[operator] == FUNDS - 3 * CPC - 2 * FEE
-        assert ended.chain[customer] == FUNDS - CPC - FEE
-        await die_everywhere(make_world, key, Faults(), life=ON_CREDIT, every=every)
-
-    run_virtual(main)
+    ended, _, _ = live(make_world, key, life=ON_CREDIT)
+    operator, customer = (key(number).address for number in (12, 11))
+    assert not {one for one in ended.ledger if one.startswith(("customer:", "credit:"))}
+    assert ended.chain[operator] == FUNDS - 3 * CPC - 2 * FEE
+    assert ended.chain[customer] == FUNDS - CPC - FEE
+    die_everywhere(make_world, key, Faults(), life=ON_CREDIT, every=every)
 
 
 @pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.full)])
@@ -216,15 +229,23 @@ def test_it_dies_wherever_the_operator_s_deposit_is_lent(
 ) -> None:
     """Bought, given back by the chain, paid back in part, and the rest written off."""
 
-    async def main() -> None:
-        ended, _, _ = await live(make_world, key, life=LENT, back_end="escrow")
-        operator, customer = (key(number).address for number in (12, 11))
-        assert ended.ledger == {}
-        assert ended.chain[operator] > FUNDS - 2 * CPC - 10**10
-        assert FUNDS - CPC - 10**10 < ended.chain[customer] < FUNDS - CPC
-        await die_everywhere(make_world, key, Faults(), life=LENT, every=every, back_end="escrow")
+    ended, _, _ = live(make_world, key, life=LENT, back_end="escrow")
+    operator, customer = (key(number).address for number in (12, 11))
+    assert ended.ledger == {}
+    assert ended.chain[operator] > FUNDS - 2 * CPC - 10**10
+    assert FUNDS - CPC - 10**10 < ended.chain[customer] < FUNDS - CPC
+    die_everywhere(make_world, key, Faults(), life=LENT, every=every, back_end="escrow")
 
-    run_virtual(main)
+
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.full)])
+def test_it_dies_wherever_many_share_a_transaction(
+    make_world: Any, key: Callable[[int], AccountKey], every: int
+) -> None:
+    """Also between due and closed: what was signed together is in memory only, and signed again."""
+    points = die_everywhere(
+        make_world, key, Faults(), life=TOGETHER, every=every, back_end="escrow"
+    )
+    assert points["before a transaction"] == 3, "opened together, one refunded, the rest settled"
 
 
 @pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.full)])
@@ -234,14 +255,11 @@ def test_it_dies_wherever_the_chain_decides_disputes(
 ) -> None:
     """Fees, pay and bonds end as they would have; on a disk that tears its writes they do not."""
 
-    async def main() -> None:
-        points = await die_everywhere(
+    with pytest.raises(ExceptionGroup) if torn else nullcontext():
+        points = die_everywhere(
             make_world, key, Faults(), life=DISPUTED, every=every, torn=torn, back_end="escrow"
         )
         assert points["before a transaction"] >= 1 + 3 + 3 + 1, "opened, disputed, ruled, claimed"
-
-    with pytest.raises(ExceptionGroup) if torn else nullcontext():
-        run_virtual(main)
 
 
 @pytest.mark.full
@@ -250,13 +268,17 @@ def test_it_dies_wherever_the_chain_decides_disputes(
     [Faults(rolls_back=1), Faults(forgets=2), Faults(rolls_back=1, forgets=3, stuck_receipts=1)],
     ids=["rolls_back", "forgets", "all"],
 )
+@pytest.mark.parametrize(
+    ("life", "back_end"), [(LIFE, "transfer"), (TOGETHER, "escrow")], ids=["paid", "held"]
+)
 def test_it_dies_on_a_chain_that_misbehaves(
-    make_world: Any, key: Callable[[int], AccountKey], faults: Faults
+    make_world: Any,
+    key: Callable[[int], AccountKey],
+    faults: Faults,
+    life: list[Step],
+    back_end: str,
 ) -> None:
-    async def main() -> None:
-        await die_everywhere(make_world, key, faults)
-
-    run_virtual(main)
+    die_everywhere(make_world, key, faults, life=life, back_end=back_end)
 
 
 @pytest.mark.full
@@ -264,20 +286,14 @@ def test_it_dies_on_a_chain_that_misbehaves(
 def test_it_dies_again_while_it_recovers(
     make_world: Any, key: Callable[[int], AccountKey], again: int
 ) -> None:
-    async def main() -> None:
-        await die_everywhere(make_world, key, Faults(), then=(again, again))
-
-    run_virtual(main)
+    die_everywhere(make_world, key, Faults(), then=(again, again))
 
 
 def test_half_a_write_is_found(make_world: Any, key: Callable[[int], AccountKey]) -> None:
     """The check has power: on a disk that tears its writes it fails."""
 
-    async def main() -> None:
-        await die_everywhere(make_world, key, Faults(), torn=True)
-
     with pytest.raises(ExceptionGroup):
-        run_virtual(main)
+        die_everywhere(make_world, key, Faults(), torn=True)
 
 
 def test_who_answers_before_it_is_stored_is_found(
@@ -285,13 +301,10 @@ def test_who_answers_before_it_is_stored_is_found(
 ) -> None:
     """The check has power: a market that waits for no disk ends with other books."""
 
-    async def main() -> None:
-        await die_everywhere(make_world, key, Faults())
-
     async def at_once(_db: Any) -> None:
         await trio.lowlevel.checkpoint()
 
     monkeypatch.setattr(Database, "flushed", at_once)
     with pytest.raises(ExceptionGroup) as found:
-        run_virtual(main)
+        die_everywhere(make_world, key, Faults())
     assert found.group_contains(AssertionError)

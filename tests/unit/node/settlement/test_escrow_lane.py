@@ -15,8 +15,6 @@ from node.l1.escrow import (
     refund_escrow,
     withdraw_for,
 )
-from node.settlement import accounts
-from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
 from node.settlement.escrow_outbox import HOPELESS_BLOCKS
 from storage.store import Batch
@@ -28,11 +26,11 @@ from tests.unit.node.settlement.support.escrows import (
     all_matured,
     approve_by,
     buy,
-    call,
     check_copy,
     copy_of,
     free,
     lease,
+    more_than_there_is,
     paid_in,
     refund,
     reserve,
@@ -263,10 +261,3 @@ async def test_what_others_send_from_the_account_is_left_alone(
         assert market.sender.refusal.is_by_rule
         assert market.sender.refusal.tip <= height
         assert market.sender.find("result:x").state == "open"
-
-
-def more_than_there_is(market: Any, customer: str) -> None:
-    """Let the books have a unit of a customer's that the chain does not have."""
-    postings = move(accounts.L1, accounts.customer(customer), CPC)
-    fields = {"cause": "deposit:none", "kind": "deposit", "postings": postings, "at_ms": 0}
-    call(market, lambda batch: market.ledger.post(batch, **fields))

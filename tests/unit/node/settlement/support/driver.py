@@ -7,7 +7,7 @@ without a ledger what must have happened.
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 import trio.testing
@@ -23,6 +23,7 @@ from storage.store import Batch
 from tests.unit.node.settlement.support.books import Books, check_books
 from tests.unit.node.settlement.support.juries import FALSE, bonding, check_chain, vouched
 
+T = TypeVar("T")
 CPC = UNITS_PER_CPC
 DEADLINE_MS = 10 * 3_600_000
 """Of every task: beyond what the slowest chain here takes."""
@@ -46,9 +47,9 @@ REFUSALS = (
 Step = tuple[Any, ...]
 
 
-def run_virtual(main: Callable[[], Awaitable[None]]) -> None:
+def run_virtual(main: Callable[[], Awaitable[T]]) -> T:
     """Run it under a clock that jumps."""
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 @dataclass

@@ -14,6 +14,8 @@ from node.l1.escrow import (
 )
 from node.l1.keys import AccountKey
 from node.l1.transactions import transfer
+from node.settlement import accounts
+from node.settlement.entries import move
 from node.split import Payees
 from storage.memory import MemoryStore
 from storage.store import Batch
@@ -131,3 +133,10 @@ def restore(world: Any, backup: Batch) -> None:
     """Give the market, which does not run, an earlier store."""
     world.store = type(world.store)()
     MemoryStore.write(world.store, backup, sync=True)
+
+
+def more_than_there_is(market: Any, customer: str, units: int = CPC) -> None:
+    """Let the books have something of a customer's that the chain does not have."""
+    postings = move(accounts.L1, accounts.customer(customer), units)
+    fields = {"cause": "deposit:none", "kind": "deposit", "postings": postings, "at_ms": 0}
+    call(market, lambda batch: market.ledger.post(batch, **fields))

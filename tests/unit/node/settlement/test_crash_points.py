@@ -182,17 +182,21 @@ def die_everywhere(
     back_end: str = "transfer",
 ) -> Counter[str]:
     """A life for each point (or one in so many) of an undisturbed one, at which it dies; and again
-    at these points of its next lives."""
+    at these points of its next lives.
+
+    Of tasks that wake at the same moment any may be first, which puts more or less into one write:
+    a life may be over before it comes to the last points of another one.
+    """
     undisturbed, points, crashes = live(
         make_world, key, faults=faults, life=life, back_end=back_end
     )
     assert not crashes
     for place in range(0, points.total(), every):
         deaths = (place, *then)
-        ended, _, crashes = live(
+        ended, passed, crashes = live(
             make_world, key, deaths, faults, life=life, torn=torn, back_end=back_end
         )
-        assert crashes >= 1, f"no death at {place}"
+        assert crashes or passed.total() <= place, f"no death at {place}"
         assert vars(ended) == vars(undisturbed), f"dead at {place}"
     return points
 

@@ -117,7 +117,7 @@ class Releaser:
             raise RequestRefused("escrows", f"are not 1 to {MAX_ESCROWS} in strictly rising order")
         for escrow_id, claim in pairs:
             if not self._decisions.is_settled(escrow_id, claim):
-                problem = f"this validator has not signed this claim of escrow {escrow_id}"
+                problem = f"this validator has not signed this claim of escrow {escrow_id[:64]}"
                 raise RequestRefused("undecided", problem)
         return _answer(sign_settling(self._identity, self._chain_id, pairs))
 

@@ -19,7 +19,6 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	@./.ci/run-tests $(BIN) "not full" tests/system
 
 test-full: $(STAMP)

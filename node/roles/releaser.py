@@ -3,8 +3,9 @@
 Whose word counts is the chain's: the escrow must be open, and this validator in its set. The
 escrow is that of the market that asks, since its id is over market and task. Whom a settlement pays
 is computed again from the signed draws and verdicts; a refund needs the market's signed end of the
-task. A validator signs one of the two for an escrow and never the other, over restarts too. About a
-disputed result it signs what its jury came to, as `awards` works it out, and once.
+task. A validator signs one of the two for an escrow and never the other, over restarts too. Claims
+that it has signed for a market it signs for the same market together. About a disputed result it
+signs what its jury came to, as `awards` works it out, and once.
 """
 
 from collections.abc import Callable, Iterable, Sequence

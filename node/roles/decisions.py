@@ -4,7 +4,7 @@ An award and the claim that it leaves standing are about the same results. Where
 false its claim is signed no more; that it was signed before keeps nobody from saying so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -25,6 +25,8 @@ class Decision(msgspec.Struct, frozen=True):
     ending: str
     """`refund`, or the digest of the claim."""
     at_ms: int
+    market: str = ""
+    """Address of the market that asked for a claim; empty in what was stored before it counted."""
 
 
 class Awarded(msgspec.Struct, frozen=True):
@@ -52,21 +54,23 @@ class DecisionBook:
         self._awards = Table(db, "escrow-awards", Awarded)
         self._forget_old()
 
-    async def settle(self, escrow_id: str, claim: str) -> None:
-        """To be settled by the claim with this digest."""
+    async def settle(self, escrow_id: str, claim: str, market: str) -> None:
+        """To be settled by the claim with this digest, when the market of this address likes."""
         award = self._awards.get(bytes.fromhex(escrow_id))
         if award is not None and award.is_overturned:
             raise RequestRefused("decided", "this validator has signed that the result is false")
         if award is not None and award.claim != claim:
             raise _another("end")
-        await self._end(escrow_id, claim)
+        await self._end(escrow_id, claim, market)
 
-    def is_settled(self, escrow_id: str, claim: str) -> bool:
-        """Whether the claim with this digest was signed, and nothing that speaks against it."""
-        key = bytes.fromhex(escrow_id)
-        ending, award = self._endings.get(key), self._awards.get(key)
-        is_signed = ending is not None and ending.ending == claim
-        return is_signed and not (award is not None and award.is_overturned)
+    async def settle_again(self, claims: Iterable[tuple[str, str]], market: str) -> None:
+        """Escrows to be settled by the claims with these digests, as they are already, for the same
+        market: with the signatures a claim can be paid before its dispute window is over."""
+        for escrow_id, claim in claims:
+            if not self._is_settled(escrow_id, claim, market):
+                problem = f"this validator has not signed this claim of escrow {escrow_id[:64]}"
+                raise RequestRefused("undecided", f"{problem} for this market")
+        await self._flush()
 
     async def refund(self, escrow_id: str) -> None:
         """To be refunded: its task ended without a result, so that there is none to dispute."""
@@ -89,14 +93,22 @@ class DecisionBook:
             self._db.stage(batch)
         await self._flush()
 
-    async def _end(self, escrow_id: str, ending: str) -> None:
+    def _is_settled(self, escrow_id: str, claim: str, market: str) -> bool:
+        """Whether that was signed, and nothing that speaks against it."""
+        key = bytes.fromhex(escrow_id)
+        ending, award = self._endings.get(key), self._awards.get(key)
+        if ending is None or not market or (ending.ending, ending.market) != (claim, market):
+            return False
+        return award is None or not award.is_overturned
+
+    async def _end(self, escrow_id: str, ending: str, market: str = "") -> None:
         key = bytes.fromhex(escrow_id)
         known = self._endings.get(key)
         if known is not None and known.ending != ending:
             raise _another("end")
         if known is None:
             batch = Batch()
-            self._endings.put(batch, key, Decision(ending, self._now_ms()))
+            self._endings.put(batch, key, Decision(ending, self._now_ms(), market))
             self._db.stage(batch)
         await self._flush()
 

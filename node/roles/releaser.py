@@ -3,8 +3,9 @@
 Whose word counts is the chain's: the escrow must be open, and this validator in its set. The
 escrow is that of the market that asks, since its id is over market and task. Whom a settlement pays
 is computed again from the signed draws and verdicts; a refund needs the market's signed end of the
-task. A validator signs one of the two for an escrow and never the other, over restarts too. About a
-disputed result it signs what its jury came to, as `awards` works it out, and once.
+task. A validator signs one of the two for an escrow and never the other, over restarts too. Claims
+that it has signed for a market it signs for the same market together. About a disputed result it
+signs what its jury came to, as `awards` works it out, and once.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -104,21 +105,19 @@ class Releaser:
             claim = await self._claim(sender, message)
         except NodeError as error:
             raise RequestRefused(error.code, str(error)) from error
-        await self._decisions.settle(escrow.escrow_id, claim_digest(claim))
+        await self._decisions.settle(escrow.escrow_id, claim_digest(claim), escrow.market)
         self._note(escrow, Signed(message.task_id, sender, "claim", self._now_ms()))
         return _answer(sign_claim(self._identity, self._chain_id, escrow.escrow_id, claim))
 
-    async def _on_bundle(self, _sender: str, message: RequestBundle) -> ApprovalAnswer:
-        """Sign together what was signed one by one: nobody gets anything new by that."""
+    async def _on_bundle(self, sender: str, message: RequestBundle) -> ApprovalAnswer:
+        """Sign together what was signed one by one for the same market, which gets nothing new by
+        that. Others would: whoever works for a task can tell its claim."""
         if len(message.escrows) != len(message.claims):
             raise RequestRefused("claims", "are not one of each escrow")
         pairs = _hex_pairs(message)
         if not 1 <= len(pairs) <= MAX_ESCROWS or pairs != sorted(dict(pairs).items()):
             raise RequestRefused("escrows", f"are not 1 to {MAX_ESCROWS} in strictly rising order")
-        for escrow_id, claim in pairs:
-            if not self._decisions.is_settled(escrow_id, claim):
-                problem = f"this validator has not signed this claim of escrow {escrow_id[:64]}"
-                raise RequestRefused("undecided", problem)
+        await self._decisions.settle_again(pairs, self._address_of(sender))
         return _answer(sign_settling(self._identity, self._chain_id, pairs))
 
     async def _on_refund(self, sender: str, message: RequestRefund) -> ApprovalAnswer:
@@ -178,7 +177,7 @@ class Releaser:
         keys = {one.public_key for one in escrow.opening.validators}
         if self._identity.public_key.hex() not in keys:
             raise StatementInvalid("this validator is not in the escrow's set", field="task_id")
-        return msgspec.structs.replace(escrow, escrow_id=escrow_id)
+        return msgspec.structs.replace(escrow, escrow_id=escrow_id, market=market)
 
     async def _claim(self, sender: str, message: RequestSettlement) -> Claim:
         """What the market says follows from the judgements, if it does; raises StatementInvalid,

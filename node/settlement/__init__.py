@@ -31,8 +31,9 @@ Read the modules in this order:
 `escrows`      what the books know of each task's escrow; `notices`, `withdrawn` what else is known.
 `escrow_rewards` the money of tasks in escrows; `escrow_claims` whom an escrow is to pay.
 `escrow_credit` credit out of the operator's deposit.
-`escrow_steps` what the market asks the chain about an escrow next; `escrow_withdrawals` the same
-               of withdrawals, `escrow_outbox` what becomes of what the chain never does.
+`escrow_openings` and `escrow_closings` have many opened, or paid, in one transaction.
+`escrow_steps` what the market asks the chain about an escrow by itself; `escrow_withdrawals` the
+               same of withdrawals, `escrow_outbox` what becomes of what the chain never does.
 `dispute`      what the books know of a dispute about an escrow; `escrow_disputes` what market and
                jury say of it, `dispute_steps` what the market asks the chain.
 `chainbook`    what confirmed blocks did, booked: `chaindeposits`, `chainescrows`, `chaindisputes`,

@@ -84,6 +84,7 @@ class ChainEscrows:
             now_open = msgspec.structs.replace(
                 record,
                 state="open",
+                tries=0,
                 members=form.validators,
                 needed=form.k,
                 deadline=form.deadline,

@@ -79,7 +79,7 @@ class EscrowRecord(msgspec.Struct, frozen=True, kw_only=True):
     closing: str = ""
     """The same of the transaction that is to close it."""
     tries: int = 0
-    """Transactions of the market's about it that were lost, but for those about a dispute."""
+    """Transactions of the market's that were lost: to open it, and then to close it."""
     dispute: Dispute | None = None
     """What became of an appeal against its task's result, if there was one."""
     since_ms: int = 0

@@ -27,17 +27,11 @@ from node.l1.transactions import Transaction
 def open_escrows(form: Openings, tx: Transaction, overlay: Overlay, slot: Slot) -> None:
     """From the deposits of the customers at the sender, each under the id of sender and task."""
     market, needed = tx.from_address, Counter[str]()
-    terms, opened = Terms(OpeningTerms(**form.named)), {}
+    terms = Terms(OpeningTerms(**form.named))
     digest = terms.digest
-    for index, one in enumerate(form.each):
-        name = escrow_key(escrow_id_of(slot.chain_id, market, one.task_id))
-        if overlay.find(name, Escrow) or overlay.find(name, Closed):
-            raise BadTransaction(f"tasks[{index}].task_id: the sender has used it before")
-        check_deadline(one.deadline, one.grace, slot, field=f"tasks[{index}].deadline")
-        needed[one.customer] += one.amount
-        opened[name] = Escrow(
-            market, one.task_id, one.customer, one.amount, one.deadline, digest, slot.height
-        )
+    opened = _to_be_opened(form, market, digest, overlay, slot)
+    for escrow in opened.values():
+        needed[escrow.customer] += escrow.amount
     for index, customer in enumerate(form.customers):
         field = f"customers[{index}]"
         deposits.check_free(market, customer, needed[customer], overlay, slot, field=field)
@@ -153,6 +147,23 @@ def late_from(escrow: Escrow, overlay: Overlay) -> int:
 def is_late(escrow: Escrow, overlay: Overlay, height: int) -> bool:
     """Whether anybody may refund it."""
     return height >= late_from(escrow, overlay)
+
+
+def _to_be_opened(
+    form: Openings, market: str, terms: str, overlay: Overlay, slot: Slot
+) -> dict[str, Escrow]:
+    """Each by its key, under the terms with this digest."""
+    opened = {}
+    for index, row in enumerate(form.tasks):
+        name = escrow_key(escrow_id_of(slot.chain_id, market, row.task_id))
+        if overlay.find(name, Escrow) or overlay.find(name, Closed):
+            raise BadTransaction(f"tasks[{index}].task_id: the sender has used it before")
+        check_deadline(row.deadline, form.grace, slot, field=f"tasks[{index}].deadline")
+        customer = form.customers[row.customer]
+        opened[name] = Escrow(
+            market, row.task_id, customer, row.amount, row.deadline, terms, slot.height
+        )
+    return opened
 
 
 def _to_be_settled(

@@ -4,15 +4,14 @@ from collections.abc import Iterable, Iterator
 
 from node.l1.escrow.forms import MAX_MEMBERS, Claim
 from node.l1.escrow.gas import MAX_PAYLOAD_BYTES
-from node.l1.escrow.rows import MAX_ESCROWS
+from node.l1.escrow.rows import MAX_ESCROWS, MAX_PAYEES
 
 _HEAD = 100
 _SIGNATURE = 240
 _ROW = 150
 _SHARE = 10
 _ADDRESS = 46
-"""Bytes, at most, of a payload's parts in its canonical JSON, a share's but for its weight; too few
-for `MAX_PAYEES`."""
+"""Bytes, at most, of a payload's parts in its canonical JSON, a share's but for its weight."""
 
 
 def bundles(
@@ -26,8 +25,8 @@ def bundles(
     for escrow_id, claim in claims:
         more = claim.addresses - payees
         length = _length(claim)
-        is_full = len(bundle) == MAX_ESCROWS or length + _ADDRESS * len(more) > room
-        if bundle and is_full:
+        is_full = len(bundle) == MAX_ESCROWS or len(payees) + len(more) > MAX_PAYEES
+        if bundle and (is_full or length + _ADDRESS * len(more) > room):
             yield bundle
             bundle, payees, more = {}, set(), claim.addresses
         if not bundle:

@@ -2,18 +2,22 @@
 
 import pytest
 
-from node.roles.decisions import SWEEP_MS, DecisionBook
+from node.roles.decisions import SWEEP_MS, Decision, DecisionBook
 from node.roles.unclosed import KEEP_MS
 from p2p.errors import RequestRefused
 from storage.database import open_database
 from storage.memory import MemoryStore
+from storage.store import Batch
+from storage.tables import Table
 
 ONE, OTHER = "aa" * 32, "bb" * 32
 CLAIM, ANOTHER = "11" * 32, "22" * 32
 AWARD, SECOND = "33" * 32, "44" * 32
 
-SETTLE = ("settle", CLAIM)
-SETTLE_ANOTHER = ("settle", ANOTHER)
+MARKET, OTHERS = "cpc1market", "cpc1others"
+
+SETTLE = ("settle", CLAIM, MARKET)
+SETTLE_ANOTHER = ("settle", ANOTHER, MARKET)
 REFUND = ("refund",)
 UPHELD = ("award", AWARD, CLAIM, False)
 OVERTURNED = ("award", AWARD, CLAIM, True)
@@ -77,6 +81,43 @@ async def test_it_is_durable_before_anything_is_signed() -> None:
     store = MemoryStore()
     async with open_database(store) as db:
         await decide(DecisionBook(db, lambda: 0), OVERTURNED)
+        assert [key for key, _ in store.scan(b"", b"\xff" * 8)], "and not only staged"
+
+
+@pytest.mark.parametrize("done", [(), (UPHELD,), (OVERTURNED,)])
+async def test_a_claim_is_signed_again_for_the_market_that_asked_for_it(done: tuple) -> None:
+    """And for nobody else, whose account may not even be known."""
+    async with open_database(MemoryStore()) as db:
+        book = DecisionBook(db, lambda: 0)
+        for one in (SETTLE, *done):
+            await decide(book, one)
+        if done != (OVERTURNED,):
+            await book.settle_again([(ONE, CLAIM)], MARKET)
+        wrong = [(CLAIM, OTHERS), (CLAIM, ""), (ANOTHER, MARKET)]
+        for claim, market in wrong if done != (OVERTURNED,) else [(CLAIM, MARKET)]:
+            with pytest.raises(RequestRefused, match="has not signed this claim"):
+                await book.settle_again([(ONE, claim)], market)
+
+
+async def test_one_of_before_there_were_bundles_is_in_none() -> None:
+    """It is not known whose it was, and the account of who asks may be unknown, too."""
+    async with open_database(MemoryStore()) as db:
+        await decide(DecisionBook(db, lambda: 0), ("settle", CLAIM, ""))
+        for market in ("", MARKET):
+            with pytest.raises(RequestRefused, match="for this market"):
+                await DecisionBook(db, lambda: 0).settle_again([(ONE, CLAIM)], market)
+
+
+async def test_what_is_signed_again_is_durable_too() -> None:
+    """A market may ask for both at the same time: the first is staged, and no more."""
+    store = MemoryStore()
+    async with open_database(store) as db:
+        book, batch = DecisionBook(db, lambda: 0), Batch()
+        Table(db, "escrow-decisions", Decision).put(
+            batch, bytes.fromhex(ONE), Decision(CLAIM, 0, MARKET)
+        )
+        db.stage(batch)
+        await book.settle_again([(ONE, CLAIM)], MARKET)
         assert [key for key, _ in store.scan(b"", b"\xff" * 8)], "and not only staged"
 
 

@@ -29,8 +29,9 @@ from storage.memory import MemoryStore
 
 CHAIN = "cpc-devnet-1"
 PAYEE = AccountKey(b"\x05" * 32).address
+MARKET = "cpc1market"
 ONE, TWO, THREE = ("11" * 32, "22" * 32, "33" * 32)
-UNUSED = ("protocol", "gate", "awards", "chain", "unclosed", "address_of")
+UNUSED = ("protocol", "gate", "awards", "chain", "unclosed")
 """What a releaser looks at for other requests."""
 
 Ask = Callable[..., Awaitable[ApprovalAnswer]]
@@ -63,21 +64,31 @@ async def db() -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def ask(db: Database, identity: Identity) -> AsyncIterator[Ask]:
-    """A releaser that has signed the three claims; how a market asks it."""
-    hub, market = MemoryHub(), Identity.from_seed(b"\x02" * 32)
+    """A releaser that has signed the three claims; how their market asks it, or another peer."""
+    hub, market, other = (MemoryHub(), *(Identity.from_seed(bytes([n]) * 32) for n in (2, 3)))
+    accounts = {market.peer_id: MARKET, other.peer_id: PAYEE}
+    here = [f"/memory/{identity.peer_id}"]
     await decide(db)
     async with (
         hub.open_network(identity, CHAIN, bootstrap=[]) as network,
-        hub.open_network(market, CHAIN, bootstrap=[f"/memory/{identity.peer_id}"]) as asking,
+        hub.open_network(market, CHAIN, bootstrap=here) as asking,
+        hub.open_network(other, CHAIN, bootstrap=here) as stranger,
     ):
         others: dict[str, Any] = dict.fromkeys(UNUSED)
         Releaser(
-            network=network, db=db, identity=identity, chain_id=CHAIN, now_ms=lambda: 0, **others
+            network=network,
+            db=db,
+            identity=identity,
+            chain_id=CHAIN,
+            address_of=lambda peer_id: accounts.get(peer_id, ""),
+            now_ms=lambda: 0,
+            **others,
         )
         await trio.testing.wait_all_tasks_blocked()
 
-        async def asked(message: RequestBundle) -> ApprovalAnswer:
-            answer = await asking.request(identity.peer_id, message, timeout_s=5.0)
+        async def asked(message: RequestBundle, *, is_market: bool = True) -> ApprovalAnswer:
+            who = asking if is_market else stranger
+            answer = await who.request(identity.peer_id, message, timeout_s=5.0)
             assert isinstance(answer, ApprovalAnswer)
             return answer
 
@@ -87,12 +98,12 @@ async def ask(db: Database, identity: Identity) -> AsyncIterator[Ask]:
 async def decide(db: Database) -> None:
     book = DecisionBook(db, lambda: 0)
     for escrow_id, digest in DIGESTS.items():
-        await book.settle(escrow_id, digest)
+        await book.settle(escrow_id, digest, MARKET)
 
 
-async def refusal(ask: Ask, message: RequestBundle) -> str:
+async def refusal(ask: Ask, message: RequestBundle, **who: bool) -> str:
     with pytest.raises(RequestRefused) as caught:
-        await ask(message)
+        await ask(message, **who)
     return caught.value.text
 
 
@@ -108,6 +119,14 @@ async def test_it_signs_what_it_has_signed_one_by_one(
     for chain, claims in ((CHAIN, fewer), ("cpc-devnet-2", {name: CLAIMS[name] for name in names})):
         with pytest.raises(BadPayload):
             check_approvals(claims_message(chain, claims), [approval])
+
+
+async def test_nobody_but_the_market_gets_a_signature(ask: Ask) -> None:
+    """A worker can tell the claim that pays it: with a quorum's signatures it would be paid before
+    its result can be disputed."""
+    for pairs in ([(ONE, DIGESTS[ONE])], sorted(DIGESTS.items())):
+        said = await refusal(ask, request(pairs), is_market=False)
+        assert said.endswith("for this market")
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -163,7 +182,7 @@ async def test_as_many_as_a_transaction_has(ask: Ask, db: Database, more: int) -
     book, numbers = DecisionBook(db, lambda: 0), range(MAX_ESCROWS + more)
     pairs = [(number.to_bytes(32, "big").hex(), DIGESTS[ONE]) for number in numbers]
     for escrow_id, digest in pairs:
-        await book.settle(escrow_id, digest)
+        await book.settle(escrow_id, digest, MARKET)
     if more:
         assert f"are not 1 to {MAX_ESCROWS}" in await refusal(ask, request(pairs))
     else:

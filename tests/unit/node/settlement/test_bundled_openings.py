@@ -287,3 +287,4 @@ async def test_those_that_were_lost_go_alone(
         await until(lambda: crowd.states(market, 1, 2, 3, 4) == {"open"})
         assert sorted(crowd.opened()) == [[1], [2], [3, 4]]
         await finish(crowd, market, 1, 2, 3, 4)
+        assert crowd.settled() == [[1, 2, 3, 4]], "that says nothing about their claims"

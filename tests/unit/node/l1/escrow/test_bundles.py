@@ -107,11 +107,15 @@ def test_what_a_full_bundle_left_behind_does_not_count() -> None:
     assert [len(bundle) for bundle in bundled([some] * 4 + [others] * 2)] == [3, 2, 1]
 
 
-def test_as_many_payees_as_there_is_room_for() -> None:
-    """Fewer than a transaction may have: nobody has to count them."""
-    claims = [claim_of(255, 0, 256 * number, 1) for number in range(6)]
-    for bundle in bundled(claims):
-        assert len({one for claim in bundle.values() for one in claim.addresses}) < MAX_PAYEES
+@pytest.mark.parametrize(("workers", "sizes"), [(255, [4, 2]), (256, [3, 3]), (60, [16, 9])])
+def test_as_many_payees_as_a_transaction_may_have(workers: int, sizes: list[int]) -> None:
+    """Of small weights, under few signatures there is room for more."""
+    claims = [claim_of(workers, 0, (workers + 1) * number, 1) for number in range(sum(sizes))]
+    named = {name_of(number): claim for number, claim in enumerate(claims)}
+    found = list(bundles(named.items(), signatures=2))
+    assert [len(bundle) for bundle in found] == sizes
+    for bundle in found:
+        settle_escrows(bundle, SIGNED[:2])
 
 
 def test_each_its_own_worker() -> None:

@@ -42,6 +42,8 @@ SOON_S = 0.1
 loses a few answers is not away, and would be sent three transactions a second."""
 LOST_BLOCKS = 10
 """Blocks after the chain used a nonce up by which a block must have shown with what."""
+LOOKS_APART = 5
+"""Blocks between two looks at most, for what both say to hold in between as well."""
 
 
 class Refusal(NamedTuple):
@@ -107,7 +109,8 @@ class Sender:
             self.ready.set()
         self._progress = (-1, -1)  # confirmed nonce, and the tip at which it got there
         self._sent = 0  # transactions that the chain took in the last attempt
-        self._used_up: dict[int, int] = {}  # open nonce -> tip when the chain had passed it
+        self._used_up: dict[int, int] = {}  # open nonce -> tip since when the chain has passed it
+        self._looked = 0  # tip when it was last asked for that
 
     def stage(self, batch: Batch, cause: str, draft: Draft) -> OutboundRecord:
         """Sign a transaction and add it to a batch, which the caller stages before it awaits.
@@ -210,11 +213,21 @@ class Sender:
         self._patience.progressed()  # an L1 that answers now and then is asked as one that is well
         confirmed = await self._client.nonce(self._key.address, pending=False)
         free = await self._client.nonce(self._key.address, pending=True)
+        self._note_used_up(records, confirmed, tip)
+        missing = confirmed if self._stalled(records, confirmed, free, tip) else free
+        self._set_blocked(await self._send_from(missing, records, tip))
+
+    def _note_used_up(self, records: Iterable[OutboundRecord], confirmed: int, tip: int) -> None:
+        """Which open nonces the chain has passed, and since when it has without a break: what it
+        rolled back it may apply again, much later."""
+        if tip > self._looked + LOOKS_APART:
+            self._used_up.clear()
+        self._looked = tip
         for record in records:
             if record.nonce < confirmed:
                 self._used_up.setdefault(record.nonce, tip)
-        missing = confirmed if self._stalled(records, confirmed, free, tip) else free
-        self._set_blocked(await self._send_from(missing, records, tip))
+            else:
+                self._used_up.pop(record.nonce, None)
 
     async def _send_from(self, missing: int, records: Iterable[OutboundRecord], tip: int) -> str:
         """Send the records from a nonce on; returns why it stopped, or an empty text."""
@@ -260,7 +273,8 @@ class Sender:
         if ours:
             passed = self._book.open_records(stop=max(tx.nonce for tx in ours))
             self._lose(batch, height, [record.nonce for record in passed])
-        late = [nonce for nonce, tip in self._used_up.items() if height > tip + LOST_BLOCKS]
+        seen = min(height, self._looked)
+        late = [nonce for nonce, tip in self._used_up.items() if seen > tip + LOST_BLOCKS]
         self._lose(batch, height, late)
 
     def _settle(self, batch: Batch, height: int, tx: Transaction) -> None:

@@ -1,8 +1,8 @@
 """The openings of escrows that the market wants, as many in one transaction as come together.
 
 An opening that waits for others can be overtaken by its customer's notice, so it waits for no more
-than a part of that; one whose customer has given notice, or that was lost once, goes at once and
-alone, so that no other one suffers from it.
+than a part of that. Those of a customer who has given notice go at once, and with nobody else's;
+one that was lost once goes at once and alone. So no other one suffers from it.
 """
 
 from collections import defaultdict
@@ -51,15 +51,17 @@ class EscrowOpenings:
         wait_ms = self._wait_ms()
         sets = defaultdict(list)
         for record in self._book.at("wanted"):
-            if record.tries or self._notices.height(record.customer) is not None:
+            if record.tries:
                 yield (record,)
             else:
-                sets[record.members, record.needed].append(record)
-        for records in sets.values():
+                is_leaving = self._notices.height(record.customer) is not None
+                whose = record.customer if is_leaving else ""
+                sets[record.members, record.needed, whose].append(record)
+        for (_, _, whose), records in sets.items():
             for start in range(0, len(records), MAX_ESCROWS):
                 part = records[start : start + MAX_ESCROWS]
                 oldest_ms = min(record.since_ms for record in part)
-                if len(part) == MAX_ESCROWS or oldest_ms + wait_ms <= at_ms:
+                if whose or len(part) == MAX_ESCROWS or oldest_ms + wait_ms <= at_ms:
                     yield part
 
     def _wait_ms(self) -> int:

@@ -16,7 +16,7 @@ from node.l1.devchain.faults import Faults
 from node.l1.devchain.state import Account
 from node.l1.errors import BadTransaction, NotSynchronised
 from node.l1.keys import AccountKey
-from node.l1.sender import OutboundRecord, Sender
+from node.l1.sender import LOST_BLOCKS, OutboundRecord, Sender
 from node.l1.transactions import Draft, Transaction, submit_result, transfer, tx_hash
 from storage.database import Database, open_database
 from storage.errors import StorageFailed
@@ -459,6 +459,57 @@ async def test_the_last_nonce_was_used_up_in_no_block(
         await owner.until(lambda: bool(owner.lost))
         assert chain.chain.tip.height - began > 10
         assert sends(chain) == 0
+
+
+async def test_a_nonce_that_was_used_in_a_block_that_is_given_up(
+    autojump_clock: MockClock, chain: Any, open_owner: Open, pay: Any, key: Any
+) -> None:
+    """The chain cannot apply the transaction again before long: that is no reason to lose it."""
+    accounts = chain.chain._chain.state.accounts
+    async with open_owner(chain) as owner:
+        await owner.sender.ready.wait()
+        accounts[key(1).address] = Account(10**20, 1)
+        owner.stage(CAUSES[:1], pay)
+        await blocks(chain, 2)
+        assert owner.sender._used_up
+        accounts[key(1).address] = Account(0, 0)
+        await blocks(chain, 2 * LOST_BLOCKS)
+        accounts[key(1).address] = Account(10**20, 0)
+        await owner.until_booked(CAUSES[:1])
+        assert owner.lost == []
+
+
+async def test_a_nonce_that_nobody_looked_after(
+    autojump_clock: MockClock, chain: Any, open_owner: Open, pay: Any, key: Any
+) -> None:
+    """It was used in a block that is given up, and is used again much later, by the same
+    transaction; in between the chain tells its blocks, and no nonces."""
+    accounts, silent = chain.chain._chain.state.accounts, True
+
+    def before(request: httpx.Request) -> None:
+        if silent and "nonce" in request.url.path:
+            raise httpx.ConnectError("away")
+
+    async with open_owner(chain) as owner:
+        await owner.sender.ready.wait()
+        accounts[key(1).address] = Account(10**20, 1)
+        owner.stage(CAUSES[:1], pay)
+        await blocks(chain, 2)
+        assert owner.sender._used_up
+        chain.before_request = before
+        accounts[key(1).address] = Account(10**20, 0)
+        await blocks(chain, LOST_BLOCKS + 3)
+        assert chain.chain.submit(owner.sender.find(CAUSES[0]).transaction)[1] == ""
+        silent = False
+        await owner.until_booked(CAUSES[:1])
+        assert owner.lost == []
+
+
+async def blocks(world: Any, count: int) -> None:
+    """Wait for so many."""
+    last = world.chain.tip.height + count
+    while world.chain.tip.height < last:  # noqa: ASYNC110 - under a virtual clock
+        await trio.sleep(0.5)
 
 
 async def test_a_chain_that_was_reset_is_sent_nothing(

@@ -15,7 +15,7 @@ from node.amounts import UNITS_PER_CPC
 from node.l1.devchain.faults import Faults
 from node.l1.keys import AccountKey
 from storage.database import Database
-from tests.unit.node.settlement.support.driver import Driver, Step, run_virtual
+from tests.unit.node.settlement.support.driver import Driver, Step, run_virtual, until_paid
 from tests.unit.node.settlement.support.ends import FEE, FUNDS, check_balances
 from tests.unit.node.settlement.support.fuse import Fuse, FusedClient, FusedStore
 from tests.unit.node.settlement.support.tasks import task_id_of
@@ -164,6 +164,7 @@ def live(
             fuse.at.clear()
             async with market() as last:
                 await trio.sleep(5)
+                await until_paid(last)
                 check_balances(driver, last)
                 return Ended(world, last, key)
 

@@ -15,7 +15,7 @@ from node.l1.keys import AccountKey
 from node.settlement.entries import digest
 from storage.merkle import merkle_root
 from tests.unit.node.settlement.support.books import check_books
-from tests.unit.node.settlement.support.driver import JURORS, Driver, Step, run_virtual
+from tests.unit.node.settlement.support.driver import JURORS, Driver, Step, run_virtual, until_paid
 from tests.unit.node.settlement.support.ends import (
     FEE,
     FUNDS,
@@ -96,6 +96,7 @@ def test_the_money_is_right_whatever_happens(
             async with world.running():
                 await driver.run([*RICH, *steps])
                 async with world.market() as market:
+                    await until_paid(market)
                     check_balances(driver, market)
 
         run_virtual(main)
@@ -117,6 +118,7 @@ async def pay_for_one_task(world: Any, key: Callable[[int], AccountKey], steps: 
     driver = Driver(world, key)
     await driver.run(steps)
     async with world.market() as market:
+        await until_paid(market)
         check_balances(driver, market)
         assert world.balance(key(20).address) == TEN * 25 // 100
         validators = TEN // 10 - world.parameters.fee_reserve
@@ -199,6 +201,7 @@ async def give_one_task_back(
     driver = Driver(world, key)
     await driver.run(steps)
     async with world.market() as market:
+        await until_paid(market)
         check_balances(driver, market)
         assert market.ledger.balance(f"customer:{key(10).address}") == TEN
     assert driver.crashes == sum(step[0] == "crash" for step in steps)
@@ -260,6 +263,7 @@ def test_the_money_is_right_on_a_chain_that_misbehaves(
         async with world.running(http="answers" in fault or fault == "all"):
             await driver.run(on_many_blocks(tasks))
             async with world.market() as market:
+                await until_paid(market)
                 check_balances(driver, market)
                 assert len(driver.model.settled) == tasks
                 assert market.ledger.balance("unclaimed") == 0
@@ -338,6 +342,7 @@ def test_disputes_are_paid_on_the_chain_wherever_the_market_is_killed(
             driver = Driver(world, key)
             await driver.run([*RICH, *more, *DISPUTES])
             async with world.market() as market:
+                await until_paid(market)
                 check_balances(driver, market)
                 assert set(driver.model.ruled.values()) == {
                     one[-1] for one in DISPUTES if one[0] == "dispute"

@@ -374,7 +374,8 @@ def came_of(market: Any, said: dict[str, str]) -> dict[str, str]:
 
 
 async def until_paid(market: Any) -> None:
-    """Wait until no pay matures and no payment is on its way."""
+    """Wait until no pay matures and no payment is on its way: what was too small may be paid when a
+    life goes on."""
     ways = ("maturing:", "returning:", "outbox:", "appeal:", "unbonding:")
     while any(list(market.ledger.holdings(name)) for name in ways):  # noqa: ASYNC110 - under a virtual clock
         await trio.sleep(5)

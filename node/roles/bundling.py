@@ -8,7 +8,6 @@ import trio
 
 from node.directory import Directory
 from node.l1.errors import BadPayload
-from node.l1.escrow import claim_digest
 from node.roles.approvals import ANSWER_TIMEOUT_S, PAUSE_S, approval_of, is_there
 from node.settlement.escrow_closings import Bundle, EscrowClosings
 from node.wire.approvals import RequestBundle
@@ -76,8 +75,7 @@ class BundlingRole:
 
 
 def _request(bundle: Bundle) -> RequestBundle:
-    claims = sorted(bundle.claims.items())
     return RequestBundle(
-        tuple(bytes.fromhex(escrow_id) for escrow_id, _ in claims),
-        tuple(bytes.fromhex(claim_digest(claim)) for _, claim in claims),
+        tuple(bytes.fromhex(escrow_id) for escrow_id, _ in bundle.pairs),
+        tuple(bytes.fromhex(claim) for _, claim in bundle.pairs),
     )

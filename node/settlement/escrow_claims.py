@@ -1,11 +1,23 @@
-"""Claims and awards: whom a task's escrow is to pay, and what became of a dispute about it.
+"""Claims and awards: whom a task's escrow is to pay, and what became of a dispute about it; and the
+signatures under them.
 
 Market and validators make them by the same rules.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
-from node.l1.escrow import MAX_MEMBERS, Act, Award, Claim, Payee
+from node.l1.errors import BadPayload
+from node.l1.escrow import (
+    MAX_MEMBERS,
+    Act,
+    Approval,
+    Award,
+    Claim,
+    Member,
+    Payee,
+    check_approvals,
+)
 from node.settlement.dispute import Outcome
 from node.split import Payees
 from node.verification.acts import keys_of
@@ -45,6 +57,30 @@ def award_of(
         culprits=tuple(address for address, _ in keys),
         keys=tuple(key for _, key in keys),
     )
+
+
+class Quorum(Protocol):
+    """Whose signatures count, and how many it takes."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """The set."""
+
+    @property
+    def needed(self) -> int:
+        """How many of them."""
+
+
+def with_approval(
+    quorum: Quorum, before: tuple[Approval, ...], approval: Approval, message: bytes
+) -> tuple[Approval, ...]:
+    """The signatures under a message with one more; none if it is of no use. Raises BadPayload if
+    it is no member's over this."""
+    if approval.public_key not in {one.public_key for one in quorum.members}:
+        raise BadPayload("public_key", "is of no member of the escrow's set")
+    check_approvals(message, (approval,))
+    is_known = approval.public_key in {one.public_key for one in before}
+    return () if is_known or len(before) >= quorum.needed else (*before, approval)
 
 
 def _payees(weights: Mapping[str, int]) -> tuple[Payee, ...]:

@@ -9,21 +9,22 @@ goes by itself with the signatures that it has. So nobody who signs no more keep
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import msgspec
 
-from node.l1.errors import BadPayload
 from node.l1.escrow import (
     MAX_ESCROWS,
     Approval,
     Claim,
     Member,
     bundles,
-    check_approvals,
-    claims_message,
+    claim_digest,
     settle_escrows,
+    settling_message,
 )
 from node.l1.sender import Sender
+from node.settlement.escrow_claims import with_approval
 from node.settlement.escrows import EscrowBook, EscrowRecord
 from node.settlement.late import ms
 from node.settlement.parameters import SettlementParameters
@@ -45,6 +46,11 @@ class Bundle:
         self.needed = needed
         self.since_ms = since_ms
         self.approvals: tuple[Approval, ...] = ()
+
+    @cached_property
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """Escrows with the digests of their claims, as they are signed."""
+        return sorted((name, claim_digest(claim)) for name, claim in self.claims.items())
 
     @property
     def is_approved(self) -> bool:
@@ -90,13 +96,11 @@ class EscrowClosings:
 
         Raises BadPayload if it is not this member's over this.
         """
-        if approval.public_key not in {one.public_key for one in bundle.members}:
-            raise BadPayload("public_key", "is of no member of the escrows' set")
-        check_approvals(claims_message(self._chain_id, bundle.claims), (approval,))
-        known = {one.public_key for one in bundle.approvals}
-        if approval.public_key in known or bundle not in self._bundles:
+        message = settling_message(self._chain_id, bundle.pairs)
+        more = with_approval(bundle, bundle.approvals, approval, message)
+        if not more or bundle not in self._bundles:
             return False
-        bundle.approvals = (*bundle.approvals, approval)
+        bundle.approvals = more
         if bundle.is_approved:
             self._close(batch, bundle)
         return True

@@ -16,11 +16,9 @@ import msgspec
 
 from node.amounts import Amount
 from node.errors import Conflict, NotFound
-from node.l1.errors import BadPayload
 from node.l1.escrow import (
     Approval,
     award_message,
-    check_approvals,
     claims_message,
     refund_message,
 )
@@ -29,7 +27,7 @@ from node.settlement.bonds import Signer
 from node.settlement.chainbonds import ChainBonds
 from node.settlement.entries import move
 from node.settlement.errors import SettlementConflict
-from node.settlement.escrow_claims import claim_of
+from node.settlement.escrow_claims import claim_of, with_approval
 from node.settlement.escrow_credit import EscrowCredits, payer_again
 from node.settlement.escrows import CLOSED, EscrowBook, EscrowRecord, members_of
 from node.settlement.interface import Releasers
@@ -208,7 +206,8 @@ class EscrowRewards(Rewards):
         known = self._book.find(record.escrow_id)
         if known is None or (known.ending, known.claim) != (record.ending, record.claim):
             return False
-        more = _with(known, known.approvals, approval, ending_message(known, self._chain_id))
+        message = ending_message(known, self._chain_id)
+        more = with_approval(known, known.approvals, approval, message)
         if not more:
             return False
         self._book.put(batch, msgspec.structs.replace(known, approvals=more))
@@ -230,7 +229,7 @@ class EscrowRewards(Rewards):
         if known is None or dispute is None or dispute.award is None or dispute.award != shown:
             return False
         message = award_message(self._chain_id, known.escrow_id, dispute.award)
-        more = _with(known, dispute.approvals, approval, message)
+        more = with_approval(known, dispute.approvals, approval, message)
         if not more or known.state in CLOSED:
             return False
         after = msgspec.structs.replace(dispute, approvals=more)
@@ -250,18 +249,6 @@ class EscrowRewards(Rewards):
     def _is_signed(self, task_id: str) -> bool:
         record = self.escrow(task_id)
         return record is not None and record.stage == "signed"
-
-
-def _with(
-    record: EscrowRecord, before: tuple[Approval, ...], approval: Approval, message: bytes
-) -> tuple[Approval, ...]:
-    """The signatures with one more; none if it is of no use. Raises BadPayload if it is no member's
-    over this."""
-    if approval.public_key not in {one.public_key for one in record.members}:
-        raise BadPayload("public_key", "is of no member of the escrow's set")
-    check_approvals(message, (approval,))
-    is_known = approval.public_key in {one.public_key for one in before}
-    return () if is_known or len(before) >= record.needed else (*before, approval)
 
 
 def _coming_back(record: EscrowRecord) -> Iterator[str]:

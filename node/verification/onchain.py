@@ -27,6 +27,7 @@ from node.l1.escrow import (
     Act,
     Awarding,
     Bonding,
+    Payload,
     Refund,
     Settlement,
     Slashing,
@@ -64,7 +65,7 @@ class MarketProfile:
     def gas(self, tx: Transaction) -> int:
         """From the sizes alone; raises BadTransaction for what cannot be of its type."""
         if tx.tx_type in TYPES:
-            return self._held_gas(tx)
+            return self._held_gas(tx, read(tx))
         if tx.tx_type != "SUBMIT_RESULT":
             return GAS[tx.tx_type]
         result, evidence = _result_of(tx)
@@ -91,16 +92,15 @@ class MarketProfile:
         """What an act in an ESCROW_RULE says, if it is signed; raises BadTransaction."""
         return acts.shown_by(act).signed()
 
-    def _held_gas(self, tx: Transaction) -> int:
-        form = read(tx)
+    def _held_gas(self, tx: Transaction, form: Payload) -> int:
         if isinstance(form, Slashing):
             return slash_gas(form, self._chain_id)
         length = payload_bytes(tx.tx_type, tx.payload)
         return gas_of(tx.tx_type, length, gas_of_parts(form))
 
     def _check_held(self, tx: Transaction) -> None:
-        self._check_fee(tx)
         form = read(tx)
+        self._check_fee(tx, form)
         if isinstance(form, Settlement):
             check_approvals(claims_message(self._chain_id, form.each), form.signatures)
         elif isinstance(form, Refund):
@@ -114,9 +114,9 @@ class MarketProfile:
         elif isinstance(form, Slashing):
             shown_by(form).check(form.offender, self._chain_id)
 
-    def _check_fee(self, tx: Transaction) -> None:
+    def _check_fee(self, tx: Transaction, form: Payload) -> None:
         """Exact, so that no digit of the hash can wander from it to another number."""
-        gas = self._held_gas(tx)
+        gas = self._held_gas(tx, form)
         if (tx.gas_limit, tx.fee) != (gas, gas * tx.gas_price):
             raise BadPayload("fee", f"must be exactly that of {gas} gas, and so must gas_limit")
 

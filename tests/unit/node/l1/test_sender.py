@@ -469,9 +469,7 @@ async def test_a_nonce_that_was_used_in_a_block_that_is_given_up(
     async with open_owner(chain) as owner:
         await owner.sender.ready.wait()
         accounts[key(1).address] = Account(10**20, 1)
-        owner.stage(CAUSES[:1], pay)
-        await blocks(chain, 2)
-        assert owner.sender._used_up
+        await passed_over(chain, owner, pay)
         accounts[key(1).address] = Account(0, 0)
         await blocks(chain, 2 * LOST_BLOCKS)
         accounts[key(1).address] = Account(10**20, 0)
@@ -493,9 +491,7 @@ async def test_a_nonce_that_nobody_looked_after(
     async with open_owner(chain) as owner:
         await owner.sender.ready.wait()
         accounts[key(1).address] = Account(10**20, 1)
-        owner.stage(CAUSES[:1], pay)
-        await blocks(chain, 2)
-        assert owner.sender._used_up
+        await passed_over(chain, owner, pay)
         chain.before_request = before
         accounts[key(1).address] = Account(10**20, 0)
         await blocks(chain, LOST_BLOCKS + 3)
@@ -503,6 +499,13 @@ async def test_a_nonce_that_nobody_looked_after(
         silent = False
         await owner.until_booked(CAUSES[:1])
         assert owner.lost == []
+
+
+async def passed_over(world: Any, owner: Owner, pay: Any) -> None:
+    """Stage a payment whose nonce the chain has used already, and let the sender see that."""
+    owner.stage(CAUSES[:1], pay)
+    await blocks(world, 2)
+    assert owner.sender._used_up
 
 
 async def blocks(world: Any, count: int) -> None:
